@@ -1,0 +1,3 @@
+//! The einthoven command: parse, dispatch, print the error, set the exit code.
+
+fn main() {}

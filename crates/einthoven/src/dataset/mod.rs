@@ -1,0 +1,172 @@
+//! What models learn from: equal-length ECGs with labels, patients and splits that travel together.
+
+use crate::error::{Error, Result};
+
+/// The part of a data set that a record belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Split {
+    /// Models may learn from it.
+    Train,
+    /// Choices may be made on it.
+    Validation,
+    /// Looked at once, for the result.
+    Test,
+}
+
+impl Split {
+    /// Name as stored in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Split::Train => "train",
+            Split::Validation => "validation",
+            Split::Test => "test",
+        }
+    }
+}
+
+/// Equal-length ECGs in mV with everything that must travel with them.
+///
+/// # Shape
+/// `ecg` is `[n, lead, time]`, contiguous; `labels` is `[n, n_labels]`; the per-record vectors have
+/// length `n`.
+/// # Units
+/// mV; never scaled. Scaling belongs to a trained network and lives in its checkpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dataset {
+    /// Amplitudes, `[n, lead, time]`, mV.
+    pub ecg: Vec<f32>,
+    /// Lead names in the order of the second axis.
+    pub leads: Vec<String>,
+    /// Number of points in time of each record.
+    pub sig_len: usize,
+    /// Sampling rate of every record.
+    pub fs_hz: f64,
+    /// Label names in the order of the label axis.
+    pub label_names: Vec<String>,
+    /// Multi-hot labels, `[n, n_labels]`.
+    pub labels: Vec<u8>,
+    /// Name of the record that each item was cut from.
+    pub record: Vec<String>,
+    /// Patient of each item: the unit of splitting and of every interval.
+    pub patient: Vec<String>,
+    /// Part of each item.
+    pub split: Vec<Split>,
+    /// Position in its record, such as the R annotation, in points of the record.
+    pub index: Vec<i64>,
+    /// RR interval before and after the beat in seconds, where the source has rhythm.
+    pub rr_s: Option<Vec<[f32; 2]>>,
+    /// Where the data came from: source, licence, version, seed, and `"synthetic": true` when it is.
+    pub provenance: serde_json::Value,
+}
+
+impl Dataset {
+    /// An empty data set with the given axes, to push items into.
+    pub fn new(leads: Vec<String>, sig_len: usize, fs_hz: f64, label_names: Vec<String>) -> Dataset {
+        Dataset {
+            ecg: Vec::new(),
+            leads,
+            sig_len,
+            fs_hz,
+            label_names,
+            labels: Vec::new(),
+            record: Vec::new(),
+            patient: Vec::new(),
+            split: Vec::new(),
+            index: Vec::new(),
+            rr_s: None,
+            provenance: serde_json::Value::Null,
+        }
+    }
+
+    /// Number of items.
+    pub fn len(&self) -> usize {
+        self.record.len()
+    }
+
+    /// Whether there are no items.
+    pub fn is_empty(&self) -> bool {
+        self.record.is_empty()
+    }
+
+    /// Number of labels.
+    pub fn n_labels(&self) -> usize {
+        self.label_names.len()
+    }
+
+    /// Item `i`, `[lead, time]`, mV.
+    pub fn item(&self, i: usize) -> &[f32] {
+        let size = self.leads.len() * self.sig_len;
+        &self.ecg[i * size..(i + 1) * size]
+    }
+
+    /// The one class of item `i`.
+    ///
+    /// # Errors
+    /// [`Error::Data`] unless exactly one label is set.
+    pub fn class(&self, i: usize) -> Result<usize> {
+        let n = self.n_labels();
+        let row = &self.labels[i * n..(i + 1) * n];
+        let mut set = row.iter().enumerate().filter(|(_, on)| **on != 0).map(|(class, _)| class);
+        match (set.next(), set.next()) {
+            (Some(class), None) => Ok(class),
+            _ => Err(Error::data(
+                &self.record[i],
+                format!("item {i} has {} labels, expected exactly one", row.iter().filter(|on| **on != 0).count()),
+            )),
+        }
+    }
+
+    /// The class of every item.
+    ///
+    /// # Errors
+    /// [`Error::Data`] unless each item has exactly one label.
+    pub fn classes(&self) -> Result<Vec<usize>> {
+        (0..self.len()).map(|i| self.class(i)).collect()
+    }
+
+    /// The items at `order`, in that order.
+    pub fn select(&self, order: &[usize]) -> Dataset {
+        let n_labels = self.n_labels();
+        let mut out = Dataset::new(self.leads.clone(), self.sig_len, self.fs_hz, self.label_names.clone());
+        out.provenance = self.provenance.clone();
+        out.rr_s = self.rr_s.as_ref().map(|rr| order.iter().map(|&i| rr[i]).collect());
+        for &i in order {
+            out.ecg.extend_from_slice(self.item(i));
+            out.labels.extend_from_slice(&self.labels[i * n_labels..(i + 1) * n_labels]);
+            out.record.push(self.record[i].clone());
+            out.patient.push(self.patient[i].clone());
+            out.split.push(self.split[i]);
+            out.index.push(self.index[i]);
+        }
+        out
+    }
+
+    /// The items of one part.
+    pub fn part(&self, split: Split) -> Dataset {
+        let order: Vec<usize> = (0..self.len()).filter(|&i| self.split[i] == split).collect();
+        self.select(&order)
+    }
+
+    /// Checks that all axes agree.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] naming the first array whose length does not fit.
+    pub fn validate(&self) -> Result<()> {
+        let n = self.len();
+        let lengths = [
+            ("ecg", self.ecg.len(), n * self.leads.len() * self.sig_len),
+            ("labels", self.labels.len(), n * self.n_labels()),
+            ("patient", self.patient.len(), n),
+            ("split", self.split.len(), n),
+            ("index", self.index.len(), n),
+            ("rr_s", self.rr_s.as_ref().map_or(n, Vec::len), n),
+        ];
+        for (what, actual, expected) in lengths {
+            if actual != expected {
+                return Err(Error::Shape { what: what.into(), expected: vec![expected], actual: vec![actual] });
+            }
+        }
+        Ok(())
+    }
+}

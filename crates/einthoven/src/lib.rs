@@ -1,0 +1,15 @@
+//! Synthetic electrocardiograms: generate, mix with real ones, train on them, and say with error
+//! bars whether they are realistic, useful and private.
+//!
+//! The modules in reading order: records, signals, beats, the simulator, data sets, metrics,
+//! networks, diffusion, generators and classifiers, evaluation, reports.
+
+pub mod error;
+pub mod seed;
+
+pub mod record;
+
+pub mod dataset;
+
+pub use error::{Error, InputError, Position, Result};
+pub use seed::{Seed, Stream};
