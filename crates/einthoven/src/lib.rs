@@ -11,5 +11,8 @@ pub mod record;
 
 pub mod dataset;
 
+#[cfg(feature = "nn")]
+pub mod nn;
+
 pub use error::{Error, InputError, Position, Result};
 pub use seed::{Seed, Stream};

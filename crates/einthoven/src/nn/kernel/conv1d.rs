@@ -1,0 +1,207 @@
+//! One-dimensional convolution with gradients.
+//!
+//! The framework computes the weight gradient as a convolution whose kernel is as long as the
+//! signal, which leaves matrix products a few rows wide. Here every pass is one product per kernel
+//! tap on a shifted view of the signal, without copying the signal into columns.
+
+mod product;
+
+use burn::backend::autodiff::NodeId;
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension, tensor::FloatTensor};
+use burn::tensor::{DType, Tensor, ops::ConvOptions};
+use burn_flex::FlexTensor;
+
+use super::cpu::{is_cpu, is_real};
+
+/// How a convolution walks over the signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conv1dOptions {
+    /// Samples between neighboring outputs, at least 1.
+    pub stride: usize,
+    /// Zeros added at each end of the signal.
+    pub padding: usize,
+    /// Samples between neighboring kernel taps, at least 1.
+    pub dilation: usize,
+}
+
+impl Default for Conv1dOptions {
+    /// Stride 1, no padding, dilation 1.
+    fn default() -> Self {
+        Self { stride: 1, padding: 0, dilation: 1 }
+    }
+}
+
+impl Conv1dOptions {
+    /// Options that keep the length of the signal, for a kernel of odd length `kernel`.
+    pub fn same(kernel: usize, dilation: usize) -> Self {
+        Self { stride: 1, padding: dilation * (kernel.max(1) - 1) / 2, dilation }
+    }
+
+    /// Length of the output for a signal and a kernel of these lengths; 0 when the kernel does not
+    /// fit into the padded signal.
+    pub fn output_length(&self, length: usize, kernel: usize) -> usize {
+        let reach = self.dilation * (kernel.max(1) - 1) + 1;
+        let padded = length + 2 * self.padding;
+        if padded < reach { 0 } else { (padded - reach) / self.stride + 1 }
+    }
+}
+
+/// Convolution (cross-correlation) of `x` with `weight`.
+///
+/// `x` is `[batch, channels_in, length]`, `weight` is `[channels_out, channels_in, kernel]`, `bias`
+/// is `[channels_out]`; the result is `[batch, channels_out, output_length]`. Gradients are computed
+/// for the inputs that require them and for no others.
+///
+/// # Panics
+///
+/// If the shapes do not fit each other, or stride or dilation is 0.
+pub fn conv1d(x: Tensor<3>, weight: Tensor<3>, bias: Option<Tensor<1>>, options: Conv1dOptions) -> Tensor<3> {
+    let [_, channels_in, length] = x.dims();
+    let [channels_out, weight_in, kernel] = weight.dims();
+    assert!(options.stride > 0 && options.dilation > 0, "conv1d: stride and dilation are at least 1");
+    assert_eq!(channels_in, weight_in, "conv1d: channels of the signal and of the weight");
+    if let Some(bias) = &bias {
+        assert_eq!(bias.dims(), [channels_out], "conv1d: shape of the bias");
+    }
+    assert!(
+        kernel > 0 && options.output_length(length, kernel) > 0,
+        "conv1d: a kernel of {kernel} taps does not fit a signal of {length} samples with {options:?}"
+    );
+    let same_type = weight.dtype() == x.dtype() && bias.as_ref().is_none_or(|bias| bias.dtype() == x.dtype());
+    if !is_cpu(&x.device()) || !is_real(x.dtype()) || !same_type {
+        return conv1d_reference(x, weight, bias, options);
+    }
+    let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
+    Tensor::from_dispatch(match bias {
+        Some(bias) => <Dispatch as Conv1dOps>::conv1d_biased(x, weight, bias.into_dispatch(), options),
+        None => <Dispatch as Conv1dOps>::conv1d_plain(x, weight, options),
+    })
+}
+
+/// The same convolution by the framework's own operation: the reference for tests, and what
+/// devices other than the CPU run.
+pub fn conv1d_reference(
+    x: Tensor<3>,
+    weight: Tensor<3>,
+    bias: Option<Tensor<1>>,
+    options: Conv1dOptions,
+) -> Tensor<3> {
+    let options = ConvOptions::new([options.stride], [options.padding], [options.dilation], 1);
+    burn::tensor::module::conv1d(x, weight, bias, options)
+}
+
+/// The convolution on backend tensors.
+#[backend_extension(Flex, Autodiff)]
+pub trait Conv1dOps: Backend {
+    /// Without bias.
+    fn conv1d_plain(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        options: Conv1dOptions,
+    ) -> FloatTensor<Self>;
+    /// With bias.
+    fn conv1d_biased(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        options: Conv1dOptions,
+    ) -> FloatTensor<Self>;
+}
+
+impl Conv1dOps for Flex {
+    fn conv1d_plain(x: FlexTensor, weight: FlexTensor, options: Conv1dOptions) -> FlexTensor {
+        forward(x, weight, None, options)
+    }
+
+    fn conv1d_biased(
+        x: FlexTensor,
+        weight: FlexTensor,
+        bias: FlexTensor,
+        options: Conv1dOptions,
+    ) -> FlexTensor {
+        forward(x, weight, Some(bias), options)
+    }
+}
+
+fn forward(
+    x: FlexTensor,
+    weight: FlexTensor,
+    bias: Option<FlexTensor>,
+    options: Conv1dOptions,
+) -> FlexTensor {
+    let (x, weight) = (x.to_contiguous(), weight.to_contiguous());
+    let bias = bias.map(|bias| bias.to_contiguous());
+    match x.dtype() {
+        DType::F64 => product::forward::<f64>(&x, &weight, bias.as_ref(), options),
+        _ => product::forward::<f32>(&x, &weight, bias.as_ref(), options),
+    }
+}
+
+impl<C: CheckpointStrategy> Conv1dOps for Autodiff<Flex, C> {
+    fn conv1d_plain(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        options: Conv1dOptions,
+    ) -> FloatTensor<Self> {
+        match Conv1dBackward.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let state = (prep.checkpoint(&x), prep.checkpoint(&weight), options);
+                prep.finish(state, forward(x.into_primitive(), weight.into_primitive(), None, options))
+            }
+            OpsKind::UnTracked(prep) => {
+                prep.finish(forward(x.into_primitive(), weight.into_primitive(), None, options))
+            }
+        }
+    }
+
+    fn conv1d_biased(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        options: Conv1dOptions,
+    ) -> FloatTensor<Self> {
+        let nodes = [x.node(), weight.node(), bias.node()];
+        match Conv1dBackward.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let state = (prep.checkpoint(&x), prep.checkpoint(&weight), options);
+                let bias = Some(bias.into_primitive());
+                prep.finish(state, forward(x.into_primitive(), weight.into_primitive(), bias, options))
+            }
+            OpsKind::UnTracked(prep) => {
+                let bias = Some(bias.into_primitive());
+                prep.finish(forward(x.into_primitive(), weight.into_primitive(), bias, options))
+            }
+        }
+    }
+}
+
+/// Gradient step; the parents are signal, weight and, where there is one, bias.
+#[derive(Debug)]
+struct Conv1dBackward;
+
+impl<const N: usize> Backward<Flex, N> for Conv1dBackward {
+    type State = (NodeId, NodeId, Conv1dOptions);
+
+    fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let grad = grads.consume::<Flex>(&ops.node).to_contiguous();
+        let (x, weight, options) = ops.state;
+        let x = checkpointer.retrieve_node_output::<FlexTensor>(x).to_contiguous();
+        let weight = checkpointer.retrieve_node_output::<FlexTensor>(weight).to_contiguous();
+        for (parent, node) in ops.parents.into_iter().enumerate() {
+            let Some(node) = node else { continue };
+            let double = x.dtype() == DType::F64;
+            let gradient = match (parent, double) {
+                (0, false) => product::signal_gradient::<f32>(&grad, &x, &weight, options),
+                (0, true) => product::signal_gradient::<f64>(&grad, &x, &weight, options),
+                (1, false) => product::weight_gradient::<f32>(&grad, &x, &weight, options),
+                (1, true) => product::weight_gradient::<f64>(&grad, &x, &weight, options),
+                (_, false) => product::bias_gradient::<f32>(&grad),
+                (_, true) => product::bias_gradient::<f64>(&grad),
+            };
+            grads.register::<Flex>(node.id, gradient);
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Our tensor operations against the framework's own, in value and gradient, and their promise
+//! that a record's bits do not depend on the batch or on the number of threads.
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use einthoven::nn::kernel::{Conv1dOptions, conv1d, conv1d_reference};
+
+/// Numbers in [-1, 1) from a hash of their index, so that every run sees the same ones.
+fn noise(count: usize, salt: u64) -> Vec<f64> {
+    (0..count as u64)
+        .map(|index| {
+            let mut word = index.wrapping_add(salt << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            ((word ^ (word >> 31)) >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+        })
+        .collect()
+}
+
+fn tensor<const D: usize>(shape: [usize; D], salt: u64, dtype: DType, device: &Device) -> Tensor<D> {
+    let values = noise(shape.iter().product(), salt);
+    Tensor::from_data(TensorData::new(values, shape).convert_dtype(dtype), (device, dtype))
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
+    tensor.into_data().convert_dtype(DType::F64).try_into_vec().unwrap()
+}
+
+fn bits<const D: usize>(tensor: Tensor<D>) -> Vec<u32> {
+    tensor.into_data().try_into_vec::<f32>().unwrap().into_iter().map(f32::to_bits).collect()
+}
+
+/// Asserts that two arrays agree within `tolerance` of the largest value of the second.
+fn assert_near(name: &str, actual: &[f64], expected: &[f64], tolerance: f64) {
+    assert_eq!(actual.len(), expected.len(), "{name}");
+    let scale = expected.iter().fold(1e-30f64, |scale, value| scale.max(value.abs()));
+    for (index, (a, e)) in actual.iter().zip(expected).enumerate() {
+        assert!((a - e).abs() <= tolerance * scale, "{name}[{index}]: {a} against {e}, scale {scale}");
+    }
+}
+
+/// Runs `work` on a pool of `threads` threads.
+fn with_threads<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> R {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work)
+}
+
+struct Case {
+    batch: usize,
+    channels: [usize; 2],
+    length: usize,
+    kernel: usize,
+    options: Conv1dOptions,
+}
+
+fn cases() -> Vec<Case> {
+    let case = |batch, channels, length, kernel, stride, padding, dilation| Case {
+        batch,
+        channels,
+        length,
+        kernel,
+        options: Conv1dOptions { stride, padding, dilation },
+    };
+    let mut cases = vec![
+        case(2, [1, 1], 1, 1, 1, 0, 1),
+        case(2, [3, 2], 1, 3, 1, 1, 1),
+        case(3, [2, 5], 2, 7, 1, 3, 1),
+        case(2, [4, 3], 4, 9, 1, 16, 4),
+        case(2, [4, 3], 5, 9, 2, 16, 4),
+        case(5, [70, 130], 33, 3, 1, 1, 1),
+        case(9, [130, 70], 40, 3, 2, 1, 1),
+        case(2, [32, 64], 257, 5, 1, 128, 64),
+        case(1, [12, 32], 1000, 5, 2, 2, 1),
+    ];
+    let pick = noise(400, 7);
+    let mut pick = pick.iter().map(|value| (value + 1.0) / 2.0);
+    let mut up_to = |low: usize, high: usize| low + (pick.next().unwrap() * (high - low + 1) as f64) as usize;
+    while cases.len() < 45 {
+        let case = Case {
+            batch: up_to(1, 6),
+            channels: [up_to(1, 20), up_to(1, 20)],
+            length: up_to(1, 80),
+            kernel: up_to(1, 9),
+            options: Conv1dOptions { stride: up_to(1, 4), padding: up_to(0, 12), dilation: up_to(1, 5) },
+        };
+        if case.options.output_length(case.length, case.kernel) > 0 {
+            cases.push(case);
+        }
+    }
+    cases
+}
+
+/// Output and the gradients of signal, weight and bias of the loss `sum(output * target)`.
+fn conv_pass(
+    case: &Case,
+    dtype: DType,
+    with_bias: bool,
+    op: fn(Tensor<3>, Tensor<3>, Option<Tensor<1>>, Conv1dOptions) -> Tensor<3>,
+) -> Vec<Vec<f64>> {
+    let device = Device::flex().autodiff();
+    let [channels_in, channels_out] = case.channels;
+    let x = tensor([case.batch, channels_in, case.length], 1, dtype, &device).require_grad();
+    let weight = tensor([channels_out, channels_in, case.kernel], 2, dtype, &device).require_grad();
+    let bias = with_bias.then(|| tensor([channels_out], 3, dtype, &device).require_grad());
+    let out = op(x.clone(), weight.clone(), bias.clone(), case.options);
+    let target = tensor(out.dims(), 4, dtype, &device);
+    let grads = (out.clone() * target).sum().backward();
+    let mut all = vec![values(out), values(x.grad(&grads).unwrap()), values(weight.grad(&grads).unwrap())];
+    if let Some(bias) = bias {
+        all.push(values(bias.grad(&grads).unwrap()));
+    }
+    all
+}
+
+#[test]
+fn conv1d_agrees_with_the_framework_in_value_and_gradient() {
+    for (index, case) in cases().iter().enumerate() {
+        let with_bias = index % 3 != 0;
+        let expected = conv_pass(case, DType::F64, with_bias, conv1d_reference);
+        for (dtype, tolerance) in [(DType::F64, 1e-12), (DType::F32, 2e-5)] {
+            let actual = conv_pass(case, dtype, with_bias, conv1d);
+            assert_eq!(actual.len(), expected.len());
+            for (name, (actual, expected)) in
+                ["output", "signal", "weight", "bias"].iter().zip(actual.iter().zip(&expected))
+            {
+                let [channels_in, channels_out] = case.channels;
+                let name = format!(
+                    "{name} {dtype:?} [{}, {channels_in}->{channels_out}, {}] kernel {} {:?}",
+                    case.batch, case.length, case.kernel, case.options
+                );
+                assert_near(&name, actual, expected, tolerance);
+            }
+        }
+    }
+}
+
+#[test]
+fn conv1d_reads_tensors_that_are_views() {
+    let device = Device::flex();
+    let x = tensor([6, 40, 3], 1, DType::F32, &device).swap_dims(1, 2).narrow(0, 1, 4);
+    let weight = tensor([3, 5, 4], 2, DType::F32, &device).permute([1, 0, 2]);
+    let options = Conv1dOptions { stride: 1, padding: 2, dilation: 1 };
+    let actual = conv1d(x.clone(), weight.clone(), None, options);
+    assert_near("view", &values(actual), &values(conv1d_reference(x, weight, None, options)), 1e-5);
+}
+
+#[test]
+fn conv1d_leaves_inputs_without_gradient_alone() {
+    let device = Device::flex().autodiff();
+    let x = tensor([2, 3, 16], 1, DType::F32, &device);
+    let weight = tensor([4, 3, 3], 2, DType::F32, &device).require_grad();
+    let out = conv1d(x.clone(), weight.clone(), None, Conv1dOptions::same(3, 1));
+    let grads = out.sum().backward();
+    assert!(x.grad(&grads).is_none());
+    assert!(weight.grad(&grads).is_some());
+}
+
+#[test]
+fn conv1d_gives_a_record_the_same_bits_in_any_batch_and_on_any_number_of_threads() {
+    let device = Device::flex();
+    for (channels_in, channels_out, kernel, stride) in [(1, 32, 3, 1), (32, 100, 3, 1), (130, 64, 5, 2)] {
+        let options = Conv1dOptions { stride, padding: kernel / 2, dilation: 1 };
+        let x = tensor([64, channels_in, 100], 1, DType::F32, &device);
+        let weight = tensor([channels_out, channels_in, kernel], 2, DType::F32, &device);
+        let bias = tensor([channels_out], 3, DType::F32, &device);
+        let run = |threads, batch| {
+            with_threads(threads, || {
+                let x = x.clone().narrow(0, 0, batch);
+                bits(conv1d(x, weight.clone(), Some(bias.clone()), options))
+            })
+        };
+        let all = run(1, 64);
+        let record = all.len() / 64;
+        for threads in [1, 2, 3] {
+            for batch in [1, 16, 64] {
+                assert!(run(threads, batch) == all[..batch * record], "{batch} records on {threads} threads");
+            }
+        }
+    }
+}
+
+#[test]
+fn conv1d_gradients_have_the_same_bits_on_any_number_of_threads() {
+    let device = Device::flex().autodiff();
+    let run = |threads| {
+        with_threads(threads, || {
+            let x = tensor([11, 24, 100], 1, DType::F32, &device).require_grad();
+            let weight = tensor([70, 24, 3], 2, DType::F32, &device).require_grad();
+            let out = conv1d(x.clone(), weight.clone(), None, Conv1dOptions::same(3, 2));
+            let target = tensor(out.dims(), 4, DType::F32, &device);
+            let grads = (out * target).sum().backward();
+            [bits(x.grad(&grads).unwrap()), bits(weight.grad(&grads).unwrap())]
+        })
+    };
+    let one = run(1);
+    assert!(one == run(2) && one == run(3));
+}
