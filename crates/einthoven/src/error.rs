@@ -142,11 +142,7 @@ impl fmt::Display for InputError {
             self.expected,
             self.code
         )?;
-        if self.hint.is_empty() {
-            Ok(())
-        } else {
-            write!(f, ". {}", self.hint)
-        }
+        if self.hint.is_empty() { Ok(()) } else { write!(f, ". {}", self.hint) }
     }
 }
 

@@ -1,3 +1,8 @@
-//! Networks: the operations, layers and weights that generators and classifiers are made of.
+//! What the networks share: weights, layers, kernels and the networks themselves.
 
+pub mod adamw;
 pub mod kernel;
+pub mod layer;
+pub mod norm;
+pub mod unet1d;
+pub mod weights;

@@ -83,12 +83,7 @@ pub fn conv1d(x: Tensor<3>, weight: Tensor<3>, bias: Option<Tensor<1>>, options:
 
 /// The same convolution by the framework's own operation: the reference for tests, and what
 /// devices other than the CPU run.
-pub fn conv1d_reference(
-    x: Tensor<3>,
-    weight: Tensor<3>,
-    bias: Option<Tensor<1>>,
-    options: Conv1dOptions,
-) -> Tensor<3> {
+pub fn conv1d_reference(x: Tensor<3>, weight: Tensor<3>, bias: Option<Tensor<1>>, options: Conv1dOptions) -> Tensor<3> {
     let options = ConvOptions::new([options.stride], [options.padding], [options.dilation], 1);
     burn::tensor::module::conv1d(x, weight, bias, options)
 }
@@ -97,11 +92,7 @@ pub fn conv1d_reference(
 #[backend_extension(Flex, Autodiff)]
 pub trait Conv1dOps: Backend {
     /// Without bias.
-    fn conv1d_plain(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        options: Conv1dOptions,
-    ) -> FloatTensor<Self>;
+    fn conv1d_plain(x: FloatTensor<Self>, weight: FloatTensor<Self>, options: Conv1dOptions) -> FloatTensor<Self>;
     /// With bias.
     fn conv1d_biased(
         x: FloatTensor<Self>,
@@ -116,22 +107,12 @@ impl Conv1dOps for Flex {
         forward(x, weight, None, options)
     }
 
-    fn conv1d_biased(
-        x: FlexTensor,
-        weight: FlexTensor,
-        bias: FlexTensor,
-        options: Conv1dOptions,
-    ) -> FlexTensor {
+    fn conv1d_biased(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, options: Conv1dOptions) -> FlexTensor {
         forward(x, weight, Some(bias), options)
     }
 }
 
-fn forward(
-    x: FlexTensor,
-    weight: FlexTensor,
-    bias: Option<FlexTensor>,
-    options: Conv1dOptions,
-) -> FlexTensor {
+fn forward(x: FlexTensor, weight: FlexTensor, bias: Option<FlexTensor>, options: Conv1dOptions) -> FlexTensor {
     let (x, weight) = (x.to_contiguous(), weight.to_contiguous());
     let bias = bias.map(|bias| bias.to_contiguous());
     match x.dtype() {
@@ -141,11 +122,7 @@ fn forward(
 }
 
 impl<C: CheckpointStrategy> Conv1dOps for Autodiff<Flex, C> {
-    fn conv1d_plain(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        options: Conv1dOptions,
-    ) -> FloatTensor<Self> {
+    fn conv1d_plain(x: FloatTensor<Self>, weight: FloatTensor<Self>, options: Conv1dOptions) -> FloatTensor<Self> {
         match Conv1dBackward.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful() {
             OpsKind::Tracked(mut prep) => {
                 let state = (prep.checkpoint(&x), prep.checkpoint(&weight), options);

@@ -123,23 +123,21 @@ pub(super) fn signal_gradient<T: Real>(
     let blocks = channels_in.div_ceil(CHANNELS);
 
     let mut out = vec![T::ZERO; batch * channels_in * length];
-    pieces(&mut out, channels_in * length, CHANNELS * length).into_par_iter().enumerate().for_each(
-        |(piece, out)| {
-            let (record, block) = (piece / blocks, piece % blocks);
-            let channels = out.len() / length;
-            let grad = &grad[record * channels_out * length_out..][..channels_out * length_out];
-            for tap in 0..kernel {
-                let Some((first, sample, count)) = sizes.range(tap) else { continue };
-                let offset = tap * channels_out * channels_in + block * CHANNELS;
-                add_product(
-                    [channels, count, channels_out],
-                    (out, View { offset: sample, rows: length, columns: options.stride }),
-                    (&taps, View { offset, rows: 1, columns: channels_in }),
-                    (grad, View { offset: first, rows: length_out, columns: 1 }),
-                );
-            }
-        },
-    );
+    pieces(&mut out, channels_in * length, CHANNELS * length).into_par_iter().enumerate().for_each(|(piece, out)| {
+        let (record, block) = (piece / blocks, piece % blocks);
+        let channels = out.len() / length;
+        let grad = &grad[record * channels_out * length_out..][..channels_out * length_out];
+        for tap in 0..kernel {
+            let Some((first, sample, count)) = sizes.range(tap) else { continue };
+            let offset = tap * channels_out * channels_in + block * CHANNELS;
+            add_product(
+                [channels, count, channels_out],
+                (out, View { offset: sample, rows: length, columns: options.stride }),
+                (&taps, View { offset, rows: 1, columns: channels_in }),
+                (grad, View { offset: first, rows: length_out, columns: 1 }),
+            );
+        }
+    });
     tensor(out, &[batch, channels_in, length])
 }
 
@@ -160,8 +158,7 @@ pub(super) fn weight_gradient<T: Real>(
         .zip(grad.par_chunks(RECORDS * channels_out * length_out))
         .map(|(x, grad)| {
             let mut sum = vec![T::ZERO; kernel * matrix];
-            let records =
-                x.chunks_exact(channels_in * length).zip(grad.chunks_exact(channels_out * length_out));
+            let records = x.chunks_exact(channels_in * length).zip(grad.chunks_exact(channels_out * length_out));
             for (x, grad) in records {
                 for tap in 0..kernel {
                     let Some((first, sample, count)) = sizes.range(tap) else { continue };
