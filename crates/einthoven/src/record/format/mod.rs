@@ -1,0 +1,66 @@
+//! File formats for records, and the list of them.
+//!
+//! A format is one file (or folder) here and one entry in [`FORMATS`].
+
+pub mod wfdb;
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::record::{ReadOptions, Record, Warning, WriteOptions};
+
+/// An entry of [`FORMATS`].
+#[derive(Debug, Clone, Copy)]
+pub struct RecordFormat {
+    /// Name as users type it.
+    pub name: &'static str,
+    /// One line for `einthoven list formats`.
+    pub summary: &'static str,
+    /// File extensions, without the dot; the first is the one that is written.
+    pub extensions: &'static [&'static str],
+    /// Reads the record at a path.
+    pub read: fn(&Path, &ReadOptions) -> Result<Record>,
+    /// Writes a record and returns what was changed on the way.
+    pub write: fn(&Record, &Path, &WriteOptions) -> Result<Vec<Warning>>,
+}
+
+/// Every format that can be read and written.
+pub static FORMATS: &[RecordFormat] = &[RecordFormat {
+    name: "wfdb",
+    summary: "PhysioNet WFDB: header, signal files in all storage formats, MIT annotations",
+    extensions: &["hea"],
+    read: wfdb::read,
+    write: wfdb::write,
+}];
+
+/// Reads a record; the extension chooses the format, and without one it is WFDB.
+///
+/// # Errors
+/// [`Error::Io`] when a file is missing or unreadable, [`Error::Input`] when its content breaks
+/// the format.
+pub fn read(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Record> {
+    let path = path.as_ref();
+    let format = by_extension(path).unwrap_or(&FORMATS[0]);
+    (format.read)(path, options)
+}
+
+/// Writes a record in the format of the path's extension. Returns what had to be changed.
+///
+/// # Errors
+/// [`Error::Unknown`] for an extension that is not in [`FORMATS`], [`Error::Guard`] when a file
+/// exists and may not be overwritten, rule D12 for values that the format cannot hold.
+pub fn write(record: &Record, path: impl AsRef<Path>, options: &WriteOptions) -> Result<Vec<Warning>> {
+    let path = path.as_ref();
+    let format = by_extension(path).ok_or_else(|| Error::Unknown {
+        kind: "record format",
+        name: path.extension().map(|e| e.to_string_lossy().into_owned()).unwrap_or_default(),
+        known: FORMATS.iter().flat_map(|format| format.extensions).map(|e| (*e).to_string()).collect(),
+    })?;
+    (format.write)(record, path, options)
+}
+
+/// The format whose extension the path has.
+fn by_extension(path: &Path) -> Option<&'static RecordFormat> {
+    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+    FORMATS.iter().find(|format| format.extensions.contains(&extension.as_str()))
+}
