@@ -9,6 +9,8 @@ pub mod seed;
 
 pub mod record;
 
+pub mod signal;
+
 pub mod dataset;
 
 #[cfg(feature = "nn")]

@@ -1,4 +1,6 @@
 //! The integration tests: one binary, one module per area.
 
+mod signal;
+
 #[cfg(feature = "nn")]
 mod kernel;
