@@ -12,6 +12,7 @@ pub mod record;
 pub mod signal;
 
 pub mod dataset;
+pub mod metrics;
 
 #[cfg(feature = "nn")]
 pub mod nn;
