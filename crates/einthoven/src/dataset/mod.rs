@@ -1,6 +1,25 @@
 //! What models learn from: equal-length ECGs with labels, patients and splits that travel together.
+//!
+//! A [`Dataset`] comes from a public database ([`catalog`]), from the simulator or from a generator;
+//! [`split`] gives its items to training, validation and test, [`guard`] refuses leakage between
+//! them, [`mix`] and [`augment`] enlarge the training part, and [`npz`] and [`plus`] store it.
+//! Nothing here scales a signal: that belongs to a trained network.
+
+pub mod catalog;
+pub mod guard;
+pub mod label;
+pub mod mix;
+pub mod npz;
+pub mod split;
+
+use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+
+/// Prefix of the record name and of the patient id of every item drawn from a generator.
+pub const SYNTHETIC_PREFIX: &str = "syn_";
+/// Value of `provenance.kind` of a simulated data set that stands in for real data.
+pub const SIMULATED: &str = "simulated";
 
 /// The part of a data set that a record belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -142,6 +161,93 @@ impl Dataset {
         out
     }
 
+    /// Whether item `i` was drawn from a generator: its own name says so, or the whole set does.
+    ///
+    /// A simulated set (`provenance.kind` is [`SIMULATED`]) stands in for real data where none is at
+    /// hand: it is marked synthetic as a whole, but its items are the reference and not generated.
+    pub fn is_generated(&self, i: usize) -> bool {
+        self.record[i].starts_with(SYNTHETIC_PREFIX)
+            || (self.provenance["synthetic"] == true && self.provenance["kind"] != SIMULATED)
+    }
+
+    /// Number of items of one part in each class.
+    ///
+    /// # Errors
+    /// [`Error::Data`] unless each item has exactly one label.
+    pub fn class_counts(&self, split: Split) -> Result<Vec<usize>> {
+        let mut counts = vec![0; self.n_labels()];
+        for i in (0..self.len()).filter(|&i| self.split[i] == split) {
+            counts[self.class(i)?] += 1;
+        }
+        Ok(counts)
+    }
+
+    /// Appends the items of `other`. RR intervals stay only if both sets have them.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if leads, length, sampling rate or label names differ.
+    pub fn append(&mut self, other: &Dataset) -> Result<()> {
+        let mismatch = if self.leads != other.leads {
+            Some(("leads", format!("{:?}", self.leads), format!("{:?}", other.leads)))
+        } else if self.sig_len != other.sig_len {
+            Some(("sig_len", self.sig_len.to_string(), other.sig_len.to_string()))
+        } else if self.fs_hz != other.fs_hz {
+            Some(("fs_hz", self.fs_hz.to_string(), other.fs_hz.to_string()))
+        } else if self.label_names != other.label_names {
+            Some(("label_names", format!("{:?}", self.label_names), format!("{:?}", other.label_names)))
+        } else {
+            None
+        };
+        if let Some((field, ours, theirs)) = mismatch {
+            return Err(Error::data(field, format!("the data sets differ: found {theirs}, expected {ours}")));
+        }
+        match (&mut self.rr_s, &other.rr_s) {
+            (Some(ours), Some(theirs)) => ours.extend_from_slice(theirs),
+            (ours, _) => *ours = None,
+        }
+        self.ecg.extend_from_slice(&other.ecg);
+        self.labels.extend_from_slice(&other.labels);
+        self.record.extend_from_slice(&other.record);
+        self.patient.extend_from_slice(&other.patient);
+        self.split.extend_from_slice(&other.split);
+        self.index.extend_from_slice(&other.index);
+        Ok(())
+    }
+
+    /// SHA-256 over everything but the provenance, in hexadecimal: equal for equal content.
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        let mut text = |items: &mut dyn Iterator<Item = &str>| {
+            for item in items {
+                hash.update((item.len() as u64).to_le_bytes());
+                hash.update(item.as_bytes());
+            }
+            hash.update(u64::MAX.to_le_bytes());
+        };
+        text(&mut self.leads.iter().map(String::as_str));
+        text(&mut self.label_names.iter().map(String::as_str));
+        text(&mut self.record.iter().map(String::as_str));
+        text(&mut self.patient.iter().map(String::as_str));
+        text(&mut self.split.iter().map(|split| split.name()));
+        hash.update(self.fs_hz.to_le_bytes());
+        hash.update((self.sig_len as u64).to_le_bytes());
+        hash.update(&self.labels);
+        for index in &self.index {
+            hash.update(index.to_le_bytes());
+        }
+        // In blocks, because hashing four bytes at a time costs several times as much.
+        let mut block = Vec::with_capacity(4 * 4096);
+        for values in self.ecg.chunks(4096) {
+            block.clear();
+            block.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+            hash.update(&block);
+        }
+        for rr in self.rr_s.iter().flatten().flatten() {
+            hash.update(rr.to_le_bytes());
+        }
+        hex(&hash.finalize())
+    }
+
     /// The items of one part.
     pub fn part(&self, split: Split) -> Dataset {
         let order: Vec<usize> = (0..self.len()).filter(|&i| self.split[i] == split).collect();
@@ -169,4 +275,9 @@ impl Dataset {
         }
         Ok(())
     }
+}
+
+/// Bytes in lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,0 +1,3 @@
+//! Public databases, one file each.
+
+pub mod mitdb;
