@@ -99,8 +99,9 @@ pub fn check(data: &Dataset) -> Result<Vec<Waiver>> {
 pub fn waivers(data: &Dataset) -> Result<Vec<Waiver>> {
     match &data.provenance["split"]["waives"] {
         Value::Null => Ok(Vec::new()),
-        list => serde_json::from_value(list.clone())
-            .map_err(|error| Error::data("provenance.split.waives", format!("found {list}, expected a list of waivers: {error}"))),
+        list => serde_json::from_value(list.clone()).map_err(|error| {
+            Error::data("provenance.split.waives", format!("found {list}, expected a list of waivers: {error}"))
+        }),
     }
 }
 
@@ -145,9 +146,9 @@ pub fn check_patients_apart(data: &Dataset, waivers: &[Waiver]) -> Result<()> {
         parts.entry(patient).or_default().insert(*split);
     }
     let is_waived = |patient: &str| {
-        waivers
-            .iter()
-            .any(|waiver| waiver.rule == "L2" && (waiver.patients.is_empty() || waiver.patients.iter().any(|p| p == patient)))
+        waivers.iter().any(|waiver| {
+            waiver.rule == "L2" && (waiver.patients.is_empty() || waiver.patients.iter().any(|p| p == patient))
+        })
     };
     let shared: Vec<&str> = parts
         .iter()
@@ -157,7 +158,10 @@ pub fn check_patients_apart(data: &Dataset, waivers: &[Waiver]) -> Result<()> {
     if shared.is_empty() {
         return Ok(());
     }
-    Err(Error::Guard { code: "L2", reason: format!("{} in more than one part: {}", count(shared.len(), "patient"), first_few(&shared)) })
+    Err(Error::Guard {
+        code: "L2",
+        reason: format!("{} in more than one part: {}", count(shared.len(), "patient"), first_few(&shared)),
+    })
 }
 
 /// L6: validation and test hold reference items only.
@@ -169,7 +173,11 @@ pub fn check_real_evaluation(data: &Dataset) -> Result<()> {
         None => Ok(()),
         Some(i) => Err(Error::Guard {
             code: "L6",
-            reason: format!("item {i} ({}) is synthetic and in the {} part; synthetic items are for training only", data.record[i], data.split[i].name()),
+            reason: format!(
+                "item {i} ({}) is synthetic and in the {} part; synthetic items are for training only",
+                data.record[i],
+                data.split[i].name()
+            ),
         }),
     }
 }
@@ -209,7 +217,9 @@ pub fn check_mitbih(data: &Dataset) -> Result<()> {
             return refuse(format!("record {record} is in the {} part, against DS1 and DS2", data.split[i].name()));
         }
         if scheme == "inter" && record == "201" {
-            return refuse("record 201 is the person of record 202 in DS2 and is left out of the split \"inter\"".into());
+            return refuse(
+                "record 201 is the person of record 202 in DS2 and is left out of the split \"inter\"".into(),
+            );
         }
     }
     Ok(())
@@ -251,7 +261,9 @@ fn check_generator_provenance(real: &Dataset, generator: &Value) -> Result<()> {
         .filter(|&i| real.split[i] != Split::Train && !real.is_generated(i))
         .map(|i| real.patient[i].as_str())
         .collect();
-    let is_waived = |patient: &str| waivers.iter().any(|waiver| waiver.rule == "L2" && waiver.patients.iter().any(|p| p == patient));
+    let is_waived = |patient: &str| {
+        waivers.iter().any(|waiver| waiver.rule == "L2" && waiver.patients.iter().any(|p| p == patient))
+    };
     let seen: Vec<&str> = held_out
         .into_iter()
         .filter(|patient| hashes.contains(keyed_hash(key, patient).as_str()) && !is_waived(patient))
@@ -261,7 +273,11 @@ fn check_generator_provenance(real: &Dataset, generator: &Value) -> Result<()> {
     }
     Err(Error::Guard {
         code: "L4",
-        reason: format!("the generator was trained on {} of validation or test: {}", count(seen.len(), "patient"), first_few(&seen)),
+        reason: format!(
+            "the generator was trained on {} of validation or test: {}",
+            count(seen.len(), "patient"),
+            first_few(&seen)
+        ),
     })
 }
 

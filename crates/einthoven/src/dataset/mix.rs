@@ -78,7 +78,10 @@ impl Plan {
 pub fn mix(real: &Dataset, synthetic: &Dataset, plan: Plan) -> Result<Dataset> {
     guard::check_real_evaluation(real)?;
     if let Some(i) = (0..synthetic.len()).find(|&i| !synthetic.is_generated(i)) {
-        return Err(Error::data(&synthetic.record[i], format!("item {i} of the synthetic set is not marked synthetic")));
+        return Err(Error::data(
+            &synthetic.record[i],
+            format!("item {i} of the synthetic set is not marked synthetic"),
+        ));
     }
     guard::check_real_evaluation(synthetic)?;
     guard::check_generator(real, synthetic)?;
@@ -178,7 +181,9 @@ fn first_of_each_class(data: &Dataset, wanted: &[usize]) -> Result<Vec<usize>> {
     }
     let short: BTreeSet<String> = (0..left.len())
         .filter(|&class| left[class] > 0)
-        .map(|class| format!("{}: found {}, expected {}", data.label_names[class], wanted[class] - left[class], wanted[class]))
+        .map(|class| {
+            format!("{}: found {}, expected {}", data.label_names[class], wanted[class] - left[class], wanted[class])
+        })
         .collect();
     if short.is_empty() {
         Ok(order)

@@ -219,7 +219,10 @@ pub fn generator_training(data: &Dataset, seed: Seed) -> Result<Vec<usize>> {
 pub fn folds(data: &Dataset, k: usize) -> Result<BTreeMap<String, usize>> {
     let table = patient_counts(data)?;
     if table.len() < k {
-        return Err(Error::data("data set", format!("found {} patients, expected at least {k} for {k} folds", table.len())));
+        return Err(Error::data(
+            "data set",
+            format!("found {} patients, expected at least {k} for {k} folds", table.len()),
+        ));
     }
     let n_labels = data.n_labels();
     let totals: Vec<f64> =
@@ -288,9 +291,13 @@ pub fn class_support(data: &Dataset, split: Split) -> Result<Vec<ClassSupport>> 
         let positive = by_patient.iter().filter(|(_, counts)| counts[class] > 0);
         let n_items: usize = positive.clone().map(|(_, counts)| counts[class]).sum();
         let n_patients = positive.clone().count();
-        let (largest_patient, largest) = positive.fold(("", 0), |best, (patient, counts)| {
-            if counts[class] > best.1 { (*patient, counts[class]) } else { best }
-        });
+        let (largest_patient, largest) =
+            positive.fold(
+                ("", 0),
+                |best, (patient, counts)| {
+                    if counts[class] > best.1 { (*patient, counts[class]) } else { best }
+                },
+            );
         let largest_share = if n_items > 0 { largest as f64 / n_items as f64 } else { 0.0 };
         let insufficient = if n_patients < MIN_POSITIVE_PATIENTS {
             format!("{n_patients} positive patients, fewer than {MIN_POSITIVE_PATIENTS}")
@@ -337,7 +344,10 @@ fn own_parts(data: &Dataset) -> Result<(Vec<Option<Split>>, Value)> {
     super::guard::check_patients_apart(data, &[])?;
     for split in [Split::Train, Split::Validation, Split::Test] {
         if !data.split.contains(&split) {
-            return Err(Error::data("data set", format!("the {} part is empty: use the split \"five-fold\"", split.name())));
+            return Err(Error::data(
+                "data set",
+                format!("the {} part is empty: use the split \"five-fold\"", split.name()),
+            ));
         }
     }
     let note = "the patient-disjoint parts that the data set came with";

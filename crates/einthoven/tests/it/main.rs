@@ -1,5 +1,7 @@
 //! The integration tests: one binary, one module per area.
 
+mod dataset;
+mod guard;
 mod metrics;
 mod signal;
 

@@ -86,7 +86,9 @@ pub fn duplicates(data: &Dataset) -> Vec<Duplicate> {
         .collect();
 
     // Cells hold items in rising order, so the first hit does not depend on the order of the map.
-    let cell = |point: &[f32; DIRECTIONS]| -> [i32; GRID] { std::array::from_fn(|k| (f64::from(point[k]) / bound).floor() as i32) };
+    let cell = |point: &[f32; DIRECTIONS]| -> [i32; GRID] {
+        std::array::from_fn(|k| (f64::from(point[k]) / bound).floor() as i32)
+    };
     let mut cells: HashMap<[i32; GRID], Vec<u32>> = HashMap::new();
     for i in (0..data.len()).filter(|&i| has_shape[i]) {
         cells.entry(cell(&projected[i])).or_default().push(i as u32);

@@ -99,7 +99,12 @@ fn write_entries<W: Write + Seek>(out: W, data: &Dataset) -> std::io::Result<W> 
     Ok(archive.finish()?)
 }
 
-fn write_entry<W: Write + Seek>(archive: &mut ZipWriter<W>, name: &str, shape: &[usize], values: &Values) -> std::io::Result<()> {
+fn write_entry<W: Write + Seek>(
+    archive: &mut ZipWriter<W>,
+    name: &str,
+    shape: &[usize],
+    values: &Values,
+) -> std::io::Result<()> {
     archive.start_file(format!("{name}.npy"), options(CompressionMethod::Deflated, false))?;
     archive.write_all(&npy::header(shape, values))?;
     let mut block = Vec::new();
@@ -112,7 +117,12 @@ fn write_entry<W: Write + Seek>(archive: &mut ZipWriter<W>, name: &str, shape: &
 }
 
 /// Writes floats without a copy of the whole array.
-fn write_f32<W: Write + Seek>(archive: &mut ZipWriter<W>, name: &str, shape: &[usize], values: &[f32]) -> std::io::Result<()> {
+fn write_f32<W: Write + Seek>(
+    archive: &mut ZipWriter<W>,
+    name: &str,
+    shape: &[usize],
+    values: &[f32],
+) -> std::io::Result<()> {
     // Sizes from 4 GiB on need the 64-bit form of the archive.
     let is_large = values.len() as u64 * 4 >= u64::from(u32::MAX) - 4096;
     archive.start_file(format!("{name}.npy"), options(CompressionMethod::Stored, is_large))?;
@@ -139,7 +149,9 @@ fn read_arrays<R: Read + Seek>(reader: R, path: &Path, limit: u64) -> Result<BTr
     let fault = |position: Position, field: String, found: String, expected: String, hint: &str| -> Error {
         InputError { code: CODE, path: path.into(), position, field, found, expected, hint: hint.into() }.into()
     };
-    let broken = |error: zip::result::ZipError| fault(Position::File, "archive".into(), error.to_string(), "a ZIP archive of NPY arrays".into(), "");
+    let broken = |error: zip::result::ZipError| {
+        fault(Position::File, "archive".into(), error.to_string(), "a ZIP archive of NPY arrays".into(), "")
+    };
     let mut archive = ZipArchive::new(reader).map_err(broken)?;
     let mut arrays = BTreeMap::new();
     let mut total = 0u64;
@@ -165,12 +177,21 @@ fn read_arrays<R: Read + Seek>(reader: R, path: &Path, limit: u64) -> Result<BTr
         }
         let mut bytes = Vec::new();
         let read = entry.by_ref().take(declared.saturating_add(1)).read_to_end(&mut bytes);
-        read.map_err(|error| fault(at, format!("{name}: data"), error.to_string(), "readable data with its checksum".into(), ""))?;
+        read.map_err(|error| {
+            fault(at, format!("{name}: data"), error.to_string(), "readable data with its checksum".into(), "")
+        })?;
         if bytes.len() as u64 != declared {
-            return Err(fault(at, format!("{name}: size"), format!("at least {} bytes", bytes.len()), format!("the declared {declared}"), ""));
+            return Err(fault(
+                at,
+                format!("{name}: size"),
+                format!("at least {} bytes", bytes.len()),
+                format!("the declared {declared}"),
+                "",
+            ));
         }
-        let array = npy::decode(&bytes)
-            .map_err(|f| fault(at, format!("{name}: {}", f.field), format!("{} at byte {}", f.found, f.at), f.expected, ""))?;
+        let array = npy::decode(&bytes).map_err(|f| {
+            fault(at, format!("{name}: {}", f.field), format!("{} at byte {}", f.found, f.at), f.expected, "")
+        })?;
         if arrays.insert(key, array).is_some() {
             return Err(fault(at, "entry name".into(), format!("\"{name}\" twice"), "each key once".into(), ""));
         }
@@ -234,7 +255,8 @@ fn assemble(arrays: &mut BTreeMap<String, Array>, path: &Path) -> Result<Dataset
         })
         .collect::<Result<Vec<Split>>>()?;
     let provenance = text("provenance", take("provenance", 0)?)?.concat();
-    let provenance = serde_json::from_str(&provenance).map_err(|error| fault("provenance", error.to_string(), "JSON text"))?;
+    let provenance =
+        serde_json::from_str(&provenance).map_err(|error| fault("provenance", error.to_string(), "JSON text"))?;
     let mut data = Dataset {
         ecg: amplitudes,
         leads: text("leads", take("leads", 1)?)?,
@@ -256,7 +278,11 @@ fn assemble(arrays: &mut BTreeMap<String, Array>, path: &Path) -> Result<Dataset
         data.rr_s = Some(values.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect());
     }
     if shape[0] != data.len() || shape[1] != data.leads.len() {
-        return Err(fault("ecg", format!("shape {shape:?}"), &format!("[{}, {}, time] as in record and leads", data.len(), data.leads.len())));
+        return Err(fault(
+            "ecg",
+            format!("shape {shape:?}"),
+            &format!("[{}, {}, time] as in record and leads", data.len(), data.leads.len()),
+        ));
     }
     data.validate().map_err(|error| fault("arrays", error.to_string(), "lengths that agree"))?;
     if let Some(key) = arrays.keys().next() {

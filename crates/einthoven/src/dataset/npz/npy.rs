@@ -141,7 +141,8 @@ pub fn decode(bytes: &[u8]) -> Result<Array, Fault> {
     let Some(text) = start.checked_add(length).and_then(|end| bytes.get(start..end)) else {
         return Err(fault(8, "header length", length.to_string(), &format!("at most {}", bytes.len() - start)));
     };
-    let text = std::str::from_utf8(text).map_err(|_| fault(start, "header", "bytes that are not text".into(), "text"))?;
+    let text =
+        std::str::from_utf8(text).map_err(|_| fault(start, "header", "bytes that are not text".into(), "text"))?;
     let header = parse_header(text).map_err(|(field, found, expected)| fault(start, field, found, expected))?;
 
     let data = &bytes[start + length..];
@@ -158,7 +159,8 @@ pub fn decode(bytes: &[u8]) -> Result<Array, Fault> {
             &format!("the {} bytes that follow the header", data.len()),
         ));
     }
-    let values = read_values(&header, data, n).map_err(|(at, found, expected)| fault(start + length + at, "values", found, expected))?;
+    let values = read_values(&header, data, n)
+        .map_err(|(at, found, expected)| fault(start + length + at, "values", found, expected))?;
     let values = if header.is_fortran { into_c_order(values, &header.shape) } else { values };
     Ok(Array { shape: header.shape, values })
 }
@@ -193,7 +195,11 @@ fn parse_header(text: &str) -> Result<Header, HeaderFault> {
         return Err(("descr", first_line(descr), KINDS));
     };
     if descr.contains('O') {
-        return Err(("descr", format!("'{descr}', an object array that only Python can read"), "fixed-width values; save again without dtype=object"));
+        return Err((
+            "descr",
+            format!("'{descr}', an object array that only Python can read"),
+            "fixed-width values; save again without dtype=object",
+        ));
     }
     let mut chars = descr.chars();
     let is_big_endian = match chars.next() {
