@@ -17,5 +17,8 @@ pub mod metrics;
 #[cfg(feature = "nn")]
 pub mod nn;
 
+#[cfg(feature = "nn")]
+pub mod diffusion;
+
 pub use error::{Error, InputError, Position, Result};
 pub use seed::{Seed, Stream};

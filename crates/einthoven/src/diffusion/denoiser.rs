@@ -1,0 +1,245 @@
+//! Denoisers: from a noisy signal, its noise level and a condition to clean signal and noise.
+//!
+//! A [`Backbone`] is a network that returns raw numbers for a network time; [`NetworkDenoiser`]
+//! knows what they mean. Everything above (samplers, guidance, distillation) sees [`Denoiser`]s.
+
+use burn::tensor::Tensor;
+
+use super::level::{NoiseLevel, check_same_shape, items_tensor, per_item};
+use super::parameterization::Parameterization;
+use super::schedule::NoiseSchedule;
+use crate::error::{Error, Result};
+
+/// A denoiser's answer: `x = alpha * x0 + sigma * noise` holds for the noisy signal that it was given.
+///
+/// # Shape
+/// Both `[batch, lead, time]`, in units of the data's standard deviation.
+#[derive(Debug, Clone)]
+pub struct Prediction {
+    /// The clean signal.
+    pub x0: Tensor<3>,
+    /// The noise.
+    pub noise: Tensor<3>,
+}
+
+impl Prediction {
+    /// Completes a clean signal with the noise that the noisy signal `x` then holds.
+    ///
+    /// At the clean end the noise is not determined by `x` and is set to its mean, 0.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if shapes differ or `levels` is not one per item.
+    pub fn from_x0(x0: Tensor<3>, x: Tensor<3>, levels: &[NoiseLevel]) -> Result<Prediction> {
+        check_same_shape("clean signal", &x0, &x)?;
+        let unless_clean = |level: NoiseLevel, value: f64| if level.sigma() == 0.0 { 0.0 } else { value };
+        let of_x = per_item(levels, |level| unless_clean(level, 1.0 / level.sigma()), &x)?;
+        let of_x0 = per_item(levels, |level| unless_clean(level, level.alpha() / level.sigma()), &x)?;
+        Ok(Prediction { noise: x * of_x - x0.clone() * of_x0, x0 })
+    }
+}
+
+/// What a signal is to be like.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Condition {
+    /// Class of each item, `None` for an item without one; `None` as a whole for no class at all.
+    pub classes: Option<Vec<Option<usize>>>,
+}
+
+impl Condition {
+    /// No condition.
+    pub fn none() -> Condition {
+        Condition::default()
+    }
+
+    /// One class per item.
+    pub fn of_classes(classes: &[usize]) -> Condition {
+        Condition { classes: Some(classes.iter().copied().map(Some).collect()) }
+    }
+
+    /// One class per item, or `None` where the label was dropped.
+    pub fn of_optional_classes(classes: Vec<Option<usize>>) -> Condition {
+        Condition { classes: Some(classes) }
+    }
+
+    /// The same number of items with every label dropped, as guidance needs.
+    pub fn unconditional(&self) -> Condition {
+        Condition { classes: self.classes.as_ref().map(|classes| vec![None; classes.len()]) }
+    }
+
+    /// Refuses a condition that is not for `n_items` items.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the number of classes differs.
+    pub fn check(&self, n_items: usize) -> Result<()> {
+        match &self.classes {
+            Some(classes) if classes.len() != n_items => Err(Error::Shape {
+                what: "classes of the condition".into(),
+                expected: vec![n_items],
+                actual: vec![classes.len()],
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Something that estimates the clean signal and the noise in a noisy signal.
+pub trait Denoiser {
+    /// Denoises items that each have a level of their own.
+    ///
+    /// # Shape
+    /// `x` is `[batch, lead, time]`; `levels` is one per item.
+    /// # Errors
+    /// [`Error::Shape`] if the numbers of items differ; [`Error::Config`] for a level that the
+    /// denoiser cannot serve.
+    fn denoise_each(&self, x: Tensor<3>, levels: &[NoiseLevel], condition: &Condition) -> Result<Prediction>;
+
+    /// Denoises items at one common level.
+    ///
+    /// # Errors
+    /// As [`Denoiser::denoise_each`].
+    fn denoise(&self, x: Tensor<3>, level: NoiseLevel, condition: &Condition) -> Result<Prediction> {
+        let levels = vec![level; x.dims()[0]];
+        self.denoise_each(x, &levels, condition)
+    }
+}
+
+impl<D: Denoiser + ?Sized> Denoiser for &D {
+    fn denoise_each(&self, x: Tensor<3>, levels: &[NoiseLevel], condition: &Condition) -> Result<Prediction> {
+        (**self).denoise_each(x, levels, condition)
+    }
+}
+
+/// A network that maps a noisy signal and a time to raw numbers of the same shape.
+pub trait Backbone {
+    /// Raw output; its meaning is a [`Parameterization`].
+    ///
+    /// # Shape
+    /// `x` and the result are `[batch, lead, time]`; `time` is `[batch]`, in the network's own
+    /// units (see [`TimeView`]).
+    /// # Errors
+    /// [`Error::Shape`] for a signal that the network cannot take.
+    fn predict(&self, x: Tensor<3>, time: Tensor<1>, condition: &Condition) -> Result<Tensor<3>>;
+}
+
+impl<B: Backbone + ?Sized> Backbone for &B {
+    fn predict(&self, x: Tensor<3>, time: Tensor<1>, condition: &Condition) -> Result<Tensor<3>> {
+        (**self).predict(x, time, condition)
+    }
+}
+
+/// The number that a network is told for a noise level.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TimeView {
+    /// `1000 * angle / (pi/2)`: from 0 at clean to 1000 at pure noise.
+    Angle,
+    /// The step number of a discrete schedule, as in published DDPM checkpoints.
+    Steps(NoiseSchedule),
+}
+
+impl TimeView {
+    /// Network time of a level.
+    pub fn network_time(&self, level: NoiseLevel) -> f64 {
+        match self {
+            TimeView::Angle => 1000.0 * level.angle() / NoiseLevel::PURE_NOISE.angle(),
+            TimeView::Steps(schedule) => schedule.step_of(level),
+        }
+    }
+
+    /// The noisiest level that the view can tell apart.
+    pub fn last_level(&self) -> NoiseLevel {
+        match self {
+            TimeView::Angle => NoiseLevel::PURE_NOISE,
+            TimeView::Steps(schedule) => schedule.last_level(),
+        }
+    }
+
+    /// Network times of one level per item, as a tensor `[batch]` on the device of `x`.
+    pub(crate) fn tensor(&self, levels: &[NoiseLevel], x: &Tensor<3>) -> Tensor<1> {
+        items_tensor(levels.iter().map(|&level| self.network_time(level) as f32).collect(), &x.device())
+    }
+}
+
+/// A network as a denoiser.
+#[derive(Debug, Clone)]
+pub struct NetworkDenoiser<B> {
+    /// The network.
+    pub backbone: B,
+    parameterization: Parameterization,
+    time: TimeView,
+}
+
+impl<B: Backbone> NetworkDenoiser<B> {
+    /// Reads a network's output by its parameterization and tells it the time by `time`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for noise prediction with a time that reaches pure noise.
+    pub fn new(backbone: B, parameterization: Parameterization, time: TimeView) -> Result<NetworkDenoiser<B>> {
+        parameterization.check(time.last_level())?;
+        Ok(NetworkDenoiser { backbone, parameterization, time })
+    }
+
+    /// What the network's output means.
+    pub fn parameterization(&self) -> Parameterization {
+        self.parameterization
+    }
+
+    /// The network's time.
+    pub fn time(&self) -> &TimeView {
+        &self.time
+    }
+}
+
+impl<B: Backbone> Denoiser for NetworkDenoiser<B> {
+    fn denoise_each(&self, x: Tensor<3>, levels: &[NoiseLevel], condition: &Condition) -> Result<Prediction> {
+        condition.check(x.dims()[0])?;
+        let time = self.time.tensor(levels, &x);
+        let raw = self.backbone.predict(x.clone(), time, condition)?;
+        self.parameterization.prediction(raw, x, levels)
+    }
+}
+
+/// What becomes of the noise when the clean signal is clipped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClippedNoise {
+    /// Stays as predicted.
+    Keep,
+    /// Follows from the clipped signal.
+    Recompute,
+}
+
+/// A denoiser whose clean signal is held within `-bound..=bound`.
+///
+/// For our own data the bound must be at least 6 standard deviations: a tighter one cuts R peaks.
+#[derive(Debug, Clone)]
+pub struct Clipped<D> {
+    /// The denoiser that is clipped.
+    pub denoiser: D,
+    bound: f64,
+    noise: ClippedNoise,
+}
+
+impl<D: Denoiser> Clipped<D> {
+    /// Clips `denoiser` at `bound`, in the denoiser's units.
+    ///
+    /// # Errors
+    /// [`Error::Config`] unless `bound` is positive.
+    pub fn new(denoiser: D, bound: f64, noise: ClippedNoise) -> Result<Clipped<D>> {
+        if bound > 0.0 {
+            Ok(Clipped { denoiser, bound, noise })
+        } else {
+            Err(Error::config("clip", format!("found {bound}, expected a positive bound")))
+        }
+    }
+}
+
+impl<D: Denoiser> Denoiser for Clipped<D> {
+    fn denoise_each(&self, x: Tensor<3>, levels: &[NoiseLevel], condition: &Condition) -> Result<Prediction> {
+        let free = self.denoiser.denoise_each(x.clone(), levels, condition)?;
+        let x0 = free.x0.clamp(-self.bound, self.bound);
+        match self.noise {
+            ClippedNoise::Keep => Ok(Prediction { x0, noise: free.noise }),
+            ClippedNoise::Recompute => Prediction::from_x0(x0, x, levels),
+        }
+    }
+}

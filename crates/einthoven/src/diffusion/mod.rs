@@ -1,0 +1,29 @@
+//! Diffusion: from noise to signals by repeated denoising.
+//!
+//! Five things that are kept apart, so that each can be exchanged alone. A [`Denoiser`] maps a
+//! noisy signal, its noise level and a condition to clean signal and noise. A [`NoiseSchedule`]
+//! says which levels a discrete formulation visits, a [`Parameterization`] what a network puts
+//! out. A [`Sampler`] is a loop over a grid of levels that calls a denoiser and knows nothing
+//! else. Guidance and clipping are denoisers around a denoiser, and a distilled student is just
+//! another denoiser.
+//!
+//! The one time variable is the angle of [`NoiseLevel`]; step numbers and log-SNR are views of it.
+//! All randomness is drawn by the caller. Networks live in `nn`, training loops in `nn::train`.
+
+pub mod backbone;
+pub mod denoiser;
+pub mod guidance;
+pub mod level;
+pub mod loss;
+pub mod parameterization;
+pub mod sampler;
+pub mod schedule;
+
+pub use backbone::UnetBackbone;
+pub use denoiser::{Backbone, Clipped, ClippedNoise, Condition, Denoiser, NetworkDenoiser, Prediction, TimeView};
+pub use guidance::Guided;
+pub use level::{NoiseLevel, angle_grid, diffuse};
+pub use loss::{Objective, Weighting};
+pub use parameterization::Parameterization;
+pub use sampler::{SAMPLERS, Sampler};
+pub use schedule::{NoiseSchedule, SCHEDULES, ScheduleSpec};
