@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
 use crate::error::{Error, Result};
+use crate::run::Tensors;
 use crate::seed::Seed;
 
 /// How a parameter starts.
@@ -49,6 +50,19 @@ pub struct Weight {
 pub struct Weights {
     /// Arrays by name.
     pub entries: BTreeMap<String, Weight>,
+}
+
+impl From<Tensors> for Weights {
+    fn from(tensors: Tensors) -> Weights {
+        let entries = tensors.into_iter().map(|(name, (shape, values))| (name, Weight { shape, values }));
+        Weights { entries: entries.collect() }
+    }
+}
+
+impl From<Weights> for Tensors {
+    fn from(weights: Weights) -> Tensors {
+        weights.entries.into_iter().map(|(name, w)| (name, (w.shape, w.values))).collect()
+    }
 }
 
 impl Weights {
