@@ -7,3 +7,4 @@ mod signal;
 
 #[cfg(feature = "nn")]
 mod kernel;
+mod config;
