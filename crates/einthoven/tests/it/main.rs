@@ -8,3 +8,5 @@ mod signal;
 #[cfg(feature = "nn")]
 mod kernel;
 mod config;
+mod run;
+mod toy;
