@@ -4,7 +4,10 @@
 //! The modules in reading order: records, signals, beats, the simulator, data sets, metrics,
 //! networks, diffusion, generators and classifiers, evaluation, reports.
 
+pub mod config;
 pub mod error;
+pub mod registry;
+pub mod run;
 pub mod seed;
 
 pub mod record;
@@ -19,6 +22,12 @@ pub mod nn;
 
 #[cfg(feature = "nn")]
 pub mod diffusion;
+
+#[cfg(feature = "nn")]
+pub mod generators;
+
+#[cfg(feature = "nn")]
+pub mod classifiers;
 
 pub use error::{Error, InputError, Position, Result};
 pub use seed::{Seed, Stream};

@@ -12,6 +12,7 @@
 
 pub mod backbone;
 pub mod denoiser;
+pub mod distill;
 pub mod guidance;
 pub mod level;
 pub mod loss;

@@ -7,3 +7,6 @@ mod signal;
 
 #[cfg(feature = "nn")]
 mod kernel;
+mod config;
+mod run;
+mod toy;
