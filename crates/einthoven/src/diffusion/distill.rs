@@ -11,7 +11,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use super::backbone::UnetBackbone;
 use super::denoiser::{Backbone, Condition, Denoiser, TimeView};
-use super::level::{NoiseLevel, diffuse, per_item};
+use super::level::{NoiseLevel, diffuse, items_tensor};
 use super::loss::{Objective, squared_error};
 use super::parameterization::Parameterization;
 use crate::error::{Error, Result};
@@ -227,13 +227,13 @@ impl<D: Denoiser> StepDistillation<D> {
         let landed = diffuse(second.x0, second.noise, &to)?;
         // Solves landed = alpha'' x0 + sigma'' (x - alpha x0) / sigma for x0, item by item. With
         // angles, alpha'' - sigma'' alpha / sigma = sin(t - t'') / sin(t), which never vanishes.
-        let coefficient = |of: &dyn Fn(NoiseLevel, NoiseLevel) -> f64| -> Result<Tensor<3>> {
-            let values: Vec<f64> = from.iter().zip(&to).map(|(&t, &u)| of(t, u)).collect();
-            let mut next = values.into_iter();
-            per_item(&from, |_| next.next().unwrap_or(f64::NAN), &x)
+        let coefficient = |of: &dyn Fn(NoiseLevel, NoiseLevel) -> f64| -> Tensor<3> {
+            let values: Vec<f32> = from.iter().zip(&to).map(|(&t, &u)| of(t, u) as f32).collect();
+            let n_items = values.len();
+            items_tensor(values, &x.device()).reshape([n_items, 1, 1])
         };
-        let of_landed = coefficient(&|t, u| t.sigma() / libm::sin(t.angle() - u.angle()))?;
-        let of_x = coefficient(&|t, u| u.sigma() / libm::sin(t.angle() - u.angle()))?;
+        let of_landed = coefficient(&|t, u| t.sigma() / libm::sin(t.angle() - u.angle()));
+        let of_x = coefficient(&|t, u| u.sigma() / libm::sin(t.angle() - u.angle()));
         Ok(landed * of_landed - x * of_x)
     }
 }

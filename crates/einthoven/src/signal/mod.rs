@@ -10,3 +10,12 @@ pub mod noise;
 pub mod ode;
 pub mod snr;
 pub mod spectrum;
+
+/// Divides each lead by its scale, in the order `[n, lead, time]`.
+///
+/// # Units
+/// From mV to multiples of the scale, which is the standard deviation of the lead in training data.
+pub fn scaled(ecg: &[f32], scale_mv: &[f32], sig_len: usize) -> Vec<f32> {
+    let scales = scale_mv.iter().cycle();
+    ecg.chunks(sig_len).zip(scales).flat_map(|(lead, scale)| lead.iter().map(move |v| v / scale)).collect()
+}

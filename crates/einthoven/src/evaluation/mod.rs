@@ -1,0 +1,8 @@
+//! Protocols over data sets: what is compared with what, on which part, with which intervals.
+//!
+//! Evaluation takes data sets and predictions, never a generator: any file of synthetic ECGs can be
+//! judged.
+
+pub mod fidelity;
+pub mod privacy;
+pub mod utility;

@@ -1,0 +1,216 @@
+//! The generators of an experiment: teacher, student, control, and students of few steps.
+
+use std::path::PathBuf;
+
+use burn::tensor::Device;
+use serde_json::{Value, json};
+
+use super::config::{Experiment, NetworkConfig};
+use crate::classifiers::beat_cnn::lead_scales;
+use crate::dataset::{Dataset, guard};
+use crate::diffusion::distill::{Batches, Denoising, StepDistillation, WidthDistillation, halvings};
+use crate::diffusion::{Guided, Objective, Parameterization, TimeView, Weighting, schedule};
+use crate::error::Result;
+use crate::generators::dgn::{Dgn, DgnCard};
+use crate::nn::adamw::AdamWConfig;
+use crate::nn::train::{Learner, NetworkTrainee};
+use crate::nn::unet1d::Unet1d;
+use crate::nn::weights::Weights;
+use crate::run::{Cadence, Progress, Run, Stop, TrainPlan, TrainSummary, train};
+use crate::seed::Seed;
+use crate::signal;
+
+/// What the training of one model took.
+#[derive(Debug, Clone)]
+pub struct Trained {
+    /// The model.
+    pub model: Dgn,
+    /// Length, skipped batches, last loss, seconds.
+    pub summary: TrainSummary,
+}
+
+/// All generators of an experiment.
+pub struct Models {
+    /// The heavy one.
+    pub teacher: Trained,
+    /// The light one, taught by the teacher.
+    pub student: Trained,
+    /// As light, same steps, same data, its own start, no teacher.
+    pub control: Trained,
+    /// Steps and model of each halving, most steps first.
+    pub few_step: Vec<(usize, Trained)>,
+}
+
+/// Everything that trainings share.
+pub struct Workshop<'a> {
+    /// The experiment.
+    pub config: &'a Experiment,
+    /// Training part of the generators.
+    pub data: &'a Dataset,
+    /// The run.
+    pub run: &'a Run,
+    /// Signals and time limit.
+    pub stop: &'a Stop,
+    /// Device of the tensors.
+    pub device: &'a Device,
+    /// Seed of the run.
+    pub seed: Seed,
+}
+
+impl Workshop<'_> {
+    /// Trains whatever is not trained yet, and reads back what is.
+    ///
+    /// # Errors
+    /// Everything that [`train`] returns.
+    pub fn models(&self, progress: &mut dyn Progress) -> Result<Models> {
+        let teacher = self.teacher(progress)?;
+        let student = self.student("student", &teacher.model, self.config.student.lambda, progress)?;
+        let control = self.student("control", &teacher.model, 0.0, progress)?;
+        let few_step = self.few_step(&student.model, progress)?;
+        Ok(Models { teacher, student, control, few_step })
+    }
+
+    fn teacher(&self, progress: &mut dyn Progress) -> Result<Trained> {
+        let c = &self.config.teacher;
+        let learner = Denoising {
+            network: self.network(&c.network)?,
+            objective: self.objective()?,
+            batches: self.batches("teacher", c.batch, c.label_dropout)?,
+        };
+        let card = self.card("teacher", &c.network)?;
+        self.train(learner, card, None, &c.optimizer, c.steps, progress)
+    }
+
+    fn student(&self, role: &str, teacher: &Dgn, lambda: f64, progress: &mut dyn Progress) -> Result<Trained> {
+        let c = &self.config.student;
+        let learner = WidthDistillation {
+            network: self.network(&c.network)?,
+            teacher: teacher.denoiser().backbone.clone(),
+            objective: self.objective()?,
+            lambda,
+            batches: self.batches("student", c.batch, self.config.teacher.label_dropout)?,
+        };
+        let card = self.card(role, &c.network)?;
+        self.train(learner, card, None, &c.optimizer, c.steps, progress)
+    }
+
+    /// Halves the student's steps down to one, each stage starting at the weights of the one before.
+    fn few_step(&self, student: &Dgn, progress: &mut dyn Progress) -> Result<Vec<(usize, Trained)>> {
+        let c = &self.config.few_step;
+        let network = &self.config.student.network;
+        let mut done: Vec<(usize, Trained)> = Vec::new();
+        for n_steps in halvings(c.start)? {
+            let (teacher, guidance) = match done.last() {
+                Some((_, before)) => (&before.model, 1.0),
+                None => (student, c.guidance),
+            };
+            let role = format!("few-step-{n_steps:02}");
+            let learner = StepDistillation {
+                network: self.network(network)?,
+                teacher: Guided::new(teacher.denoiser().clone(), guidance)?,
+                n_steps,
+                batches: self.batches(&role, c.batch, 0.0)?,
+            };
+            let mut card = self.card(&role, network)?;
+            card.sampler = "ddim".into();
+            card.steps = n_steps;
+            card.guidance = 1.0;
+            let steps = if n_steps <= 4 { c.last_steps } else { c.steps };
+            let start = teacher.weights().clone();
+            let trained = self.train(learner, card, Some(start), &c.optimizer, steps, progress)?;
+            done.push((n_steps, trained));
+        }
+        Ok(done)
+    }
+
+    fn train<L: Learner>(
+        &self,
+        learner: L,
+        card: DgnCard,
+        start: Option<Weights>,
+        optimizer: &AdamWConfig,
+        n_steps: u64,
+        progress: &mut dyn Progress,
+    ) -> Result<Trained> {
+        let specs = Unet1d::new(card.network.clone())?.params();
+        let start = start.unwrap_or_else(|| Weights::initialize(&specs, self.seed.purpose("start").purpose(&card.role)));
+        let stage = self.run.stage(&card.role)?;
+        let mut trainee = NetworkTrainee::new(learner, specs, start, optimizer.clone(), n_steps, self.device);
+        let plan = TrainPlan { n_steps, checkpoint_every: Cadence::Seconds(60.0), log_every: 20 };
+        let summary = train(&mut trainee, &plan, &stage, self.stop, progress)?;
+        let model = Dgn::new(card, trainee.result(), self.device)?;
+        model.save(&model_path(self.run, &model.card().role))?;
+        Ok(Trained { model, summary })
+    }
+
+    fn network(&self, config: &NetworkConfig) -> Result<Unet1d> {
+        Unet1d::new(config.unet(self.data.leads.len(), self.data.n_labels()))
+    }
+
+    fn objective(&self) -> Result<Objective> {
+        let c = &self.config.teacher;
+        let time = match c.schedule.as_str() {
+            "angle" => TimeView::Angle,
+            name => TimeView::Steps(schedule::find(name)?.build(c.schedule_steps)?),
+        };
+        let parameterization = Parameterization::find(&c.parameterization)?;
+        let weighting = match parameterization {
+            Parameterization::Noise => Weighting::Noise,
+            Parameterization::V | Parameterization::X0 => Weighting::Velocity,
+        };
+        Ok(Objective { parameterization, weighting, time })
+    }
+
+    fn batches(&self, purpose: &str, batch: usize, label_dropout: f64) -> Result<Batches> {
+        let scale_mv = lead_scales(self.data)?;
+        Ok(Batches {
+            signals: signal::scaled(&self.data.ecg, &scale_mv, self.data.sig_len),
+            n_leads: self.data.leads.len(),
+            sig_len: self.data.sig_len,
+            classes: self.data.classes()?,
+            batch,
+            class_exponent: self.config.teacher.class_exponent,
+            label_dropout,
+            seed: self.seed.purpose("training").purpose(purpose),
+            device: self.device.clone(),
+        })
+    }
+
+    fn card(&self, role: &str, network: &NetworkConfig) -> Result<DgnCard> {
+        let (teacher, synthesis) = (&self.config.teacher, &self.config.synthesis);
+        Ok(DgnCard {
+            format: 1,
+            role: role.into(),
+            network: network.unet(self.data.leads.len(), self.data.n_labels()),
+            parameterization: teacher.parameterization.clone(),
+            schedule: teacher.schedule.clone(),
+            schedule_steps: teacher.schedule_steps,
+            scale_mv: lead_scales(self.data)?,
+            leads: self.data.leads.clone(),
+            sig_len: self.data.sig_len,
+            fs_hz: self.data.fs_hz,
+            label_names: self.data.label_names.clone(),
+            sampler: synthesis.sampler.clone(),
+            steps: synthesis.steps,
+            guidance: synthesis.guidance,
+            training_data: training_data(self.data),
+        })
+    }
+}
+
+/// What a model says of its training data: source, licence, fingerprint, keyed hashes of patients.
+fn training_data(data: &Dataset) -> Value {
+    let fingerprint = data.fingerprint();
+    json!({
+        "source": data.provenance["source"],
+        "licence": data.provenance["licence"],
+        "fingerprint": fingerprint,
+        "n_items": data.len(),
+        "training_patients": guard::training_patients(data, &fingerprint),
+    })
+}
+
+/// File of a model of a run.
+pub fn model_path(run: &Run, role: &str) -> PathBuf {
+    run.dir().join("checkpoint").join(role).join("model.safetensors")
+}

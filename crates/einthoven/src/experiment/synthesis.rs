@@ -1,0 +1,119 @@
+//! Drawing the synthetic sets, and writing what is published of them.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::config::Experiment;
+use crate::dataset::{Dataset, Split, npz, plus};
+use crate::error::Result;
+use crate::generators::dgn::Dgn;
+use crate::generators::{Generator, SampleRequest, Sink};
+use crate::run::{Progress, Stop};
+use crate::seed::Seed;
+
+/// Classes of the synthetic items that a mix of any of these training parts can ask for: of each
+/// class as many as the largest need.
+///
+/// # Errors
+/// [`crate::Error::Unknown`] for a plan that does not exist; [`crate::Error::Data`] for items
+/// without exactly one class.
+pub fn wanted(config: &Experiment, parts: &[&Dataset]) -> Result<Vec<usize>> {
+    let plan = config.synthesis.plan()?;
+    let mut most: Vec<usize> = Vec::new();
+    for part in parts {
+        let added = plan.added(&part.class_counts(Split::Train)?);
+        most.resize(added.len().max(most.len()), 0);
+        most.iter_mut().zip(added).for_each(|(most, added)| *most = (*most).max(added));
+    }
+    Ok(most.iter().enumerate().flat_map(|(class, &n)| std::iter::repeat_n(class, n)).collect())
+}
+
+/// Equal numbers of every class that has real training items.
+pub fn balanced(counts: &[usize], per_class: usize) -> Vec<usize> {
+    counts
+        .iter()
+        .enumerate()
+        .filter(|(_, n)| **n > 0)
+        .flat_map(|(class, _)| std::iter::repeat_n(class, per_class))
+        .collect()
+}
+
+/// A sink that reports progress and honors a stop.
+struct Watched<'a> {
+    data: &'a mut Dataset,
+    total: u64,
+    stage: &'a str,
+    stop: &'a Stop,
+    progress: &'a mut dyn Progress,
+}
+
+impl Sink for Watched<'_> {
+    fn accept(&mut self, first: u64, classes: &[usize], ecg: &[f32]) -> Result<()> {
+        self.data.accept(first, classes, ecg)?;
+        self.progress.update(self.stage, first + classes.len() as u64, self.total, "");
+        self.stop.check("run the same command again to go on")
+    }
+}
+
+/// Draws items, with progress.
+///
+/// # Errors
+/// As [`Generator::sample_into`]; [`crate::Error::Interrupted`] between batches.
+pub fn draw(
+    model: &Dgn,
+    request: &SampleRequest,
+    seed: Seed,
+    stage: &str,
+    stop: &Stop,
+    progress: &mut dyn Progress,
+) -> Result<Dataset> {
+    let mut data = model.axes();
+    let total = request.classes.len() as u64;
+    model.sample_into(request, seed, &mut Watched { data: &mut data, total, stage, stop, progress })?;
+    data.provenance["sampler"] = json!({
+        "name": request.sampler, "steps": request.steps, "guidance": request.guidance,
+    });
+    data.validate()?;
+    Ok(data)
+}
+
+/// Gives each synthetic item the RR intervals of a random training item of its class, for
+/// classifiers that use rhythm: a generated beat has none of its own.
+///
+/// # Errors
+/// [`crate::Error::Data`] for items without exactly one class.
+pub fn borrow_rr(synthetic: &mut Dataset, real: &Dataset, seed: Seed) -> Result<()> {
+    let Some(rr) = &real.rr_s else { return Ok(()) };
+    let classes = real.classes()?;
+    let mut pools: Vec<Vec<[f32; 2]>> = vec![Vec::new(); real.n_labels()];
+    for i in 0..real.len() {
+        if real.split[i] == Split::Train {
+            pools[classes[i]].push(rr[i]);
+        }
+    }
+    let mut stream = seed.purpose("borrowed rr").stream();
+    let own = synthetic.classes()?;
+    synthetic.rr_s = Some(
+        own.into_iter()
+            .map(|class| match pools[class].len() {
+                0 => [0.8, 0.8],
+                n => pools[class][stream.below(n)],
+            })
+            .collect(),
+    );
+    Ok(())
+}
+
+/// Writes a synthetic set as NPZ, and as WFDB records with annotations.
+///
+/// # Errors
+/// [`crate::Error::Io`].
+pub fn write(data: &Dataset, folder: &Path, seed: u64) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(|source| crate::Error::io(folder, source))?;
+    let mut stamped = data.clone();
+    stamped.provenance["seed"] = json!(seed);
+    npz::write(&folder.join("beats.npz"), &stamped)?;
+    plus::write(&stamped, &folder.join("wfdb"))?;
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! Generators: what makes synthetic ECGs, behind one trait and in one list.
+
+pub mod dgn;
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use serde_json::Value;
+
+use crate::dataset::{Dataset, SYNTHETIC_PREFIX, Split};
+use crate::error::{Error, Result};
+use crate::seed::Seed;
+
+/// What to draw.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SampleRequest {
+    /// Index of the first item; item i depends on the seed and i alone.
+    pub first: u64,
+    /// Class of each item.
+    pub classes: Vec<usize>,
+    /// Sampler by name; generators that are not diffusion models ignore it.
+    pub sampler: String,
+    /// Denoiser calls per item.
+    pub steps: usize,
+    /// Guidance weight; 1 follows the label without exaggeration.
+    pub guidance: f64,
+    /// Items computed at once. It changes time and memory, never a value.
+    pub batch: usize,
+}
+
+impl SampleRequest {
+    /// Items `0..classes.len()` by the deterministic sampler of second order.
+    pub fn new(classes: Vec<usize>, steps: usize) -> SampleRequest {
+        SampleRequest { first: 0, classes, sampler: "dpm-solver++".into(), steps, guidance: 1.0, batch: 64 }
+    }
+}
+
+/// Receives items as they are made.
+pub trait Sink {
+    /// Takes consecutive items.
+    ///
+    /// # Shape
+    /// `ecg` is `[n, lead, time]`, mV; `first` is the index of the first; `classes` has one per item.
+    /// # Errors
+    /// Whatever keeps the sink from taking them.
+    fn accept(&mut self, first: u64, classes: &[usize], ecg: &[f32]) -> Result<()>;
+}
+
+/// Ready to draw from.
+pub trait Generator {
+    /// An empty data set with the axes of what this generator makes, and its provenance.
+    fn axes(&self) -> Dataset;
+
+    /// Draws items into a sink, in order.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] for a sampler that does not exist; [`Error::Config`] for steps, guidance
+    /// or a class outside their range; whatever the sink returns.
+    fn sample_into(&self, request: &SampleRequest, seed: Seed, sink: &mut dyn Sink) -> Result<()>;
+
+    /// Draws items into a data set that says it is synthetic.
+    ///
+    /// # Errors
+    /// As [`Generator::sample_into`].
+    fn sample(&self, request: &SampleRequest, seed: Seed) -> Result<Dataset> {
+        let mut data = self.axes();
+        self.sample_into(request, seed, &mut data)?;
+        data.validate()?;
+        Ok(data)
+    }
+}
+
+impl Sink for Dataset {
+    fn accept(&mut self, first: u64, classes: &[usize], ecg: &[f32]) -> Result<()> {
+        self.ecg.extend_from_slice(ecg);
+        for (offset, &class) in classes.iter().enumerate() {
+            let index = first + offset as u64;
+            self.labels.extend((0..self.label_names.len()).map(|label| u8::from(label == class)));
+            // Each item is a patient of its own: nobody's heart beats twice in a synthetic set.
+            self.record.push(format!("{SYNTHETIC_PREFIX}{index:06}"));
+            self.patient.push(format!("{SYNTHETIC_PREFIX}{index:06}"));
+            self.split.push(Split::Train);
+            self.index.push(index as i64);
+        }
+        Ok(())
+    }
+}
+
+/// An entry of the list.
+pub trait GeneratorSpec: Sync {
+    /// Name as typed by users.
+    fn name(&self) -> &'static str;
+    /// One line for listings.
+    fn summary(&self) -> &'static str;
+    /// BibTeX of the source.
+    fn reference(&self) -> &'static str;
+    /// Complete default configuration.
+    fn default_config(&self) -> Value;
+    /// A generator from a stored model file, or from the configuration alone where it needs none.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for an unknown key; [`Error::Io`] or [`Error::Data`] for the file.
+    fn build(&self, config: &Value, model: Option<&Path>, device: &Device) -> Result<Box<dyn Generator>>;
+}
+
+/// All generators.
+pub static GENERATORS: &[&dyn GeneratorSpec] = &[&dgn::Spec];
+
+/// The generator of a name.
+///
+/// # Errors
+/// [`Error::Unknown`] if there is none.
+pub fn find(name: &str) -> Result<&'static dyn GeneratorSpec> {
+    GENERATORS.iter().copied().find(|spec| spec.name() == name).ok_or_else(|| Error::Unknown {
+        kind: "generator",
+        name: name.into(),
+        known: GENERATORS.iter().map(|spec| spec.name().to_string()).collect(),
+    })
+}
