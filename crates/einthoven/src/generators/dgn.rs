@@ -142,6 +142,11 @@ impl Dgn {
         &self.denoiser
     }
 
+    /// The device that it draws on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// Bytes of the weights as f32: the size that the comparison of sizes means.
     pub fn n_bytes(&self) -> usize {
         4 * self.weights.n_values()

@@ -1,0 +1,172 @@
+//! Training the rows of the classifier comparison, and predicting the test part.
+
+use burn::tensor::Device;
+
+use super::config::{Experiment, ROWS};
+use super::synthesis::borrow_rr;
+use crate::classifiers::beat_cnn::BeatCnn;
+use crate::classifiers::{Classifier, Training};
+use crate::dataset::augment::{AUGMENTATIONS, augment};
+use crate::dataset::guard::{self, ledger::{Ledger, TestLook}};
+use crate::dataset::{Dataset, Split, mix};
+use crate::error::{Error, Result};
+use crate::evaluation::utility::{Comparison, Row, compare, predictions, prior_shifted};
+use crate::metrics::bootstrap::BootstrapOptions;
+use crate::metrics::classification::Predictions;
+use crate::run::{Progress, Run, Stop};
+use crate::seed::Seed;
+
+/// The synthetic sets that rows draw from, by row name.
+pub struct SyntheticSets<'a> {
+    /// By the teacher.
+    pub dgn: &'a Dataset,
+    /// By the student.
+    pub kd_dgn: &'a Dataset,
+    /// By the student of few steps.
+    pub few_step: &'a Dataset,
+}
+
+/// What all rows of a split share.
+pub struct Classification<'a> {
+    /// The experiment.
+    pub config: &'a Experiment,
+    /// The run.
+    pub run: &'a Run,
+    /// Signals and time limit.
+    pub stop: &'a Stop,
+    /// Device of the tensors.
+    pub device: &'a Device,
+    /// Seed of the run.
+    pub seed: Seed,
+}
+
+impl Classification<'_> {
+    /// Trains every row with every seed on one split and scores it on the test part.
+    ///
+    /// # Errors
+    /// [`Error::Guard`] for a leak; everything that training returns.
+    pub fn compare(
+        &self,
+        split: &str,
+        data: &Dataset,
+        synthetic: &SyntheticSets,
+        progress: &mut dyn Progress,
+    ) -> Result<Comparison> {
+        guard::check(data)?;
+        let test = data.part(Split::Test);
+        let mut rows = Vec::new();
+        for name in &self.config.classifier.rows {
+            rows.extend(self.row(split, name, data, &test, synthetic, progress)?);
+        }
+        self.look(split, &test)?;
+        let stage = format!("intervals {split}");
+        let options = BootstrapOptions { replicates: self.config.classifier.replicates, ..BootstrapOptions::default() };
+        compare(split, &test, &rows, self.seed.purpose("intervals"), options, &mut |done, total| {
+            progress.update(&stage, done as u64, total as u64, "");
+        })
+    }
+
+    /// One row; with synthetic items also the same predictions under the real class shares.
+    fn row(
+        &self,
+        split: &str,
+        name: &str,
+        data: &Dataset,
+        test: &Dataset,
+        synthetic: &SyntheticSets,
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<Row>> {
+        let training = self.training_set(name, data, synthetic)?;
+        let mut config = self.config.classifier.model.clone();
+        config.class_weights = name == "class-weights";
+        config.network.rr_features = name.ends_with("-rr");
+        let headline = &self.config.data.headline_classes;
+        let real_counts = data.class_counts(Split::Train)?;
+        let real_total: usize = real_counts.iter().sum();
+        let real_shares: Vec<f64> = real_counts.iter().map(|&n| n as f64 / real_total as f64).collect();
+        let (mut runs, mut shifted): (Vec<Predictions>, Vec<Predictions>) = (Vec::new(), Vec::new());
+        for seed in 0..self.config.classifier.seeds {
+            let stage = self.run.stage(&format!("classifier-{split}-{name}-{seed}"))?;
+            // The same training seed in every row, so that rows differ in their data alone.
+            let seed = self.seed.purpose("classifier").purpose(split).index(seed as u64);
+            let training_call = Training { stage: &stage, stop: self.stop, progress, device: self.device, seed };
+            let model = BeatCnn::train(&config, &training, training_call)?;
+            let probabilities = model.predict(test)?;
+            runs.push(predictions(test, &probabilities, headline)?);
+            if is_enlarged(name) {
+                let probabilities = prior_shifted(&probabilities, model.class_shares(), &real_shares);
+                shifted.push(predictions(test, &probabilities, headline)?);
+            }
+        }
+        let (_, label, is_control) = known(name)?;
+        let training_counts = training.class_counts(Split::Train)?;
+        let row = |name: String, label: String, runs| Row { name, label, is_control, training_counts: training_counts.clone(), runs };
+        let mut rows = vec![row(name.into(), label.into(), runs)];
+        if !shifted.is_empty() {
+            rows.push(row(format!("{name}-shifted"), format!("{label}, prior-shift corrected"), shifted));
+        }
+        Ok(rows)
+    }
+
+    /// The training part of a row.
+    fn training_set(&self, name: &str, data: &Dataset, synthetic: &SyntheticSets) -> Result<Dataset> {
+        let plan = self.config.synthesis.plan()?;
+        let seed = self.seed.purpose("mix");
+        let with = |set: &Dataset| mix::mix(data, set, plan);
+        let all = match name {
+            "real" | "class-weights" | "real-rr" => data.clone(),
+            "oversampled" => mix::oversample(data, plan, seed)?,
+            "classical" => augment(data, plan, AUGMENTATIONS, seed)?,
+            "dgn" => with(synthetic.dgn)?,
+            "kd-dgn" => with(synthetic.kd_dgn)?,
+            "kd-dgn-rr" => {
+                let mut set = synthetic.kd_dgn.clone();
+                borrow_rr(&mut set, data, self.seed)?;
+                with(&set)?
+            }
+            "few-step" => with(synthetic.few_step)?,
+            "synthetic" => return Ok(synthetic.kd_dgn.clone()),
+            "shuffled" => shuffled(data, self.seed.purpose("shuffled labels")),
+            _ => return Err(known(name).err().unwrap_or_else(|| Error::config("classifier.rows", "row without a training set"))),
+        };
+        Ok(all.part(Split::Train))
+    }
+
+    /// Enters the look at the test part into the run's ledger (rule L7).
+    fn look(&self, split: &str, test: &Dataset) -> Result<()> {
+        let mut ledger = Ledger::open(self.run.dir())?;
+        ledger.record(TestLook {
+            subject: format!("classifier comparison on {split}"),
+            test_fingerprint: test.fingerprint(),
+            config_hash: self.run.origin().config_sha256.clone(),
+        })?;
+        Ok(())
+    }
+}
+
+/// Whether the row's class shares differ from the real ones.
+fn is_enlarged(name: &str) -> bool {
+    matches!(name, "oversampled" | "classical" | "dgn" | "kd-dgn" | "few-step")
+}
+
+fn known(name: &str) -> Result<(&'static str, &'static str, bool)> {
+    ROWS.iter().find(|(row, _, _)| *row == name).copied().ok_or_else(|| Error::Unknown {
+        kind: "row",
+        name: name.into(),
+        known: ROWS.iter().map(|(row, _, _)| (*row).to_string()).collect(),
+    })
+}
+
+/// The data set with the labels of its training part in random order: what a classifier reaches
+/// that cannot have learned anything.
+fn shuffled(data: &Dataset, seed: Seed) -> Dataset {
+    let mut out = data.clone();
+    let train: Vec<usize> = (0..data.len()).filter(|&i| data.split[i] == Split::Train).collect();
+    let order = seed.stream().permutation(train.len());
+    let n = data.n_labels();
+    for (&to, &from) in train.iter().zip(&order) {
+        let from = train[from] * n;
+        out.labels[to * n..(to + 1) * n].copy_from_slice(&data.labels[from..from + n]);
+    }
+    out
+}

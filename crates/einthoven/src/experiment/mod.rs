@@ -1,0 +1,245 @@
+//! Experiments: a preset, from data to report, as one resumable run.
+//!
+//! `prepare`, `train`, `sample`, `mix`, `evaluate` and `report` in a row. Every stage leaves what the
+//! next one needs in the run folder; a second call with the same folder goes on where the first
+//! stopped.
+
+mod classification;
+pub mod config;
+pub mod efficiency;
+mod models;
+mod quality;
+mod report;
+mod synthesis;
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+
+pub use config::Experiment;
+pub use efficiency::MemoryProbe;
+pub use models::model_path;
+
+use crate::config::{load_valid, to_toml};
+use crate::dataset::catalog::{self, OpenOptions, simulated};
+use crate::dataset::split::{Scheme, generator_training, split};
+use crate::dataset::{Dataset, Split, label};
+use crate::error::{Error, Result};
+use crate::generators::SampleRequest;
+use crate::generators::dgn::Dgn;
+use crate::report::Report;
+use crate::run::{Progress, Run, RunInfo, Stop};
+use crate::seed::Seed;
+use crate::simulate::beats::BeatCohort;
+
+/// A preset: an experiment under a name.
+#[derive(Debug, Clone, Copy)]
+pub struct Preset {
+    /// Name as typed by users.
+    pub name: &'static str,
+    /// One line for listings.
+    pub summary: &'static str,
+    /// The experiment as TOML.
+    pub text: &'static str,
+}
+
+/// All presets.
+pub static PRESETS: &[Preset] = &[
+    Preset {
+        name: "quickstart",
+        summary: "the whole chain on simulated beats, no download, under five minutes on two cores",
+        text: include_str!("../../presets/quickstart.toml"),
+    },
+    Preset {
+        name: "kd-dgn-small",
+        summary: "DGN and KD-DGN on MIT-BIH, sized for a CPU: under 45 minutes on two cores",
+        text: include_str!("../../presets/kd-dgn-small.toml"),
+    },
+    Preset {
+        name: "kd-dgn",
+        summary: "DGN and KD-DGN on MIT-BIH at paper size (17 M and 8 M parameters): for a GPU",
+        text: include_str!("../../presets/kd-dgn.toml"),
+    },
+];
+
+/// The preset of a name.
+///
+/// # Errors
+/// [`Error::Unknown`] if there is none.
+pub fn preset(name: &str) -> Result<&'static Preset> {
+    PRESETS.iter().find(|preset| preset.name == name).ok_or_else(|| Error::Unknown {
+        kind: "preset",
+        name: name.into(),
+        known: PRESETS.iter().map(|preset| preset.name.to_string()).collect(),
+    })
+}
+
+/// What a user asks of a run.
+pub struct RunRequest<'a> {
+    /// Preset by name.
+    pub preset: &'a str,
+    /// `key=value` settings on top of the preset.
+    pub overrides: &'a [String],
+    /// Folder of the database; `None` for presets that need none.
+    pub data: Option<&'a Path>,
+    /// Run folder.
+    pub out: &'a Path,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Device by name: `cpu`.
+    pub device: &'a str,
+    /// The command line, for the report.
+    pub command: String,
+}
+
+/// The device of a name.
+///
+/// # Errors
+/// [`Error::Unsupported`] for a device that this build has no support for; [`Error::Unknown`].
+pub fn device(name: &str) -> Result<Device> {
+    match name {
+        "cpu" => Ok(Device::flex()),
+        "cuda" | "wgpu" => Err(Error::Unsupported { what: format!("device {name} in this build (use --device cpu)") }),
+        _ => Err(Error::Unknown {
+            kind: "device",
+            name: name.into(),
+            known: ["cpu", "cuda", "wgpu"].map(String::from).into(),
+        }),
+    }
+}
+
+/// The experiment that a request resolves to.
+///
+/// # Errors
+/// [`Error::Unknown`] for a preset that does not exist; [`Error::Config`] for a wrong setting.
+pub fn resolve(preset_name: &str, overrides: &[String]) -> Result<Experiment> {
+    let preset = preset(preset_name)?;
+    load_valid(preset.text, preset.name, overrides)
+}
+
+/// The beats of an experiment, before any split.
+///
+/// # Errors
+/// [`Error::Config`] without a folder where one is needed; everything that reading returns.
+pub fn load_data(config: &Experiment, folder: Option<&Path>, seed: Seed) -> Result<Dataset> {
+    let c = &config.data;
+    if c.source == "simulated" {
+        let cohort = BeatCohort {
+            n_patients: c.simulated_patients,
+            beats_per_patient: c.simulated_beats_per_patient,
+            ..BeatCohort::default()
+        };
+        return simulated::load(&cohort, seed.purpose("cohort"));
+    }
+    let folder = folder.ok_or_else(|| {
+        Error::config("--data", format!("this preset needs the folder of {}: name it with --data DIR, or get it with: einthoven fetch {}", c.source, c.source))
+    })?;
+    let options = OpenOptions {
+        labels: label::label_set(&c.labels)?,
+        high_pass_hz: (c.highpass_hz > 0.0).then_some(c.highpass_hz),
+        ..OpenOptions::default()
+    };
+    catalog::database(&c.source)?.open(folder, &options)
+}
+
+/// Runs an experiment to its report.
+///
+/// # Errors
+/// [`Error::Interrupted`] and [`Error::Limit`] after a checkpoint; [`Error::Guard`] for a leak or a
+/// folder in use; everything that the stages return.
+pub fn run(
+    request: &RunRequest,
+    stop: &Stop,
+    progress: &mut dyn Progress,
+    probe: Option<&dyn MemoryProbe>,
+) -> Result<(Report, PathBuf)> {
+    let config = resolve(request.preset, request.overrides)?;
+    let device = device(request.device)?;
+    let seed = Seed::new(request.seed);
+    let data = load_data(&config, request.data, seed)?;
+    let info = RunInfo {
+        preset: request.preset.into(),
+        config: to_toml(&config)?,
+        seed: request.seed,
+        device: request.device.into(),
+        data_fingerprint: data.fingerprint(),
+    };
+    let run = Run::create_or_open(request.out, &info)?;
+
+    // One generator serves every split, because its training part lies in the training part of each.
+    let split_seed = seed.purpose("split");
+    let generator_part = data.select(&generator_training(&data, split_seed)?);
+    let splits: Vec<(String, Dataset)> = config
+        .classifier
+        .splits
+        .iter()
+        .map(|name| Ok((name.clone(), split(&data, Scheme::parse(name)?, split_seed)?)))
+        .collect::<Result<_>>()?;
+
+    let workshop =
+        models::Workshop { config: &config, data: &generator_part, run: &run, stop, device: &device, seed };
+    let models = workshop.models(progress)?;
+    let few_step = models
+        .few_step
+        .iter()
+        .find(|(steps, _)| *steps == config.few_step.chosen)
+        .map(|(_, trained)| &trained.model)
+        .ok_or_else(|| Error::config("few_step.chosen", "is none of the halvings"))?;
+
+    let parts: Vec<&Dataset> = splits.iter().map(|(_, data)| data).collect();
+    let quality_wanted = synthesis::balanced(
+        &{
+            let mut marked = generator_part.clone();
+            marked.split.fill(Split::Train);
+            marked.class_counts(Split::Train)?
+        },
+        config.quality.beats_per_class,
+    );
+    let wanted = synthesis::wanted(&config, &parts)?;
+    let draw = |model: &Dgn, what: &str, classes: &[usize], progress: &mut dyn Progress| -> Result<Dataset> {
+        let request = SampleRequest { batch: config.synthesis.batch, ..model.request(classes.to_vec()) };
+        let stage = format!("{what} {}", model.card().role);
+        synthesis::draw(model, &request, seed.purpose(what), &stage, stop, progress)
+    };
+    let plus = [&models.teacher.model, &models.student.model, few_step]
+        .into_iter()
+        .map(|model| draw(model, "beats by", &wanted, progress))
+        .collect::<Result<Vec<_>>>()?;
+    synthesis::write(&plus[1], &run.dir().join("synthetic"), request.seed)?;
+
+    let mut judged = Vec::new();
+    for model in [&models.teacher.model, &models.student.model, &models.control.model, few_step] {
+        judged.push((model.card().role.clone(), draw(model, "quality of", &quality_wanted, progress)?));
+    }
+    let inter = splits.iter().find(|(name, _)| name != "intra-patient").or(splits.first());
+    let held_out = inter.map_or_else(|| generator_part.clone(), |(_, data)| data.part(Split::Test));
+    let quality = quality::judge(&config, &generator_part, &held_out, &judged, seed, progress)?;
+    let efficiency = quality::efficiency(&config, &models, few_step, probe, seed, progress)?;
+
+    let synthetic = classification::SyntheticSets { dgn: &plus[0], kd_dgn: &plus[1], few_step: &plus[2] };
+    let classification =
+        classification::Classification { config: &config, run: &run, stop, device: &device, seed };
+    let comparisons = splits
+        .iter()
+        .map(|(name, data)| classification.compare(name, data, &synthetic, progress))
+        .collect::<Result<Vec<_>>>()?;
+
+    let report = report::build(&report::Findings {
+        config: &config,
+        request,
+        run: &run,
+        data: &data,
+        generator_part: &generator_part,
+        held_out: &held_out,
+        splits: &splits,
+        models: &models,
+        judged: &judged,
+        quality: &quality,
+        efficiency: &efficiency,
+        comparisons: &comparisons,
+    })?;
+    let page = run.dir().join("report.html");
+    run.write("report.json", report.to_json().as_bytes())?;
+    run.write("report.html", report.to_html().as_bytes())?;
+    Ok((report, page))
+}
