@@ -20,5 +20,7 @@ pub mod nn;
 #[cfg(feature = "nn")]
 pub mod diffusion;
 
+pub mod report;
+
 pub use error::{Error, InputError, Position, Result};
 pub use seed::{Seed, Stream};

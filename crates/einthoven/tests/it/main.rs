@@ -3,6 +3,7 @@
 mod dataset;
 mod guard;
 mod metrics;
+mod report;
 mod signal;
 
 #[cfg(feature = "nn")]
