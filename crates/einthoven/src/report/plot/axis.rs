@@ -40,7 +40,7 @@ fn step(range: f64, target: usize) -> f64 {
 
 /// Multiples of the step within the range.
 pub(super) fn ticks(low: f64, high: f64, target: usize) -> Vec<f64> {
-    if !(high > low) {
+    if high <= low || !(high - low).is_finite() {
         return vec![low];
     }
     let step = step(high - low, target);
