@@ -103,6 +103,28 @@ pub fn angle_grid(n_evaluations: usize, first: NoiseLevel) -> Result<Vec<NoiseLe
         .collect())
 }
 
+/// Levels for `n_evaluations` denoiser calls, equally spaced in log-SNR from `first` to `last`, then
+/// clean.
+///
+/// The natural grid of solvers that step in log-SNR. Its ends are finite, so `first` must hold some
+/// signal and `last` some noise.
+///
+/// # Errors
+/// [`Error::Config`] unless there are at least 2 evaluations and `first > last` have finite log-SNR.
+pub fn log_snr_grid(n_evaluations: usize, first: NoiseLevel, last: NoiseLevel) -> Result<Vec<NoiseLevel>> {
+    let (low, high) = (first.log_snr(), last.log_snr());
+    if n_evaluations < 2 || !(low.is_finite() && high.is_finite() && low < high) {
+        return Err(Error::config("steps", "a log-SNR grid needs at least two steps between two levels of finite SNR"));
+    }
+    let gap = (high - low) / (n_evaluations - 1) as f64;
+    let mut grid = vec![first];
+    for k in 1..n_evaluations {
+        grid.push(NoiseLevel::from_log_snr(low + gap * k as f64)?);
+    }
+    grid.push(NoiseLevel::CLEAN);
+    Ok(grid)
+}
+
 /// Noisy signal `alpha * x0 + sigma * noise`, with a level for each item.
 ///
 /// The same formula is a deterministic DDIM step when `x0` and `noise` are predictions.
@@ -184,5 +206,16 @@ mod tests {
         assert_eq!(fine[0], NoiseLevel::PURE_NOISE);
         assert_eq!(fine[64], NoiseLevel::CLEAN);
         assert!(angle_grid(0, NoiseLevel::PURE_NOISE).is_err());
+    }
+
+    #[test]
+    fn a_log_snr_grid_has_equal_steps() {
+        let (first, last) = (NoiseLevel::from_log_snr(-8.0).unwrap(), NoiseLevel::from_log_snr(10.0).unwrap());
+        let grid = log_snr_grid(7, first, last).unwrap();
+        assert_eq!((grid.len(), grid[0], grid[7]), (8, first, NoiseLevel::CLEAN));
+        for pair in grid[..7].windows(2) {
+            assert!((pair[1].log_snr() - pair[0].log_snr() - 3.0).abs() < 1e-9);
+        }
+        assert!(log_snr_grid(7, NoiseLevel::PURE_NOISE, last).is_err() && log_snr_grid(7, last, first).is_err());
     }
 }

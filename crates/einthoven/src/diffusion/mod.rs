@@ -13,6 +13,7 @@
 pub mod backbone;
 pub mod denoiser;
 pub mod guidance;
+pub mod import;
 pub mod level;
 pub mod loss;
 pub mod parameterization;
@@ -22,7 +23,7 @@ pub mod schedule;
 pub use backbone::UnetBackbone;
 pub use denoiser::{Backbone, Clipped, ClippedNoise, Condition, Denoiser, NetworkDenoiser, Prediction, TimeView};
 pub use guidance::Guided;
-pub use level::{NoiseLevel, angle_grid, diffuse};
+pub use level::{NoiseLevel, angle_grid, diffuse, log_snr_grid};
 pub use loss::{Objective, Weighting};
 pub use parameterization::Parameterization;
 pub use sampler::{SAMPLERS, Sampler};

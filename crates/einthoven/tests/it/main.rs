@@ -8,3 +8,7 @@ mod signal;
 
 #[cfg(feature = "nn")]
 mod kernel;
+#[cfg(feature = "nn")]
+mod parity;
+#[cfg(feature = "nn")]
+mod sampler;
