@@ -149,7 +149,9 @@ pub fn lucidrains_diffusion(arguments: &Value) -> Result<GaussianDiffusion> {
         "pred_noise" => Parameterization::Noise,
         "pred_v" => Parameterization::V,
         "pred_x0" => Parameterization::X0,
-        other => return Err(Error::config("objective", format!("found {other:?}, expected pred_noise, pred_v or pred_x0"))),
+        other => {
+            return Err(Error::config("objective", format!("found {other:?}, expected pred_noise, pred_v or pred_x0")));
+        }
     };
     let schedule = match a.beta_schedule.as_str() {
         name @ ("linear" | "cosine") => schedule::find(name)?.build(a.timesteps)?,

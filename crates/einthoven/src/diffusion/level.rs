@@ -98,9 +98,7 @@ pub fn angle_grid(n_evaluations: usize, first: NoiseLevel) -> Result<Vec<NoiseLe
         return Err(Error::config("steps", "a grid needs at least one step and a noisy first level"));
     }
     let n = n_evaluations as f64;
-    Ok((0..=n_evaluations)
-        .map(|k| NoiseLevel { angle: first.angle * ((n_evaluations - k) as f64 / n) })
-        .collect())
+    Ok((0..=n_evaluations).map(|k| NoiseLevel { angle: first.angle * ((n_evaluations - k) as f64 / n) }).collect())
 }
 
 /// Levels for `n_evaluations` denoiser calls, equally spaced in log-SNR from `first` to `last`, then
@@ -143,7 +141,11 @@ pub fn diffuse(x0: Tensor<3>, noise: Tensor<3>, levels: &[NoiseLevel]) -> Result
 }
 
 /// A coefficient of each item's level as a tensor `[batch, 1, 1]` that fits `x`.
-pub(crate) fn per_item(levels: &[NoiseLevel], coefficient: impl Fn(NoiseLevel) -> f64, x: &Tensor<3>) -> Result<Tensor<3>> {
+pub(crate) fn per_item(
+    levels: &[NoiseLevel],
+    coefficient: impl Fn(NoiseLevel) -> f64,
+    x: &Tensor<3>,
+) -> Result<Tensor<3>> {
     let n_items = x.dims()[0];
     if levels.len() != n_items {
         return Err(Error::Shape { what: "noise levels".into(), expected: vec![n_items], actual: vec![levels.len()] });

@@ -91,7 +91,11 @@ impl Fixture {
         }
         // Error in units of what is allowed.
         let share = |(a, b): (&f64, &f64)| if a == b { 0.0 } else { (a - b).abs() / (atol + rtol * b.abs()) };
-        let worst = found.iter().zip(expected).map(share).fold(0.0, |w: f64, s| if s.is_nan() { f64::INFINITY } else { w.max(s) });
+        let worst = found
+            .iter()
+            .zip(expected)
+            .map(share)
+            .fold(0.0, |w: f64, s| if s.is_nan() { f64::INFINITY } else { w.max(s) });
         let mut largest = self.largest.borrow_mut();
         let entry = largest.entry(group).or_insert(0.0);
         *entry = entry.max(worst);
@@ -121,10 +125,13 @@ impl Backbone for Recorder<'_> {
 
 #[test]
 fn published_networks_agree_with_their_originals() {
-    let folder = std::env::var_os("EINTHOVEN_PARITY")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/fixtures/parity")), PathBuf::from);
+    let folder = std::env::var_os("EINTHOVEN_PARITY").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/fixtures/parity")),
+        PathBuf::from,
+    );
     // A relative path is meant from where the command was given, the workspace root.
-    let folder = if folder.is_relative() { Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(folder) } else { folder };
+    let folder =
+        if folder.is_relative() { Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(folder) } else { folder };
     let Ok(entries) = std::fs::read_dir(&folder) else {
         assert!(
             std::env::var("EINTHOVEN_REQUIRE_DATA").as_deref() != Ok("1"),
@@ -162,10 +169,17 @@ fn published_networks_agree_with_their_originals() {
 
         let compared = fixture.compared.into_inner();
         let inputs = |key: &str| {
-            key.starts_with("input.") || key.ends_with(".noise") || key.ends_with(".train.t") || key.ends_with(".x0_in_0_1")
+            key.starts_with("input.")
+                || key.ends_with(".noise")
+                || key.ends_with(".train.t")
+                || key.ends_with(".x0_in_0_1")
         };
         let left: Vec<&String> = fixture.io.keys().filter(|key| !inputs(key) && !compared.contains(*key)).collect();
-        println!("{name}: {} arrays compared, largest share of the tolerance {:.3?}", compared.len(), fixture.largest.borrow());
+        println!(
+            "{name}: {} arrays compared, largest share of the tolerance {:.3?}",
+            compared.len(),
+            fixture.largest.borrow()
+        );
         if !left.is_empty() {
             println!("{name}: not compared: {left:?}");
         }
@@ -222,7 +236,8 @@ fn check_buffers(f: &Fixture, tag: &str, diffusion: &GaussianDiffusion) {
     let schedule = &diffusion.schedule;
     let alpha_bar = schedule.alpha_bar();
     let posterior = schedule.posterior();
-    let of_levels = |value: &dyn Fn(NoiseLevel) -> f64| schedule.levels().iter().map(|&level| value(level)).collect::<Vec<f64>>();
+    let of_levels =
+        |value: &dyn Fn(NoiseLevel) -> f64| schedule.levels().iter().map(|&level| value(level)).collect::<Vec<f64>>();
     let before: Vec<f64> = std::iter::once(1.0).chain(alpha_bar[..alpha_bar.len() - 1].iter().copied()).collect();
     let factor = |level| Weighting::Noise.factor(diffusion.parameterization, level).unwrap();
     for (name, values) in [
@@ -270,13 +285,22 @@ fn check_trace(f: &Fixture, tag: &str, diffusion: &GaussianDiffusion, backbone: 
     assert_eq!(times, f.get(&key("times")).values, "{}: {tag}: steps shown to the network", f.name);
     assert!(calls.iter().all(|(_, times, _)| times.len() == batch));
     f.compared.borrow_mut().insert(key("times"));
-    let flat = |part: fn(&(Vec<f64>, Vec<f64>, Vec<f64>)) -> &Vec<f64>| calls.iter().flat_map(part).copied().collect::<Vec<f64>>();
+    let flat = |part: fn(&(Vec<f64>, Vec<f64>, Vec<f64>)) -> &Vec<f64>| {
+        calls.iter().flat_map(part).copied().collect::<Vec<f64>>()
+    };
     f.compare("sampling", &key("state_before_step"), &flat(|call| &call.0));
     f.compare("sampling", &key("model_output"), &flat(|call| &call.2));
     f.compare("sampling", &key("result"), &host(result));
 }
 
-fn check_training(f: &Fixture, tag: &str, diffusion: &GaussianDiffusion, network: &Unet1d, weights: &Weights, device: &Device) {
+fn check_training(
+    f: &Fixture,
+    tag: &str,
+    diffusion: &GaussianDiffusion,
+    network: &Unet1d,
+    weights: &Weights,
+    device: &Device,
+) {
     let key = |name: &str| format!("{tag}.train.{name}");
     let device = device.clone().autodiff();
     let steps = &f.get(&key("t")).values;
@@ -287,9 +311,8 @@ fn check_training(f: &Fixture, tag: &str, diffusion: &GaussianDiffusion, network
     // mapping they may have been left as they are; the stored noisy signal then says so.
     let mut x0 = raw.clone() * 2.0 - 1.0;
     let mut x = diffuse(x0.clone(), noise.clone(), &levels).unwrap();
-    let is_far = |x: &Tensor<3>| {
-        host(x.clone()).iter().zip(&f.get(&key("q_sample")).values).any(|(a, b)| (a - b).abs() > 1e-2)
-    };
+    let is_far =
+        |x: &Tensor<3>| host(x.clone()).iter().zip(&f.get(&key("q_sample")).values).any(|(a, b)| (a - b).abs() > 1e-2);
     if !diffusion.auto_normalize && is_far(&x) {
         x0 = raw;
         x = diffuse(x0.clone(), noise.clone(), &levels).unwrap();

@@ -46,7 +46,11 @@ impl Mixture {
         let velocity = |angle: f64, x: f64| {
             let level = NoiseLevel::new(angle.clamp(0.0, FRAC_PI_2)).unwrap();
             // The limit at the clean end: the mean of the noise is 0 there.
-            if level.sigma() < 1e-12 { 0.0 } else { (level.alpha() * x - self.posterior_mean(x, level)) / level.sigma() }
+            if level.sigma() < 1e-12 {
+                0.0
+            } else {
+                (level.alpha() * x - self.posterior_mean(x, level)) / level.sigma()
+            }
         };
         let mut x = x;
         for k in 0..n {
@@ -346,8 +350,13 @@ fn one_weighting_gives_one_loss_in_every_parameterization() {
     let (x0, noise) = (normal([3, 2, 8], Seed::new(1)), normal([3, 2, 8], Seed::new(2)));
     for weighting in [Weighting::Noise, Weighting::TruncatedSnr, Weighting::Velocity] {
         for parameterization in Parameterization::ALL {
-            let oracle =
-                |off| Oracle { parameterization, levels: levels.clone(), x0: x0.clone(), off, seen_time: Default::default() };
+            let oracle = |off| Oracle {
+                parameterization,
+                levels: levels.clone(),
+                x0: x0.clone(),
+                off,
+                seen_time: Default::default(),
+            };
             let objective = Objective { parameterization, weighting, time: TimeView::Angle };
             let loss = |off| {
                 let oracle = oracle(off);
@@ -420,7 +429,10 @@ fn guidance_exaggerates_the_class_and_costs_a_call_only_when_it_must() {
         let found = guided.denoise(x.clone(), level, &condition).unwrap();
         assert_eq!(guided.denoiser.calls.get(), calls, "weight {weight}");
         let x0 = values(found.x0.clone());
-        assert!(x0[..4].iter().all(|v| (v - weight).abs() < 1e-6) && x0[4..].iter().all(|v| (v - 3.0 * weight).abs() < 1e-5));
+        assert!(
+            x0[..4].iter().all(|v| (v - weight).abs() < 1e-6)
+                && x0[4..].iter().all(|v| (v - 3.0 * weight).abs() < 1e-5)
+        );
         // Signal and noise still make up x.
         let again = diffuse(found.x0, found.noise, &[level; 2]).unwrap();
         assert!(largest_difference(again, x.clone()) < 1e-5);
