@@ -8,8 +8,11 @@ use burn::tensor::{Device, Tensor, TensorData};
 use einthoven::diffusion::sampler::{self, Ancestral, Ddim, Ddpm, DpmSolver};
 use einthoven::diffusion::{
     Backbone, Clipped, ClippedNoise, Condition, Denoiser, Guided, NetworkDenoiser, NoiseLevel, Objective,
-    Parameterization, Prediction, SAMPLERS, SCHEDULES, Sampler, TimeView, Weighting, angle_grid, diffuse, log_snr_grid,
+    Parameterization, Prediction, SAMPLERS, SCHEDULES, Sampler, TimeView, UnetBackbone, Weighting, angle_grid, diffuse,
+    log_snr_grid,
 };
+use einthoven::nn::unet1d::{Unet1d, Unet1dConfig};
+use einthoven::nn::weights::Weights;
 use einthoven::{Error, Result, Seed};
 
 /// Every value is +mean or -mean with even odds, plus normal noise of standard deviation `sd`.
@@ -439,6 +442,23 @@ fn guidance_exaggerates_the_class_and_costs_a_call_only_when_it_must() {
     }
     assert!(Guided::new(GAUSSIAN, -1.0).is_err() && Guided::new(GAUSSIAN, f64::NAN).is_err());
     assert!(matches!(condition.check(3), Err(Error::Shape { .. })));
+}
+
+/// A class that the network has not learned is refused; the number after the last would be taken
+/// for "no class".
+#[test]
+fn a_class_that_the_network_does_not_know_is_refused() {
+    let network = Unet1d::new(Unet1dConfig::dgn(8, &[1, 2], 3)).unwrap();
+    let params = Weights::initialize(&network.params(), Seed::new(1)).on(&Device::default());
+    let denoiser =
+        NetworkDenoiser::new(UnetBackbone { network, params }, Parameterization::V, TimeView::Angle).unwrap();
+    let x = normal([2, 1, 16], Seed::new(2));
+    let level = NoiseLevel::new(1.0).unwrap();
+    let denoise = |classes: &[usize]| denoiser.denoise(x.clone(), level, &Condition::of_classes(classes));
+    assert!(matches!(denoise(&[0, 3]), Err(Error::Config { .. })));
+    assert!(matches!(denoise(&[0]), Err(Error::Shape { .. })));
+    let (known, none) = (denoise(&[0, 2]).unwrap(), denoiser.denoise(x.clone(), level, &Condition::none()).unwrap());
+    assert!(largest_difference(known.x0, none.x0) > 1e-3);
 }
 
 #[test]
