@@ -1,8 +1,8 @@
 //! Synthetic electrocardiograms: generate, mix with real ones, train on them, and say with error
 //! bars whether they are realistic, useful and private.
 //!
-//! The modules in reading order: records, signals, beats, the simulator, data sets, metrics,
-//! networks, diffusion, generators and classifiers, evaluation, reports.
+//! The modules in reading order: records, signals, the simulator, data sets, metrics, networks,
+//! diffusion, generators and classifiers, evaluation, reports, experiments.
 
 pub mod config;
 pub mod error;
@@ -13,6 +13,9 @@ pub mod seed;
 pub mod record;
 
 pub mod signal;
+
+pub mod beat;
+pub mod simulate;
 
 pub mod dataset;
 pub mod metrics;
@@ -28,6 +31,13 @@ pub mod generators;
 
 #[cfg(feature = "nn")]
 pub mod classifiers;
+
+pub mod evaluation;
+
+pub mod report;
+
+#[cfg(feature = "nn")]
+pub mod experiment;
 
 pub use error::{Error, InputError, Position, Result};
 pub use seed::{Seed, Stream};

@@ -98,9 +98,29 @@ pub fn angle_grid(n_evaluations: usize, first: NoiseLevel) -> Result<Vec<NoiseLe
         return Err(Error::config("steps", "a grid needs at least one step and a noisy first level"));
     }
     let n = n_evaluations as f64;
-    Ok((0..=n_evaluations)
-        .map(|k| NoiseLevel { angle: first.angle * ((n_evaluations - k) as f64 / n) })
-        .collect())
+    Ok((0..=n_evaluations).map(|k| NoiseLevel { angle: first.angle * ((n_evaluations - k) as f64 / n) }).collect())
+}
+
+/// Levels for `n_evaluations` denoiser calls, equally spaced in log-SNR from `first` to `last`, then
+/// clean.
+///
+/// The natural grid of solvers that step in log-SNR. Its ends are finite, so `first` must hold some
+/// signal and `last` some noise.
+///
+/// # Errors
+/// [`Error::Config`] unless there are at least 2 evaluations and `first > last` have finite log-SNR.
+pub fn log_snr_grid(n_evaluations: usize, first: NoiseLevel, last: NoiseLevel) -> Result<Vec<NoiseLevel>> {
+    let (low, high) = (first.log_snr(), last.log_snr());
+    if n_evaluations < 2 || !(low.is_finite() && high.is_finite() && low < high) {
+        return Err(Error::config("steps", "a log-SNR grid needs at least two steps between two levels of finite SNR"));
+    }
+    let gap = (high - low) / (n_evaluations - 1) as f64;
+    let mut grid = vec![first];
+    for k in 1..n_evaluations {
+        grid.push(NoiseLevel::from_log_snr(low + gap * k as f64)?);
+    }
+    grid.push(NoiseLevel::CLEAN);
+    Ok(grid)
 }
 
 /// Noisy signal `alpha * x0 + sigma * noise`, with a level for each item.
@@ -121,7 +141,11 @@ pub fn diffuse(x0: Tensor<3>, noise: Tensor<3>, levels: &[NoiseLevel]) -> Result
 }
 
 /// A coefficient of each item's level as a tensor `[batch, 1, 1]` that fits `x`.
-pub(crate) fn per_item(levels: &[NoiseLevel], coefficient: impl Fn(NoiseLevel) -> f64, x: &Tensor<3>) -> Result<Tensor<3>> {
+pub(crate) fn per_item(
+    levels: &[NoiseLevel],
+    coefficient: impl Fn(NoiseLevel) -> f64,
+    x: &Tensor<3>,
+) -> Result<Tensor<3>> {
     let n_items = x.dims()[0];
     if levels.len() != n_items {
         return Err(Error::Shape { what: "noise levels".into(), expected: vec![n_items], actual: vec![levels.len()] });
@@ -184,5 +208,16 @@ mod tests {
         assert_eq!(fine[0], NoiseLevel::PURE_NOISE);
         assert_eq!(fine[64], NoiseLevel::CLEAN);
         assert!(angle_grid(0, NoiseLevel::PURE_NOISE).is_err());
+    }
+
+    #[test]
+    fn a_log_snr_grid_has_equal_steps() {
+        let (first, last) = (NoiseLevel::from_log_snr(-8.0).unwrap(), NoiseLevel::from_log_snr(10.0).unwrap());
+        let grid = log_snr_grid(7, first, last).unwrap();
+        assert_eq!((grid.len(), grid[0], grid[7]), (8, first, NoiseLevel::CLEAN));
+        for pair in grid[..7].windows(2) {
+            assert!((pair[1].log_snr() - pair[0].log_snr() - 3.0).abs() < 1e-9);
+        }
+        assert!(log_snr_grid(7, NoiseLevel::PURE_NOISE, last).is_err() && log_snr_grid(7, last, first).is_err());
     }
 }

@@ -309,7 +309,11 @@ impl NoiseSchedule {
         let gap = n_steps as f32 / n_evaluations as f32;
         let n_points = n_evaluations + 1;
         let position = |k: usize| {
-            if k < n_points / 2 { -1.0 + gap * k as f32 } else { (n_steps - 1) as f32 - gap * (n_points - k - 1) as f32 }
+            if k < n_points / 2 {
+                -1.0 + gap * k as f32
+            } else {
+                (n_steps - 1) as f32 - gap * (n_points - k - 1) as f32
+            }
         };
         Ok((1..n_points).rev().map(|k| position(k) as usize).collect())
     }

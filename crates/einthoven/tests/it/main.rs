@@ -1,12 +1,16 @@
 //! The integration tests: one binary, one module per area.
 
+mod config;
 mod dataset;
 mod guard;
-mod metrics;
-mod signal;
-
 #[cfg(feature = "nn")]
 mod kernel;
-mod config;
+mod metrics;
+#[cfg(feature = "nn")]
+mod parity;
+mod report;
 mod run;
+#[cfg(feature = "nn")]
+mod sampler;
+mod signal;
 mod toy;
