@@ -12,6 +12,12 @@ pub(super) trait Lanes<T: Copy>: Copy {
 
     /// The same number in every lane.
     fn splat(value: T) -> Self;
+    /// The `WIDTH` numbers from `from` on.
+    ///
+    /// # Safety
+    ///
+    /// All of them can be read.
+    unsafe fn load(from: *const T) -> Self;
     /// The first `WIDTH` numbers of `from`; lanes beyond its end hold `fill`.
     fn load_or(from: &[T], fill: T) -> Self;
     /// Writes the lanes to the start of `to`, leaving out what lies beyond its end.
@@ -89,6 +95,11 @@ macro_rules! portable {
             #[inline(always)]
             fn splat(value: $real) -> Self {
                 Portable([value; 8])
+            }
+            #[inline(always)]
+            unsafe fn load(from: *const $real) -> Self {
+                // SAFETY: by the contract of the function; an array is aligned like its numbers.
+                Portable(unsafe { from.cast::<[$real; 8]>().read() })
             }
             #[inline(always)]
             fn load_or(from: &[$real], fill: $real) -> Self {
@@ -227,6 +238,10 @@ mod x86 {
                 #[inline(always)]
                 fn splat(value: f32) -> Self {
                     unsafe { $name($splat(value)) }
+                }
+                #[inline(always)]
+                unsafe fn load(from: *const f32) -> Self {
+                    unsafe { $name($load(from)) }
                 }
                 #[inline(always)]
                 fn load_or(from: &[f32], fill: f32) -> Self {
