@@ -1,9 +1,11 @@
 //! One-dimensional convolution with gradients.
 //!
 //! The framework computes the weight gradient as a convolution whose kernel is as long as the
-//! signal, which leaves matrix products a few rows wide. Here every pass is one product per kernel
-//! tap on a shifted view of the signal, without copying the signal into columns.
+//! signal, which leaves matrix products a few rows wide. Here every pass works on shifted views of
+//! the signal, without copying it into columns: in single precision in registers (`direct`), in
+//! double precision as one matrix product per tap (`product`).
 
+mod direct;
 mod product;
 
 use burn::backend::autodiff::NodeId;
@@ -117,7 +119,7 @@ fn forward(x: FlexTensor, weight: FlexTensor, bias: Option<FlexTensor>, options:
     let bias = bias.map(|bias| bias.to_contiguous());
     match x.dtype() {
         DType::F64 => product::forward::<f64>(&x, &weight, bias.as_ref(), options),
-        _ => product::forward::<f32>(&x, &weight, bias.as_ref(), options),
+        _ => direct::forward(&x, &weight, bias.as_ref(), options),
     }
 }
 
@@ -171,9 +173,9 @@ impl<const N: usize> Backward<Flex, N> for Conv1dBackward {
             let Some(node) = node else { continue };
             let double = x.dtype() == DType::F64;
             let gradient = match (parent, double) {
-                (0, false) => product::signal_gradient::<f32>(&grad, &x, &weight, options),
+                (0, false) => direct::signal_gradient(&grad, &x, &weight, options),
                 (0, true) => product::signal_gradient::<f64>(&grad, &x, &weight, options),
-                (1, false) => product::weight_gradient::<f32>(&grad, &x, &weight, options),
+                (1, false) => direct::weight_gradient(&grad, &x, &weight, options),
                 (1, true) => product::weight_gradient::<f64>(&grad, &x, &weight, options),
                 (_, false) => product::bias_gradient::<f32>(&grad),
                 (_, true) => product::bias_gradient::<f64>(&grad),

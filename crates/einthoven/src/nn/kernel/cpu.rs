@@ -1,8 +1,12 @@
 //! What every operation needs on the CPU device: number types, strided matrix products, buffers.
 
+use std::ops::AddAssign;
+
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Device, Element, Shape};
 use burn_flex::{FlexTensor, Layout};
+
+use super::lanes::Vectorized;
 
 /// Whether tensors on `device` (with or without gradients) hold plain memory that our loops read.
 pub(super) fn is_cpu(device: &Device) -> bool {
@@ -20,23 +24,44 @@ pub(super) fn is_real(dtype: DType) -> bool {
 }
 
 /// The number types of our loops: `f32` to train and sample, `f64` to check gradients.
-pub(super) trait Real:
-    Element + bytemuck::Pod + std::ops::Add<Output = Self> + std::ops::AddAssign + std::ops::Mul<Output = Self>
-{
+pub(super) trait Real: Element + bytemuck::Pod + Vectorized + AddAssign {
     /// Zero.
     const ZERO: Self;
     /// One.
     const ONE: Self;
+
+    /// The nearest number of this type.
+    fn from_f64(value: f64) -> Self;
+    /// The same number in double precision.
+    fn into_f64(self) -> f64;
 }
 
 impl Real for f32 {
     const ZERO: f32 = 0.0;
     const ONE: f32 = 1.0;
+
+    #[inline(always)]
+    fn from_f64(value: f64) -> f32 {
+        value as f32
+    }
+    #[inline(always)]
+    fn into_f64(self) -> f64 {
+        f64::from(self)
+    }
 }
 
 impl Real for f64 {
     const ZERO: f64 = 0.0;
     const ONE: f64 = 1.0;
+
+    #[inline(always)]
+    fn from_f64(value: f64) -> f64 {
+        value
+    }
+    #[inline(always)]
+    fn into_f64(self) -> f64 {
+        self
+    }
 }
 
 /// The values of a tensor in row-major order without gaps.

@@ -11,5 +11,10 @@
 
 mod conv1d;
 mod cpu;
+mod lanes;
+mod norm_act;
+mod silu;
 
 pub use conv1d::{Conv1dOptions, conv1d, conv1d_reference};
+pub use norm_act::{Activation, group_norm_act, group_norm_act_reference, rms_norm, rms_norm_reference};
+pub use silu::{silu, silu_reference};

@@ -18,18 +18,18 @@ const RECORDS: usize = 4;
 
 /// The sizes of one convolution.
 #[derive(Clone, Copy)]
-struct Sizes {
-    batch: usize,
-    channels_in: usize,
-    channels_out: usize,
-    length: usize,
-    length_out: usize,
-    kernel: usize,
+pub(super) struct Sizes {
+    pub batch: usize,
+    pub channels_in: usize,
+    pub channels_out: usize,
+    pub length: usize,
+    pub length_out: usize,
+    pub kernel: usize,
     options: Conv1dOptions,
 }
 
 impl Sizes {
-    fn new(x: &FlexTensor, weight: &FlexTensor, options: Conv1dOptions) -> Sizes {
+    pub fn new(x: &FlexTensor, weight: &FlexTensor, options: Conv1dOptions) -> Sizes {
         let (x, weight) = (x.layout().shape(), weight.layout().shape());
         Sizes {
             batch: x[0],
@@ -224,6 +224,6 @@ fn sum<T: Real>(values: &[T]) -> T {
 }
 
 /// Cuts each record of `out` into pieces of `piece` values; the last of a record may be shorter.
-fn pieces<T>(out: &mut [T], record: usize, piece: usize) -> Vec<&mut [T]> {
+pub(super) fn pieces<T>(out: &mut [T], record: usize, piece: usize) -> Vec<&mut [T]> {
     out.chunks_mut(record.max(1)).flat_map(|record| record.chunks_mut(piece.max(1))).collect()
 }

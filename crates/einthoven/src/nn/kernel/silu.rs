@@ -1,0 +1,137 @@
+//! The activation `x * sigmoid(x)` alone, with gradient.
+
+use burn::backend::autodiff::NodeId;
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension, tensor::FloatTensor};
+use burn::tensor::{DType, Tensor, activation};
+use burn_flex::FlexTensor;
+use rayon::prelude::*;
+
+use super::cpu::{Real, is_cpu, is_real, tensor, values};
+use super::lanes::{Job, Lanes};
+use super::norm_act::{activate, times_slope};
+
+/// Values per piece of work.
+const PIECE: usize = 1 << 14;
+
+/// `x * sigmoid(x)` for each value.
+pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    if !is_cpu(&x.device()) || !is_real(x.dtype()) {
+        return silu_reference(x);
+    }
+    Tensor::from_dispatch(<Dispatch as SiluOps>::silu(x.into_dispatch()))
+}
+
+/// [`silu`] by the framework's own operation: the reference for tests, and what devices other than
+/// the CPU run.
+pub fn silu_reference<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    activation::silu(x)
+}
+
+/// The activation on backend tensors.
+#[backend_extension(Flex, Autodiff)]
+pub trait SiluOps: Backend {
+    /// `x * sigmoid(x)` for each value.
+    fn silu(x: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+impl SiluOps for Flex {
+    fn silu(x: FlexTensor) -> FlexTensor {
+        let x = x.to_contiguous();
+        match x.dtype() {
+            DType::F64 => forward::<f64>(&x),
+            _ => forward::<f32>(&x),
+        }
+    }
+}
+
+impl<C: CheckpointStrategy> SiluOps for Autodiff<Flex, C> {
+    fn silu(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        match SiluBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let saved = prep.checkpoint(&x);
+                prep.finish(saved, <Flex as SiluOps>::silu(x.into_primitive()))
+            }
+            OpsKind::UnTracked(prep) => prep.finish(<Flex as SiluOps>::silu(x.into_primitive())),
+        }
+    }
+}
+
+/// Gradient step.
+#[derive(Debug)]
+struct SiluBackward;
+
+impl Backward<Flex, 1> for SiluBackward {
+    type State = NodeId;
+
+    fn backward(self, ops: Ops<NodeId, 1>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let grad = grads.consume::<Flex>(&ops.node).to_contiguous();
+        let x = checkpointer.retrieve_node_output::<FlexTensor>(ops.state).to_contiguous();
+        let [parent] = ops.parents;
+        if let Some(node) = parent {
+            let gradient = match x.dtype() {
+                DType::F64 => gradient::<f64>(&grad, &x),
+                _ => gradient::<f32>(&grad, &x),
+            };
+            grads.register::<Flex>(node.id, gradient);
+        }
+    }
+}
+
+fn forward<T: Real>(x: &FlexTensor) -> FlexTensor {
+    let values = values::<T>(x);
+    let mut out = vec![T::ZERO; values.len()];
+    out.par_chunks_mut(PIECE).zip(values.par_chunks(PIECE)).for_each(|(out, x)| T::run(Forward { x, out }));
+    tensor(out, &dims(x))
+}
+
+fn gradient<T: Real>(grad: &FlexTensor, x: &FlexTensor) -> FlexTensor {
+    let (shape, grad, x) = (dims(x), values::<T>(grad), values::<T>(x));
+    let mut out = vec![T::ZERO; x.len()];
+    out.par_chunks_mut(PIECE)
+        .zip(x.par_chunks(PIECE))
+        .zip(grad.par_chunks(PIECE))
+        .for_each(|((out, x), grad)| T::run(Gradient { x, grad, out }));
+    tensor(out, &shape)
+}
+
+fn dims(x: &FlexTensor) -> Vec<usize> {
+    let shape = x.layout().shape();
+    (0..shape.num_dims()).map(|axis| shape[axis]).collect()
+}
+
+struct Forward<'a, T> {
+    x: &'a [T],
+    out: &'a mut [T],
+}
+
+impl<T: Real> Job<T> for Forward<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes<T>>(self) {
+        for (x, out) in self.x.chunks(L::WIDTH).zip(self.out.chunks_mut(L::WIDTH)) {
+            activate::<T, L, true>(L::load_or(x, T::ZERO)).store(out);
+        }
+    }
+}
+
+struct Gradient<'a, T> {
+    x: &'a [T],
+    grad: &'a [T],
+    out: &'a mut [T],
+}
+
+impl<T: Real> Job<T> for Gradient<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes<T>>(self) {
+        let given = self.x.chunks(L::WIDTH).zip(self.grad.chunks(L::WIDTH));
+        for ((x, grad), out) in given.zip(self.out.chunks_mut(L::WIDTH)) {
+            times_slope::<T, L, true>(L::load_or(grad, T::ZERO), L::load_or(x, T::ZERO)).store(out);
+        }
+    }
+}
