@@ -1,6 +1,8 @@
 //! The integration tests: one binary, one module per area.
 
 mod dataset;
+#[cfg(feature = "fetch")]
+mod fetch;
 mod guard;
 mod metrics;
 mod signal;
