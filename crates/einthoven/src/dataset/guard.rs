@@ -10,6 +10,7 @@
 //! | L6 | generated items in validation or test | [`check_real_evaluation`] |
 //! | L7 | silent second looks at the test part | [`Ledger`] |
 //! | L8 | MIT-BIH splits other than the published ones and their clean form | [`check_mitbih`] |
+//! | L17 | (warns) labels that metadata alone predict | [`metadata_leaks`] |
 //!
 //! [`check`] runs all that concern one data set. A split that breaks a rule on purpose names it in
 //! `provenance.split.waives`; what was waived is returned, so that reports can show it. A refusal is
@@ -17,6 +18,7 @@
 
 mod duplicate;
 mod ledger;
+mod metadata;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,6 +31,7 @@ use crate::error::{Error, Result};
 
 pub use duplicate::{Duplicate, NEAR_IDENTICAL, check_duplicates, duplicates};
 pub use ledger::{Ledger, TestLook};
+pub use metadata::{MetadataLeak, metadata_leaks};
 
 /// A rule that a split breaks on purpose, and why.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

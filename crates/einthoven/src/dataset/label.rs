@@ -81,18 +81,10 @@ impl LabelSet {
     }
 }
 
-/// Whether an annotation symbol marks a beat, rather than a rhythm change, noise or a comment.
-///
-/// Ventricular flutter waves (`!`) are no beats: they have no QRS complex of their own.
-pub fn is_beat(symbol: &str) -> bool {
-    const BEATS: [&str; 19] =
-        ["N", "L", "R", "B", "A", "a", "J", "S", "V", "r", "F", "e", "j", "n", "E", "/", "f", "Q", "?"];
-    BEATS.contains(&symbol)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::annotation::is_beat_symbol;
 
     #[test]
     fn each_symbol_has_at_most_one_class_and_is_a_beat() {
@@ -100,7 +92,7 @@ mod tests {
             let mut seen: Vec<&str> = Vec::new();
             for (class, (_, symbols)) in set.classes.iter().enumerate() {
                 for symbol in *symbols {
-                    assert!(is_beat(symbol), "{symbol}");
+                    assert!(is_beat_symbol(symbol), "{symbol}");
                     assert!(!seen.contains(symbol), "{symbol} is in two classes of {}", set.name);
                     assert_eq!(set.class(symbol), Some(class));
                     seen.push(symbol);
@@ -112,7 +104,7 @@ mod tests {
     #[test]
     fn flutter_rhythm_and_noise_are_no_beats() {
         for symbol in ["!", "+", "~", "|", "x", "[", "]", "\""] {
-            assert!(!is_beat(symbol), "{symbol}");
+            assert!(!is_beat_symbol(symbol), "{symbol}");
             assert_eq!(AAMI.class(symbol), None);
         }
     }

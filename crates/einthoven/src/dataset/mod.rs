@@ -5,12 +5,19 @@
 //! them, [`mix`] and [`augment`] enlarge the training part, and [`npz`] and [`plus`] store it.
 //! Nothing here scales a signal: that belongs to a trained network.
 
+pub mod augment;
 pub mod catalog;
+#[cfg(feature = "fetch")]
+pub mod fetch;
 pub mod guard;
 pub mod label;
 pub mod mix;
 pub mod npz;
+pub mod plus;
+mod prepare;
 pub mod split;
+
+pub use prepare::{Preparation, Prepared, manifest, prepare};
 
 use sha2::{Digest, Sha256};
 

@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use einthoven::dataset::catalog::{DATABASES, database};
 use einthoven::dataset::mix::{self, Plan};
 use einthoven::dataset::npz::{self, npy};
 use einthoven::dataset::split::{self, Scheme};
-use einthoven::dataset::{Dataset, Split, catalog::mitdb, guard};
+use einthoven::dataset::{Dataset, Split, augment, catalog::mitdb, guard};
 use einthoven::{Error, Seed};
 use serde_json::json;
 
@@ -56,6 +57,19 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// The folder of MIT-BIH, or `None` with a note if it is not there and need not be.
+pub fn mitdb_folder() -> Option<PathBuf> {
+    let data = std::env::var_os("EINTHOVEN_DATA")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")), PathBuf::from);
+    let folder = data.join("mitdb");
+    if folder.join("100.hea").exists() {
+        return Some(folder);
+    }
+    assert!(std::env::var_os("EINTHOVEN_REQUIRE_DATA").is_none(), "{} is missing", folder.display());
+    println!("skipped: {} is missing", folder.display());
+    None
 }
 
 /// A stand-in for MIT-BIH with its record names and a few beats each, for tests without the files.
@@ -402,4 +416,45 @@ fn npy_header_is_what_numpy_writes() {
         header.starts_with(b"\x93NUMPY\x01\x00\x76\x00{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }  ")
     );
     assert_eq!(header.last(), Some(&b'\n'));
+}
+
+#[test]
+fn augmented_copies_grow_training_classes_like_the_other_controls() {
+    let mut real = noise(&[("a", &[40, 4, 6]), ("c", &[10, 2, 2])], 7);
+    for i in 0..real.len() {
+        real.split[i] = if real.record[i] == "c" { Split::Test } else { Split::Train };
+    }
+    let plan = Plan::RaiseMinorities { times: 3, cap: usize::MAX };
+    let out = augment::augment(&real, plan, augment::AUGMENTATIONS, Seed::new(1)).expect("augmented");
+    let same = augment::augment(&real, plan, augment::AUGMENTATIONS, Seed::new(1)).expect("augmented");
+    assert_eq!(out, same);
+    assert_eq!(out.class_counts(Split::Train).expect("counts"), [40, 12, 18]);
+    assert_eq!(out.part(Split::Test).ecg, real.part(Split::Test).ecg);
+    for i in real.len()..out.len() {
+        let source = (0..real.len()).find(|&k| real.index[k] == out.index[i]).expect("a copy of a real item");
+        assert_eq!((real.split[source], &real.patient[source]), (Split::Train, &out.patient[i]));
+        assert_ne!(real.item(source), out.item(i));
+    }
+    let names: Vec<&str> = out.provenance["mix"]["augmentations"]
+        .as_array()
+        .expect("list")
+        .iter()
+        .filter_map(|a| a["name"].as_str())
+        .collect();
+    assert_eq!(names, ["jitter", "scaling", "time-warp"]);
+}
+
+#[test]
+fn catalogue_entries_are_complete() {
+    for (k, database) in DATABASES.iter().enumerate() {
+        let name = database.name();
+        assert!(name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{name}");
+        assert!(DATABASES[..k].iter().all(|other| other.name() != name));
+        for text in
+            [database.summary(), database.license(), database.reference(), database.layout(), database.version()]
+        {
+            assert!(!text.is_empty(), "{name}");
+        }
+    }
+    assert!(matches!(database("mitbd"), Err(Error::Unknown { kind: "database", .. })));
 }

@@ -357,3 +357,27 @@ fn l16_canary_oversampling_after_the_split_stays_at_chance() {
     claimed.provenance["split"] = json!({ "scheme": "patients", "waives": [] });
     assert_refused(guard::check_duplicates(&claimed), "L3", &["repeat a signal"]);
 }
+
+#[test]
+fn l17_labels_in_record_names_are_reported_and_plain_names_are_not() {
+    // Forty patients with one class each, so that a name can give it away.
+    let study = |name: &dyn Fn(usize) -> String| {
+        let names: Vec<String> = (0..40).map(name).collect();
+        let records: Vec<(&str, &[usize])> = names
+            .iter()
+            .enumerate()
+            .map(|(k, name)| (name.as_str(), if k % 2 == 0 { &[6usize, 0][..] } else { &[0, 6][..] }))
+            .collect();
+        let mut data = noise(&records, 9);
+        for i in 0..data.len() {
+            data.split[i] = if i / 6 < 20 { Split::Train } else { Split::Test };
+        }
+        guard::metadata_leaks(&data, Seed::new(1)).expect("checked")
+    };
+    let hidden = study(&|k| format!("{}{k:02}", if k % 2 == 0 { "n" } else { "af" }));
+    assert!(hidden[0].is_suspicious && hidden[0].balanced_accuracy == 1.0, "{:?}", hidden[0]);
+    assert!((hidden[0].chance - 0.5).abs() < 0.1, "{:?}", hidden[0]);
+    assert!(hidden[1].is_suspicious, "the length tells as much: {:?}", hidden[1]);
+    let plain = study(&|k| format!("r{k:02}"));
+    assert!(plain[..2].iter().all(|leak| !leak.is_suspicious && leak.p_value > 0.05), "{plain:?}");
+}

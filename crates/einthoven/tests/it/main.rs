@@ -2,6 +2,8 @@
 
 mod config;
 mod dataset;
+#[cfg(feature = "fetch")]
+mod fetch;
 mod guard;
 #[cfg(feature = "nn")]
 mod kernel;

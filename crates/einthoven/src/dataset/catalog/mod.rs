@@ -1,3 +1,105 @@
-//! Public databases, one file each.
+//! Public databases that can be opened as data sets, one file each.
+//!
+//! An entry knows how its database is laid out, what its licence asks, and which deviations of its
+//! files from the format are known and accepted by name. Nothing is downloaded here: see
+//! [`fetch`](super::fetch) for the open ones.
 
 pub mod mitdb;
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::Dataset;
+use super::label::{AAMI, LabelSet};
+use crate::beat::segment::Window;
+use crate::error::{Error, Result};
+
+/// An entry of the catalogue.
+pub trait Database: Sync {
+    /// Name, as typed by users.
+    fn name(&self) -> &'static str;
+    /// One line for listings.
+    fn summary(&self) -> &'static str;
+    /// Version whose layout and checksums are known.
+    fn version(&self) -> &'static str;
+    /// Licence by its SPDX identifier, or in words.
+    fn license(&self) -> &'static str;
+    /// BibTeX of what must be cited.
+    fn reference(&self) -> &'static str;
+    /// Codes of reader rules that this database breaks and that are waived for it, with the reason.
+    fn waivers(&self) -> &'static [(&'static str, &'static str)];
+    /// What the folder must hold, for messages and documentation.
+    fn layout(&self) -> &'static str;
+    /// Where the files are published, with a slash at the end; empty if they cannot be downloaded freely.
+    fn url(&self) -> &'static str;
+    /// Published files with their checksums; empty if unknown.
+    fn files(&self) -> Vec<PublishedFile>;
+    /// Cuts the beats out of a folder of the database.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Input`] of the record reader; [`Error::Config`] for options that the
+    /// database cannot serve.
+    fn open(&self, folder: &Path, options: &OpenOptions) -> Result<Dataset>;
+}
+
+/// A file as its database publishes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedFile {
+    /// Path below the database's folder.
+    pub path: &'static str,
+    /// SHA-256 in hexadecimal.
+    pub sha256: &'static str,
+    /// Size in bytes.
+    pub n_bytes: u64,
+}
+
+/// How beats are cut.
+#[derive(Debug, Clone)]
+pub struct OpenOptions {
+    /// Labels of the items; they also say whether paced records are kept.
+    pub labels: &'static LabelSet,
+    /// Window around the R annotation.
+    pub window: Window,
+    /// Zero-phase Butterworth high-pass of second order over the whole record, in Hz; none by default,
+    /// because a filter is a choice that its user should make and that the provenance names.
+    pub high_pass_hz: Option<f64>,
+    /// Records to open; all of the database if empty.
+    pub records: Vec<String>,
+}
+
+impl Default for OpenOptions {
+    fn default() -> OpenOptions {
+        OpenOptions { labels: &AAMI, window: Window::BEAT, high_pass_hz: None, records: Vec::new() }
+    }
+}
+
+/// Every database of the catalogue.
+pub static DATABASES: &[&dyn Database] = &[&mitdb::Mitdb];
+
+/// The database of that name.
+///
+/// # Errors
+/// [`Error::Unknown`] with the known names.
+pub fn database(name: &str) -> Result<&'static dyn Database> {
+    DATABASES.iter().find(|database| database.name() == name).copied().ok_or_else(|| Error::Unknown {
+        kind: "database",
+        name: name.into(),
+        known: DATABASES.iter().map(|database| database.name().into()).collect(),
+    })
+}
+
+/// What every data set of this database says about its source.
+pub(crate) fn source_provenance(database: &dyn Database, options: &OpenOptions) -> Value {
+    json!({
+        "source": database.name(),
+        "version": database.version(),
+        "license": database.license(),
+        "reference": database.reference(),
+        "synthetic": false,
+        "label_set": options.labels.name,
+        "window": options.window,
+        "high_pass_hz": options.high_pass_hz,
+        "waivers": database.waivers().iter().map(|(code, reason)| json!({ "code": code, "reason": reason })).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,6 @@
+//! Knowledge of the ECG: beats and what can be measured on them.
+//!
+//! Everything takes plain slices in mV and positions in points, so that it serves records, data sets
+//! and simulated signals alike.
+
+pub mod segment;
