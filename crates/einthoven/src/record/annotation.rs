@@ -1,6 +1,7 @@
 //! Annotations: marks on the time axis of a record, with the symbols of PhysioNet.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// A mark on the time axis.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -61,6 +62,16 @@ pub const SYMBOLS: [&str; 64] = [
 /// The annotation code of a standard symbol.
 pub fn code_of(symbol: &str) -> Option<u8> {
     SYMBOLS.iter().position(|&known| known == symbol).map(|code| code as u8)
+}
+
+/// Keeps the annotations of a range of frames and counts them from its start.
+pub(crate) fn keep_range(marks: &mut Vec<Annotation>, range: &Range<usize>) {
+    let (start, end) = (range.start as i64, range.end as i64);
+    marks.retain_mut(|mark| {
+        let is_inside = (start..end).contains(&mark.sample);
+        mark.sample -= if is_inside { start } else { 0 };
+        is_inside
+    });
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! One lead of a record: its points as stored, its calibration, and its millivolts.
 
+use std::ops::Range;
+
 use crate::error::{Error, InputError, Position, Result};
-use crate::record::{MISSING, StorageFormat};
+use crate::record::{Frames, MISSING, StorageFormat};
 
 /// Gain that WFDB prescribes where the header gives none, in adu per unit.
 pub const DEFAULT_GAIN: f64 = 200.0;
@@ -203,6 +205,41 @@ impl Lead {
         let marker = self.format.missing_marker().unwrap_or(0);
         let sum = self.adu.iter().fold(0i32, |sum, &a| sum.wrapping_add(if a == MISSING { marker } else { a }));
         sum as i16
+    }
+
+    /// Keeps a range of frames.
+    pub(crate) fn keep_frames(&mut self, range: &Range<usize>) {
+        let spf = self.samples_per_frame;
+        if range.end * spf < self.adu.len() {
+            self.adu.truncate(range.end * spf);
+        }
+        if range.start > 0 {
+            self.adu.drain(..range.start * spf);
+        }
+        self.adu.shrink_to_fit();
+    }
+
+    /// Replaces the points of each frame by their mean, cut towards zero.
+    pub(crate) fn average_frames(&mut self, frames: Frames) {
+        let spf = self.samples_per_frame;
+        if spf == 1 || frames == Frames::Native {
+            return;
+        }
+        let marker = self.format.missing_marker().unwrap_or(MISSING);
+        let mean = |points: &[i32]| {
+            let is_missing = points.contains(&MISSING);
+            if is_missing && frames == Frames::Average {
+                return MISSING;
+            }
+            let stored = points.iter().map(|&point| i64::from(if point == MISSING { marker } else { point }));
+            let mean = (stored.sum::<i64>() / spf as i64) as i32;
+            if is_missing && mean == marker { MISSING } else { mean }
+        };
+        self.adu = self.adu.chunks_exact(spf).map(mean).collect();
+        for change in &mut self.gain_changes {
+            change.from /= spf;
+        }
+        self.samples_per_frame = 1;
     }
 
     /// Calls `each(first point, points, gain, baseline)` for every stretch of one calibration.

@@ -67,7 +67,7 @@ impl Default for Caps {
             frame_points: 1 << 16,
             line_bytes: 1 << 16,
             implied_points: 1 << 22,
-            decompressed_points: 1 << 28,
+            decompressed_points: 1 << 27,
         }
     }
 }

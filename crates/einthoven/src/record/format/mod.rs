@@ -2,9 +2,14 @@
 //!
 //! A format is one file (or folder) here and one entry in [`FORMATS`].
 
+pub mod csv;
+pub(crate) mod notes;
 pub mod wfdb;
 
-use std::path::Path;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::record::{ReadOptions, Record, Warning, WriteOptions};
@@ -25,13 +30,22 @@ pub struct RecordFormat {
 }
 
 /// Every format that can be read and written.
-pub static FORMATS: &[RecordFormat] = &[RecordFormat {
-    name: "wfdb",
-    summary: "PhysioNet WFDB: header, signal files in all storage formats, MIT annotations",
-    extensions: &["hea"],
-    read: wfdb::read,
-    write: wfdb::write,
-}];
+pub static FORMATS: &[RecordFormat] = &[
+    RecordFormat {
+        name: "wfdb",
+        summary: "PhysioNet WFDB: header, signal files in all storage formats, MIT annotations",
+        extensions: &["hea"],
+        read: wfdb::read,
+        write: wfdb::write,
+    },
+    RecordFormat {
+        name: "csv",
+        summary: "text table: one column for each lead in its unit, calibration and annotations in comments",
+        extensions: &["csv"],
+        read: csv::read,
+        write: csv::write,
+    },
+];
 
 /// Reads a record; the extension chooses the format, and without one it is WFDB.
 ///
@@ -63,4 +77,38 @@ pub fn write(record: &Record, path: impl AsRef<Path>, options: &WriteOptions) ->
 fn by_extension(path: &Path) -> Option<&'static RecordFormat> {
     let extension = path.extension()?.to_str()?.to_ascii_lowercase();
     FORMATS.iter().find(|format| format.extensions.contains(&extension.as_str()))
+}
+
+/// Refuses to replace files unless that was allowed.
+///
+/// # Errors
+/// [`Error::Guard`] naming the first file that exists.
+fn guard_overwrite(paths: &[PathBuf], may_overwrite: bool) -> Result<()> {
+    match paths.iter().find(|path| !may_overwrite && path.exists()) {
+        Some(path) => {
+            let reason = format!("{} exists; choose another name, or allow overwriting", path.display());
+            Err(Error::Guard { code: "overwrite", reason })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Writes a file so that it is there whole or not at all: into a temporary file beside it, which
+/// is synchronized and renamed (rule K1).
+fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut temporary = OsString::from(path.as_os_str());
+    temporary.push(format!(".{}.tmp", std::process::id()));
+    let temporary = PathBuf::from(temporary);
+    let written = (|| {
+        let mut file = File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        drop(file);
+        fs::rename(&temporary, path)
+    })();
+    written.map_err(|source| {
+        // The reason that matters is that of the write; a leftover only takes room.
+        let _ = fs::remove_file(&temporary);
+        Error::io(path, source)
+    })
 }
