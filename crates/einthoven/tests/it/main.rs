@@ -12,3 +12,4 @@ mod kernel;
 mod parity;
 #[cfg(feature = "nn")]
 mod sampler;
+mod config;
