@@ -13,3 +13,5 @@ mod parity;
 #[cfg(feature = "nn")]
 mod sampler;
 mod config;
+mod run;
+mod toy;
