@@ -1,10 +1,13 @@
 //! The integration tests: one binary, one module per area.
 
+mod config;
 mod dataset;
 mod guard;
 mod metrics;
 mod report;
+mod run;
 mod signal;
+mod toy;
 
 #[cfg(feature = "nn")]
 mod kernel;
@@ -12,6 +15,3 @@ mod kernel;
 mod parity;
 #[cfg(feature = "nn")]
 mod sampler;
-mod config;
-mod run;
-mod toy;
