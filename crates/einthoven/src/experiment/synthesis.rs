@@ -114,6 +114,6 @@ pub fn write(data: &Dataset, folder: &Path, seed: u64) -> Result<()> {
     let mut stamped = data.clone();
     stamped.provenance["seed"] = json!(seed);
     npz::write(&folder.join("beats.npz"), &stamped)?;
-    plus::write(&stamped, &folder.join("wfdb"))?;
+    plus::write_plus(&folder.join("wfdb"), &stamped)?;
     Ok(())
 }

@@ -13,13 +13,17 @@
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
+use super::kernel::{Activation, group_norm_act, rms_norm, silu};
 use super::layer::{
     attention, channel_layer_norm, conv, conv_standardized, conv_unbiased, declare_constant, declare_conv,
     declare_linear, fourier_embedding, linear, linear_attention, sinusoidal_embedding, upsample_nearest,
 };
-use super::norm::{Activation, group_norm_act, rms_norm_act};
+
 use super::weights::{Init, ParamSpec, View};
 use crate::error::{Error, Result};
+
+/// Smallest norm that RMS normalization divides by, as in the published network.
+const RMS_EPSILON: f64 = 1e-12;
 
 /// Normalization inside the residual blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -402,7 +406,7 @@ impl Unet1d {
         } else {
             time
         };
-        activation::silu(embedding)
+        silu(embedding)
     }
 
     /// Residual block: two convolutions with normalization and SiLU; the embedding scales and
@@ -426,7 +430,7 @@ impl Unet1d {
                 let x = conv(&p.at("proj"), x, 1, 1);
                 let gain: Tensor<3> = p.get("norm.g");
                 let [_, channels, _] = gain.dims();
-                rms_norm_act(x, gain.reshape([channels]), scale_shift, Activation::Silu)
+                rms_norm(x, gain.reshape([channels]), scale_shift, Activation::Silu, RMS_EPSILON)
             }
             Norm::Group => {
                 let x = conv_standardized(&p.at("proj"), x, 1);
@@ -450,7 +454,7 @@ impl Unet1d {
             Norm::Rms => {
                 let gain: Tensor<3> = p.get("g");
                 let [_, channels, _] = gain.dims();
-                rms_norm_act(x, gain.reshape([channels]), None, Activation::None)
+                rms_norm(x, gain.reshape([channels]), None, Activation::None, RMS_EPSILON)
             }
             Norm::Group => channel_layer_norm(p, x),
         }

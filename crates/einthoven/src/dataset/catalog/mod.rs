@@ -5,6 +5,7 @@
 //! [`fetch`](super::fetch) for the open ones.
 
 pub mod mitdb;
+pub mod simulated;
 
 use std::path::Path;
 
