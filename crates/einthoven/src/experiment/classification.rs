@@ -7,7 +7,7 @@ use super::synthesis::borrow_rr;
 use crate::classifiers::beat_cnn::BeatCnn;
 use crate::classifiers::{Classifier, Training};
 use crate::dataset::augment::{AUGMENTATIONS, augment};
-use crate::dataset::guard::{self, ledger::{Ledger, TestLook}};
+use crate::dataset::guard::{self, Ledger, TestLook};
 use crate::dataset::{Dataset, Split, mix};
 use crate::error::{Error, Result};
 use crate::evaluation::utility::{Comparison, Row, compare, predictions, prior_shifted};

@@ -21,7 +21,6 @@ use crate::seed::Seed;
 use crate::signal;
 
 /// What the training of one model took.
-#[derive(Debug, Clone)]
 pub struct Trained {
     /// The model.
     pub model: Dgn,
