@@ -11,6 +11,8 @@ pub mod record;
 
 pub mod signal;
 
+pub mod simulate;
+
 pub mod dataset;
 pub mod metrics;
 

@@ -146,7 +146,7 @@ fn electrode_motion(n: usize, fs_hz: f64, stream: &mut Stream) -> Vec<f64> {
 
 /// Adds `size * sin(2 pi (cycles_per_point * i + phase))` by rotating a phasor, because a sine for
 /// each point would be most of the cost.
-fn add_sine(out: &mut [f64], size: f64, cycles_per_point: f64, phase: f64) {
+pub(crate) fn add_sine(out: &mut [f64], size: f64, cycles_per_point: f64, phase: f64) {
     let (turn_sine, turn_cosine) = libm::sincos(TAU * cycles_per_point);
     // Rounding makes the phasor drift by about 1e-16 per point; each block starts afresh.
     for (block, chunk) in out.chunks_mut(4096).enumerate() {
