@@ -5,6 +5,7 @@ mod guard;
 mod metrics;
 mod report;
 mod signal;
+mod simulate;
 
 #[cfg(feature = "nn")]
 mod kernel;

@@ -1,3 +1,4 @@
 //! Public databases, one file each.
 
 pub mod mitdb;
+pub mod simulated;
