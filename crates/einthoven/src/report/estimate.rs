@@ -1,8 +1,10 @@
 //! A number with its interval, and how it is printed.
 //!
-//! The rule for digits: an interval decides. The value and both ends are printed to the second
-//! significant digit of the interval's half-width; a value without one gets three significant
-//! digits, a count all of them. Fractions stay between 0 and 1 and are never printed as percent.
+//! The rule for digits: an interval decides. Its half-width gets two significant digits when they are
+//! below 36 and else one, the value and both ends as many decimals (the rounding rule of the Particle
+//! Data Group, Review of Particle Physics, introduction, section 5.3). A value without an interval
+//! gets three significant digits, a count all of them, a published value those that it was printed
+//! with. Fractions stay between 0 and 1 and are never printed as percent.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -131,7 +133,7 @@ impl Estimate {
     /// Decimals with which the value and its interval are printed.
     pub fn decimals(&self) -> usize {
         match self.interval() {
-            Some((low, high)) if high > low => decimals_for((high - low) / 2.0, 2),
+            Some((low, high)) if high > low => decimals_of_uncertainty((high - low) / 2.0),
             _ if self.value.fract() == 0.0 => 0,
             _ => decimals_for(self.value, 3),
         }
@@ -157,6 +159,30 @@ pub(crate) fn decimals_for(value: f64, digits: i32) -> usize {
     // 0.6 - 0.4 falls just short of 0.2; it must not cost a digit.
     let exponent = (value.abs() * (1.0 + 1e-9)).log10().floor() as i32;
     (digits - 1 - exponent).clamp(0, 9) as usize
+}
+
+/// Decimals for a half-width: two significant digits up to 0.0354, one from 0.0355, two again from 0.095.
+fn decimals_of_uncertainty(half_width: f64) -> usize {
+    if !half_width.is_finite() || half_width <= 0.0 {
+        return 0;
+    }
+    let power = 10f64.powf(half_width.log10().floor());
+    // 0.6 - 0.4 falls just short of 0.2; that must not cost a digit.
+    let leading = half_width / power * (1.0 + 1e-9);
+    let (digits, rounded) = if leading < 3.55 {
+        (2, half_width)
+    } else if leading < 9.5 {
+        (1, half_width)
+    } else {
+        (2, power * 10.0)
+    };
+    decimals_for(rounded, digits)
+}
+
+/// Decimals that a number needs to be printed as it was typed; at most six.
+pub(crate) fn own_decimals(value: f64) -> usize {
+    let text = format!("{value}");
+    text.split_once('.').map_or(0, |(_, fraction)| fraction.len().min(6))
 }
 
 /// A number with a true minus sign and its thousands apart.
@@ -212,9 +238,16 @@ mod tests {
     #[test]
     fn the_interval_decides_the_digits() {
         let wide = Estimate::with_ci(0.957_123, 0.9, 0.99);
-        assert_eq!(wide.value_text(wide.decimals()), "0.957");
+        assert_eq!(wide.value_text(wide.decimals()), "0.96");
+        // Half-widths at the turns of the rule.
+        for (half_width, decimals) in
+            [(0.0354, 3), (0.0356, 2), (0.0949, 2), (0.0951, 2), (0.1, 2), (8.5, 0), (11.0, 0)]
+        {
+            assert_eq!(Estimate::with_ci(0.5, 0.5 - half_width, 0.5 + half_width).decimals(), decimals, "{half_width}");
+        }
         let narrow = Estimate::with_ci(0.957_123, 0.956_9, 0.957_4);
         assert_eq!(narrow.value_text(narrow.decimals()), "0.95712");
+        assert_eq!([0.49, 0.957, 3.0].map(own_decimals), [2, 3, 0]);
         let rough = Estimate::with_ci(1234.56, 1100.0, 1390.0);
         assert_eq!(rough.value_text(rough.decimals()), "1235");
         assert_eq!(rough.interval_text(0).as_deref(), Some("1100 to 1390"));

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::estimate::{Estimate, Published, format_count, format_number};
+use super::estimate::{Estimate, Published, format_count, format_number, own_decimals};
 use super::plot::{STYLE, escape, slug};
 use super::table::{Better, Cell, Column, Row, Table};
 use super::{Block, Report};
@@ -233,7 +233,7 @@ impl Report {
                 "<tr class=\"{}\"><th scope=\"row\">{}{}</th>",
                 badge.unwrap_or("result"),
                 escape(&row.label),
-                badge.map_or(String::new(), |word| format!("<span class=\"badge\">{word}</span>"))
+                badge.map_or(String::new(), |word| format!(" <span class=\"badge\">{word}</span>"))
             ),
         );
         for (column, &decimals) in table.columns.iter().zip(decimals) {
@@ -279,7 +279,7 @@ impl Report {
     fn published_text(&self, published: &Published) -> String {
         let Some(value) = published.value else { return "published: not found".into() };
         // Its own digits: ours say nothing about how exactly the publication was printed.
-        let value = format_number(value, Estimate::new(value).decimals());
+        let value = format_number(value, own_decimals(value));
         match self.reference_number(&published.reference) {
             Some(number) => format!("published {value} <a href=\"#r-{number}\">[{number}]</a>"),
             None => format!("published {value}"),

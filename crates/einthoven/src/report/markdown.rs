@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::estimate::{Estimate, format_count, format_number};
+use super::estimate::{Estimate, format_count, format_number, own_decimals};
 use super::table::{Better, Cell, Table};
 use super::{Block, Report};
 
@@ -28,6 +28,7 @@ impl Report {
                 let interval = estimate.interval_text(decimals).unwrap_or_default();
                 let n = estimate.n.map(format_count).unwrap_or_default();
                 let value = match estimate.unit.as_str() {
+                    _ if !estimate.is_sufficient() => format!("insufficient: {}", inline(&estimate.note)),
                     "" => estimate.value_text(decimals),
                     unit => format!("{} {}", estimate.value_text(decimals), inline(unit)),
                 };
@@ -140,7 +141,7 @@ impl Report {
     fn published(&self, estimate: &Estimate) -> Option<String> {
         let published = estimate.published.as_ref()?;
         let Some(value) = published.value else { return Some("not found".into()) };
-        let value = format_number(value, Estimate::new(value).decimals());
+        let value = format_number(value, own_decimals(value));
         Some(match self.reference_number(&published.reference) {
             Some(number) => format!("{value} [{number}]"),
             None => value,

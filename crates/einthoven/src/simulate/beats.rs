@@ -331,7 +331,12 @@ impl Person {
                 // Three neighboring rates beat against each other.
                 let f_hz = f_hz * (1.0 + 0.06 * stream.normal());
                 for harmonic in [1.0, 2.0, 3.0] {
-                    add_sine(ecg_mv, self.fibrillation_mv / (harmonic * 1.7), harmonic * f_hz / fs_hz, stream.uniform());
+                    add_sine(
+                        ecg_mv,
+                        self.fibrillation_mv / (harmonic * 1.7),
+                        harmonic * f_hz / fs_hz,
+                        stream.uniform(),
+                    );
                 }
             }
         }

@@ -252,8 +252,8 @@ mod tests {
         assert!((r as f64 - 500.0).abs() <= 2.0, "R at {r}");
         assert!((p as f64 - (500.0 - 70.0 / 0.36)).abs() < 20.0, "P at {p}");
         assert!((t as f64 - (500.0 + 100.0 / 0.36)).abs() < 20.0, "T at {t}");
-        // Scaled to the record's largest point, which another beat's breathing may hold.
-        assert!((beat[r] - 1.2).abs() < 0.01, "{}", beat[r]);
+        // The record is scaled to its first R peak, which stands on the start value's transient.
+        assert!((beat[r] - 1.2).abs() < 0.05, "{}", beat[r]);
         assert!(beat[t] > 0.1 && beat[p] > 0.0, "T {} and P {} mV", beat[t], beat[p]);
     }
 

@@ -72,7 +72,7 @@ impl Morphology {
         Morphology { p: if has_p { p } else { Vec::new() }, conducted, supraventricular, foci, fusion, unknown }
     }
 
-    /// Time from the start of the P wave's peak to R at this patient, ms; 0 without a P wave.
+    /// Time from the peak of the P wave to R, ms; 0 without a P wave.
     pub(super) fn pr_ms(&self) -> f64 {
         self.p.first().map_or(0.0, |wave| -wave.at_ms)
     }

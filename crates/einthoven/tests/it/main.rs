@@ -15,4 +15,5 @@ mod run;
 #[cfg(feature = "nn")]
 mod sampler;
 mod signal;
+mod simulate;
 mod toy;

@@ -34,14 +34,22 @@ pub(super) fn draw(plot: &Bars) -> Drawing {
         for (line, text) in wrap(label, (group / 7.0) as usize).iter().enumerate() {
             canvas.text("name", Anchor::Middle, middle, BOTTOM + 18.0 + 15.0 * line as f64, text);
         }
+        let in_category = plot.series.iter().filter_map(|series| series.values.get(category));
+        let all_insufficient = in_category.into_iter().all(|estimate| !estimate.is_sufficient());
+        if all_insufficient {
+            canvas.text("tick", Anchor::Middle, middle, zero - 8.0, "insufficient");
+        }
         for (index, series) in plot.series.iter().enumerate() {
             let Some(estimate) = series.values.get(category) else { continue };
             let left = middle + bar * (index as f64 - plot.series.len() as f64 / 2.0);
             let centre = left + bar / 2.0;
-            let text = estimate.value_text(estimate.decimals().min(3));
+            let text = estimate.value_text(estimate.decimals().min(2));
             said.push(format!("{label}, {}: {text}", series.label));
             if !estimate.is_sufficient() {
-                canvas.text("tick", Anchor::Middle, centre, zero - 4.0, "n/a");
+                if all_insufficient {
+                    continue;
+                }
+                canvas.text("tick", Anchor::Middle, centre, zero - 4.0, "\u{2013}");
                 continue;
             }
             let tip = y.pixel(estimate.value);
@@ -57,7 +65,7 @@ pub(super) fn draw(plot: &Bars) -> Drawing {
                 above = above.min(y.pixel(high));
             }
             // Numbers on narrow bars would run into each other; the table has them.
-            if bar >= 26.0 {
+            if bar >= 30.0 {
                 canvas.text("value small", Anchor::Middle, centre, above - 5.0, &text);
             }
         }

@@ -10,15 +10,15 @@ const MM_PER_S: f64 = 25.0;
 /// Gain: a small square (1 mm) is 0.1 mV.
 const MM_PER_MV: f64 = 10.0;
 /// Size of a small square on the page.
-const PX_PER_MM: f64 = 9.0;
+const PX_PER_MM: f64 = 10.0;
 const LEFT: f64 = 34.0;
 const TOP: f64 = 40.0;
-const BOTTOM: f64 = 36.0;
+const BOTTOM: f64 = 46.0;
 const RIGHT: f64 = 6.0;
 /// Every synthetic panel carries this.
 const STAMP: &str = "SYNTHETIC - not for clinical use";
 
-/// The paper that all panels of a figure share, so that they can be compared by eye.
+/// The paper under the panels of one row: all have one scale, so that they can be compared by eye.
 struct Paper {
     fs_hz: f64,
     r_index: usize,
@@ -29,7 +29,7 @@ struct Paper {
 }
 
 impl Paper {
-    fn new(plot: &BeatOverlay) -> Paper {
+    fn new(plot: &BeatOverlay, row: &[BeatPanel]) -> Paper {
         let fs_hz = if plot.fs_hz > 0.0 { plot.fs_hz } else { 360.0 };
         let sig_len = plot.panels.iter().map(|panel| panel.mean_mv.len()).max().unwrap_or(0).max(2);
         let first_ms = -(plot.r_index as f64) / fs_hz * 1e3;
@@ -39,7 +39,7 @@ impl Paper {
             fs_hz,
             r_index: plot.r_index,
             time_ms: ((first_ms / square_ms).floor() * square_ms, (last_ms / square_ms).ceil() * square_ms),
-            level_mv: level_range(plot),
+            level_mv: level_range(row),
         }
     }
 
@@ -83,8 +83,9 @@ impl Paper {
         canvas.path("mm1", &small.into_string());
         canvas.path("mm5", &large.into_string());
         canvas.text("tick", Anchor::End, left - 4.0, top - 9.0, "mV");
-        let label = format!("ms from R · {MM_PER_S} mm/s · {MM_PER_MV} mm/mV");
-        canvas.text("tick", Anchor::Middle, (left + right) / 2.0, bottom + 28.0, &label);
+        let middle = (left + right) / 2.0;
+        canvas.text("tick", Anchor::Middle, middle, bottom + 27.0, "time from R (ms)");
+        canvas.text("tick", Anchor::Middle, middle, bottom + 41.0, &format!("{MM_PER_S} mm/s · {MM_PER_MV} mm/mV"));
     }
 
     fn trace(&self, levels: impl IntoIterator<Item = f64>) -> String {
@@ -102,11 +103,11 @@ fn segment(path: &mut PathData, from: (f64, f64), to: (f64, f64)) {
     path.point(to.0, to.1);
 }
 
-/// All that is drawn, to whole large squares; single beats beyond 4 mV from the rest are cut at the edge.
-fn level_range(plot: &BeatOverlay) -> (f64, f64) {
+/// All that is drawn, to whole large squares; single beats more than 1 mV beyond the spread are cut at the edge.
+fn level_range(row: &[BeatPanel]) -> (f64, f64) {
     let (mut low, mut high) = (0.0f64, 0.5f64);
     let (mut low_mean, mut high_mean) = (0.0f64, 0.0f64);
-    for panel in &plot.panels {
+    for panel in row {
         for &value in panel.beats_mv.iter().flatten() {
             (low, high) = (low.min(f64::from(value)), high.max(f64::from(value)));
         }
@@ -120,7 +121,7 @@ fn level_range(plot: &BeatOverlay) -> (f64, f64) {
 }
 
 pub(super) fn draw(plot: &BeatOverlay) -> Drawing {
-    let paper = Paper::new(plot);
+    let n_columns = plot.n_columns.max(1);
     let mut sources: Vec<&str> = Vec::new();
     for panel in &plot.panels {
         if !sources.contains(&panel.source.as_str()) {
@@ -129,10 +130,11 @@ pub(super) fn draw(plot: &BeatOverlay) -> Drawing {
     }
     let panels = plot
         .panels
-        .iter()
-        .map(|panel| {
-            let series = sources.iter().position(|source| *source == panel.source).unwrap_or(0);
-            draw_panel(&paper, panel, series)
+        .chunks(n_columns)
+        .flat_map(|row| {
+            let paper = Paper::new(plot, row);
+            let series = |panel: &BeatPanel| sources.iter().position(|source| *source == panel.source).unwrap_or(0);
+            row.iter().map(|panel| draw_panel(&paper, panel, series(panel))).collect::<Vec<_>>()
         })
         .collect();
     let legend = vec![
@@ -140,7 +142,7 @@ pub(super) fn draw(plot: &BeatOverlay) -> Drawing {
         Legend { mark: Mark::Mean, label: "mean of all beats".into() },
         Legend { mark: Mark::Band, label: "mean ± 1 sd".into() },
     ];
-    Drawing { panels, legend, n_columns: plot.n_columns.max(1) }
+    Drawing { panels, legend, n_columns }
 }
 
 fn draw_panel(paper: &Paper, panel: &BeatPanel, series: usize) -> Panel {
@@ -152,9 +154,9 @@ fn draw_panel(paper: &Paper, panel: &BeatPanel, series: usize) -> Panel {
     let count = format!("n = {}", format_count(panel.n_beats));
     canvas.text("tick", Anchor::End, right, 13.0, &count);
     if panel.is_synthetic {
-        canvas.text("stamp", Anchor::Middle, (LEFT + right) / 2.0, TOP - 8.0, STAMP);
+        canvas.text("stamp", Anchor::End, right, TOP - 8.0, STAMP);
     } else {
-        canvas.text("tick", Anchor::Middle, (LEFT + right) / 2.0, TOP - 8.0, "recorded beats");
+        canvas.text("tick", Anchor::End, right, TOP - 8.0, "recorded beats");
     }
     // A nested drawing cuts what leaves the paper.
     let (width, height) = (right - LEFT, bottom - TOP);
@@ -211,7 +213,8 @@ mod tests {
 
     #[test]
     fn squares_are_square_and_the_r_peak_is_at_zero() {
-        let paper = Paper::new(&overlay());
+        let overlay = overlay();
+        let paper = Paper::new(&overlay, &overlay.panels);
         assert!((paper.x(40.0) - paper.x(0.0) - PX_PER_MM).abs() < 1e-9);
         assert!((paper.y(0.0) - paper.y(0.1) - PX_PER_MM).abs() < 1e-9);
         assert_eq!(paper.x_of(128), paper.x(0.0));

@@ -45,7 +45,7 @@ pub(super) fn draw(plot: &Forest) -> Drawing {
         let lines = wrap(&row.label, 24);
         for (line, text) in lines.iter().enumerate() {
             let offset = 4.5 + 15.0 * (line as f64 - (lines.len() as f64 - 1.0) / 2.0);
-            canvas.text("name", Anchor::End, LEFT, y + offset, text);
+            canvas.text("name", Anchor::Start, 2.0, y + offset, text);
         }
         let estimate = &row.estimate;
         let decimals = estimate.decimals();

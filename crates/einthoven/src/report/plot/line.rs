@@ -10,6 +10,8 @@ const WIDTH: f64 = 580.0;
 const HEIGHT: f64 = 320.0;
 /// Curves with more points are thinned to the extremes of this many stretches, which look the same.
 const N_STRETCHES: usize = 260;
+/// Stretches whose means are drawn bold over a long curve.
+const N_MEANS: usize = 50;
 
 pub(super) fn draw(plot: &Line) -> Drawing {
     let mut canvas = Canvas::default();
@@ -27,13 +29,23 @@ pub(super) fn draw(plot: &Line) -> Drawing {
     frame(&mut canvas, &x, &y, &plot.x_label, &plot.y_label);
     let mut legend = Vec::new();
     let mut said = Vec::new();
+    let mut has_means = false;
     for (index, series) in plot.series.iter().enumerate() {
         let points = points(series);
-        let mut path = PathData::default();
-        for (px, py) in thin(&points) {
-            path.point(x.pixel(px), y.pixel(py));
+        let trace = |points: &[(f64, f64)]| {
+            let mut path = PathData::default();
+            for (px, py) in points {
+                path.point(x.pixel(*px), y.pixel(*py));
+            }
+            path.into_string()
+        };
+        if points.len() > 2 * N_STRETCHES {
+            canvas.path(&format!("{} raw", curve_class(index)), &trace(&thin(&points)));
+            canvas.path(&curve_class(index), &trace(&means(&points)));
+            has_means = true;
+        } else {
+            canvas.path(&curve_class(index), &trace(&points));
         }
-        canvas.path(&curve_class(index), &path.into_string());
         if series.has_markers {
             for (px, py) in points.iter().filter(|point| point.1.is_finite()) {
                 canvas.marker(&marker_class(index), index, x.pixel(*px), y.pixel(*py), 4.5);
@@ -47,6 +59,9 @@ pub(super) fn draw(plot: &Line) -> Drawing {
             said.push(format!("{} goes from {} to {}", series.label, text(first.1), text(last.1)));
         }
     }
+    if has_means {
+        legend.push(Legend { mark: Mark::Thin, label: "faint: every point; bold: their mean".into() });
+    }
     let panel = Panel {
         width: WIDTH,
         height: HEIGHT,
@@ -54,6 +69,17 @@ pub(super) fn draw(plot: &Line) -> Drawing {
         body: canvas.body,
     };
     Drawing { panels: vec![panel], legend, n_columns: 1 }
+}
+
+/// The mean of each of [`N_MEANS`] stretches, at its middle.
+fn means(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    points
+        .chunks(points.len().div_ceil(N_MEANS))
+        .map(|stretch| {
+            let finite: Vec<f64> = stretch.iter().map(|point| point.1).filter(|y| y.is_finite()).collect();
+            (stretch[stretch.len() / 2].0, finite.iter().sum::<f64>() / finite.len() as f64)
+        })
+        .collect()
 }
 
 /// Keeps the least and the greatest value of each stretch, in order.

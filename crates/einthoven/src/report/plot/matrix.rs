@@ -44,7 +44,7 @@ fn draw_panel(classes: &[String], panel: &ConfusionPanel) -> Panel {
             let centre = y + CELL / 2.0;
             let text = if total == 0 { "-".into() } else { format_number(fraction, 3) };
             canvas.text(&format!("value small{on}"), Anchor::Middle, middle(column), centre - 1.0, &text);
-            canvas.text(&format!("tick{on}"), Anchor::Middle, middle(column), centre + 13.0, &format_count(count));
+            canvas.text(&format!("small{on}"), Anchor::Middle, middle(column), centre + 13.0, &format_count(count));
             if is_diagonal {
                 said.push(format!("{label} {text} right of {}", format_count(total)));
             }

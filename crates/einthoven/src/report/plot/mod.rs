@@ -124,8 +124,9 @@ impl Figure {
         // A lone panel may grow; panels of a set keep a common size.
         let grow = if n_columns == 1 { 1.2 } else { 1.1 };
         let mut html = format!(
-            r#"<div class="panels" style="--w:{:.0}px;max-width:{:.0}px">"#,
+            r#"<div class="panels" style="--w:{:.0}px;--max:{:.0}px;max-width:{:.0}px">"#,
             widest * 0.86,
+            widest * 1.25,
             (widest * grow + 12.0) * n_columns as f64
         );
         for (index, panel) in drawing.panels.iter().enumerate() {

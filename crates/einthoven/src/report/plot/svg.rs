@@ -77,8 +77,10 @@ impl Canvas {
         let c = coordinate;
         let data = match shape % 5 {
             0 => {
-                let (r, d) = (c(r), c(2.0 * r));
-                format!("M{} {}a{r} {r} 0 1 0 {d} 0a{r} {r} 0 1 0 -{d} 0z", c(x - r_of(&r)), c(y))
+                // The radius as it is printed, or the two halves would not be round.
+                let r = (r * 10.0).round() / 10.0;
+                let (left, d, r) = (c(x - r), c(2.0 * r), c(r));
+                format!("M{left} {}a{r} {r} 0 1 0 {d} 0a{r} {r} 0 1 0 -{d} 0z", c(y))
             }
             1 => {
                 let s = r * 0.9;
@@ -99,11 +101,6 @@ impl Canvas {
         };
         self.path(class, &data);
     }
-}
-
-/// The radius as it was printed, so that the circle closes on the printed centre.
-fn r_of(text: &str) -> f64 {
-    text.parse().unwrap_or(0.0)
 }
 
 /// A polyline in relative tenths of a pixel: a beat of 256 points takes about a kilobyte.
