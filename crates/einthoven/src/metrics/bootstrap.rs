@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::classification::Predictions;
+use super::hypothesis::{Difference, minimum_detectable_effect};
 use super::special::{normal_cdf, normal_quantile};
 use crate::error::{Error, Result};
 use crate::seed::Seed;
@@ -110,6 +111,13 @@ pub struct ScoreDifference {
     pub interval: Interval,
     /// Two-sided probability of the null hypothesis of no difference, not corrected for several comparisons.
     pub p_value: f64,
+    /// Standard error, with `df` what [`super::hypothesis::tost`] and
+    /// [`super::hypothesis::non_inferiority`] need.
+    pub standard_error: f64,
+    /// Degrees of freedom: patients minus one.
+    pub df: f64,
+    /// Smallest true difference that a two-sided test at 5 % would find with a probability of 80 %.
+    pub minimum_detectable_effect: f64,
     /// Why the interval must be called "insufficient"; `None` when it need not.
     pub insufficient: Option<String>,
 }
@@ -240,7 +248,7 @@ impl Bootstrap {
     /// of replicates on one side of 0, with one replicate added so that it is never 0.
     ///
     /// # Reference
-    /// Davison and Hinkley 1997, section 4.2 (the added replicate); inversion of the percentile interval.
+    /// Davison and Hinkley 1997, chapter 4 (the added replicate); inversion of the percentile interval.
     pub fn p_value(&self, statistic: usize) -> f64 {
         let sorted = self.sorted(statistic);
         if sorted.is_empty() {
@@ -266,7 +274,7 @@ impl Bootstrap {
         values
     }
 
-    /// The probabilities at which the replicates are read (Efron 1987, eqs. 2.3 and 7.3).
+    /// The probabilities at which the replicates are read (Efron 1987).
     fn bca_tails(&self, statistic: usize, sorted: &[f64], tail: f64) -> (f64, f64) {
         let n = sorted.len() as f64;
         let value = self.point[statistic];
@@ -345,7 +353,7 @@ pub fn class_sufficiency(predictions: &Predictions) -> Vec<Sufficiency> {
 /// # Errors
 /// [`Error::Data`] without runs, when they differ in items, or with fewer than two patients.
 pub fn score_intervals(runs: &[Predictions], seed: Seed, options: BootstrapOptions) -> Result<Vec<ScoreInterval>> {
-    let first = same_items(runs)?;
+    let first = same_items(runs.iter())?;
     let bootstrap =
         seed_and_patient_bootstrap(runs.len(), first.n_patients(), options.replicates, seed, |s, weights| {
             values(&runs[s], weights)
@@ -377,8 +385,7 @@ pub fn score_differences(
         let reason = format!("{} runs against {}, expected the same training seeds", first.len(), second.len());
         return Err(Error::data("comparison", reason));
     }
-    let all: Vec<Predictions> = first.iter().chain(second).cloned().collect();
-    let items = same_items(&all)?;
+    let items = same_items(first.iter().chain(second))?;
     let bootstrap =
         seed_and_patient_bootstrap(first.len(), items.n_patients(), options.replicates, seed, |s, weights| {
             let (a, b) = (values(&first[s], weights), values(&second[s], weights));
@@ -391,29 +398,46 @@ pub fn score_differences(
         .into_iter()
         .zip(reasons)
         .enumerate()
-        .map(|(at, ((name, _), insufficient))| ScoreDifference {
-            name,
-            interval: bootstrap.interval(at, options.level, options.method),
-            p_value: bootstrap.p_value(at),
-            insufficient,
+        .map(|(at, ((name, _), insufficient))| {
+            let standard_error = bootstrap.standard_error(at);
+            ScoreDifference {
+                name,
+                interval: bootstrap.interval(at, options.level, options.method),
+                p_value: bootstrap.p_value(at),
+                standard_error,
+                df: items.n_patients() as f64 - 1.0,
+                // A score that is undefined in every replicate has no standard error.
+                minimum_detectable_effect: minimum_detectable_effect(standard_error, 0.05, 0.8).unwrap_or(f64::NAN),
+                insufficient,
+            }
         })
         .collect())
+}
+
+impl ScoreDifference {
+    /// The difference as the tests with a margin take it.
+    pub fn difference(&self) -> Difference {
+        Difference { value: self.interval.value, standard_error: self.standard_error, df: self.df }
+    }
 }
 
 fn values(predictions: &Predictions, patient_weights: &[f64]) -> Vec<f64> {
     predictions.scores_weighted(patient_weights).named().into_iter().map(|(_, value)| value).collect()
 }
 
-fn same_items(runs: &[Predictions]) -> Result<&Predictions> {
-    let first = runs.first().ok_or_else(|| Error::data("comparison", "no runs, expected at least 1"))?;
-    let differs = |run: &&Predictions| {
+fn same_items<'a>(mut runs: impl Iterator<Item = &'a Predictions>) -> Result<&'a Predictions> {
+    let first = runs.next().ok_or_else(|| Error::data("comparison", "no runs, expected at least 1"))?;
+    let differs = |run: &Predictions| {
         run.classes() != first.classes()
             || run.patients() != first.patients()
             || run.class_names() != first.class_names()
             || run.headline() != first.headline()
     };
-    match runs.iter().position(|run| differs(&run)) {
-        Some(at) => Err(Error::data("comparison", format!("run {at} has other items, classes or patients than run 0"))),
+    match runs.position(differs) {
+        Some(at) => {
+            let reason = format!("run {} has other items, classes or patients than run 0", at + 1);
+            Err(Error::data("comparison", reason))
+        }
         None => Ok(first),
     }
 }

@@ -108,7 +108,7 @@ impl Calibration {
 /// Expected calibration error: mean distance of confidence and accuracy over the bins; `None` without items.
 ///
 /// # Reference
-/// Naeini, Cooper and Hauskrecht 2015, eq. 3, with the bins of [`Calibration::reliability`].
+/// Naeini, Cooper and Hauskrecht 2015, with the bins of [`Calibration::reliability`].
 pub fn expected_calibration_error(bins: &[ReliabilityBin]) -> Option<f64> {
     let total: f64 = bins.iter().map(|bin| bin.weight).sum();
     let gap: f64 = bins.iter().map(|bin| bin.weight * (bin.mean_confidence - bin.accuracy).abs()).sum();

@@ -399,7 +399,7 @@ fn average(per_class: &[ClassScores], classes: &[usize], weight: impl Fn(&ClassS
     }
 }
 
-/// Correlation of the true and the predicted indicator vectors (Gorodkin 2004, eq. 8).
+/// Correlation of the true and the predicted indicator vectors (Gorodkin 2004).
 fn matthews(confusion: &[f64], n_classes: usize) -> f64 {
     let total: f64 = confusion.iter().sum();
     let right: f64 = (0..n_classes).map(|class| confusion[class * n_classes + class]).sum();

@@ -4,9 +4,17 @@ use std::path::PathBuf;
 
 use einthoven::Seed;
 use einthoven::metrics::bootstrap::{
-    BootstrapOptions, IntervalMethod, patient_bootstrap, score_differences, score_intervals,
+    BootstrapOptions, IntervalMethod, patient_bootstrap, quantile, score_differences, score_intervals,
 };
 use einthoven::metrics::classification::{ClassificationInput, Predictions};
+use einthoven::metrics::distance::{
+    Pairing, Points, frechet_distance, median_distance, mmd_rbf, nearest_neighbors, prdc,
+};
+use einthoven::metrics::hypothesis::{signed_rank_test, t_test, welch_difference};
+use einthoven::metrics::privacy::{
+    PrivacyOptions, PrivacySets, adversarial_accuracy, closer_share, distance_attack_auroc, nearest_neighbor_ratios,
+    privacy_scores,
+};
 
 /// Values of scikit-learn, SciPy, prdc and others: inputs and array results, and scalar results.
 /// The recipe and the versions are in `config.json` beside them.
@@ -244,4 +252,127 @@ fn bootstrap_of_fifty_thousand_beats_takes_seconds() {
     let start = std::time::Instant::now();
     let scores = score_intervals(&runs, Seed::new(1), BootstrapOptions::default()).unwrap();
     println!("{} scores, 2000 replicates, 50006 beats: {:.2} s", scores.len(), start.elapsed().as_secs_f64());
+}
+
+#[test]
+fn distances_agree_with_the_outside_tools() {
+    let Some(fixture) = Fixture::load() else { return };
+    let (train, shape) = fixture.array("vec.X");
+    let (synthetic, _) = fixture.array("vec.Y");
+    let (held_out, _) = fixture.array("vec.holdout");
+    let points = |values| Points::new(values, shape[1]).unwrap();
+    let (x, y, h) = (points(&train), points(&synthetic), points(&held_out));
+
+    for (name, queries, references, k, pairing) in [
+        ("nn.synthetic_to_train_2nn", y, x, 2, Pairing::Distinct),
+        ("nn.synthetic_to_holdout_1nn", y, h, 1, Pairing::Distinct),
+        ("nn.train_self_1nn", x, x, 1, Pairing::SameSet),
+        ("nn.train_to_synthetic_1nn", x, y, 1, Pairing::Distinct),
+        ("nn.holdout_to_synthetic_1nn", h, y, 1, Pairing::Distinct),
+        ("nn.synthetic_self_1nn", y, y, 1, Pairing::SameSet),
+    ] {
+        let found = nearest_neighbors(queries, references, k, pairing).unwrap();
+        let (expected, _) = fixture.array(name);
+        assert_eq!(found.distance.len(), expected.len(), "{name}");
+        found.distance.iter().zip(expected).for_each(|(a, b)| close(*a, b));
+    }
+
+    for (gamma, expected) in fixture.values["mmd"]["rbf_by_gamma"].as_object().unwrap() {
+        let mmd = mmd_rbf(x, y, gamma.parse().unwrap()).unwrap();
+        close(mmd.biased, expected["mmd2_biased"].as_f64().unwrap());
+        close(mmd.unbiased, expected["mmd2_unbiased"].as_f64().unwrap());
+    }
+    close(median_distance(x, y).unwrap(), fixture.value("/mmd/median_pairwise_distance_of_pooled_sample"));
+
+    // The tolerance that the fixture states for matrix roots.
+    let near = |a: f64, b: f64| assert!((a - b).abs() <= 1e-6 + 1e-6 * b.abs(), "{a} is not {b}");
+    near(frechet_distance(x, y).unwrap(), fixture.value("/frechet/distance"));
+    let rows = fixture.value("/frechet/distance_rank_deficient_vs_first_rows/rows") as usize;
+    let few = points(&synthetic[..rows * shape[1]]);
+    near(frechet_distance(x, few).unwrap(), fixture.value("/frechet/distance_rank_deficient_vs_first_rows/value"));
+
+    for (k, expected) in fixture.values["prdc"].as_object().unwrap() {
+        let found = prdc(x, y, k.strip_prefix('k').unwrap().parse().unwrap()).unwrap();
+        for (name, value) in [
+            ("precision", found.precision),
+            ("recall", found.recall),
+            ("density", found.density),
+            ("coverage", found.coverage),
+        ] {
+            close(value, expected[name].as_f64().unwrap());
+        }
+    }
+}
+
+#[test]
+fn tests_of_means_and_ranks_agree_with_scipy() {
+    let Some(fixture) = Fixture::load() else { return };
+    let (a, _) = fixture.array("one.a");
+    let (b, _) = fixture.array("one.b");
+    // SciPy's sign is first minus second.
+    let test = t_test(welch_difference(&b, &a).unwrap(), 0.95);
+    close(test.t, fixture.value("/one_dimensional/welch_t/t"));
+    close(test.difference.df, fixture.value("/one_dimensional/welch_t/df"));
+    close(test.p_value, fixture.value("/one_dimensional/welch_t/p"));
+    let signed = signed_rank_test(&b[..20], &a[..20]).unwrap();
+    close(signed.w, fixture.value("/one_dimensional/wilcoxon_exact_first20/w"));
+    close(signed.p_value, fixture.value("/one_dimensional/wilcoxon_exact_first20/p"));
+}
+
+/// The size of the privacy tests of a paper-sized run.
+#[test]
+#[ignore = "measures time"]
+fn neighbours_of_two_thousand_in_fifty_thousand_take_seconds() {
+    let dim = 256;
+    let mut stream = Seed::new(1).stream();
+    let mut draw = |n: usize| (0..n * dim).map(|_| stream.normal()).collect::<Vec<f64>>();
+    let (queries, references) = (draw(2000), draw(50_000));
+    let (q, r) = (Points::new(&queries, dim).unwrap(), Points::new(&references, dim).unwrap());
+    let start = std::time::Instant::now();
+    let found = nearest_neighbors(q, r, 50, Pairing::Distinct).unwrap();
+    println!("50 nearest of 2000 in 50000 x 256: {:.2} s", start.elapsed().as_secs_f64());
+    assert_eq!(found.distance.len(), 100_000);
+}
+
+#[test]
+fn privacy_measures_agree_with_the_outside_tools() {
+    let Some(fixture) = Fixture::load() else { return };
+    let (train, shape) = fixture.array("vec.X");
+    let (synthetic, _) = fixture.array("vec.Y");
+    let (held_out, _) = fixture.array("vec.holdout");
+    let points = |values| Points::new(values, shape[1]).unwrap();
+    let (x, y, h) = (points(&train), points(&synthetic), points(&held_out));
+    let to_train = nearest_neighbors(y, x, 2, Pairing::Distinct).unwrap();
+    let to_held_out = nearest_neighbors(y, h, 1, Pairing::Distinct).unwrap().distance;
+    let mut nearest = to_train.nearest();
+    let share = closer_share(&nearest, &to_held_out);
+    close(share, fixture.value("/privacy/share_closer_to_train_than_holdout"));
+    nearest.sort_by(f64::total_cmp);
+    close(quantile(&nearest, 0.05), fixture.value("/privacy/dcr_5th_percentile"));
+    close(quantile(&nearest, 0.5), fixture.value("/privacy/dcr_median"));
+    let ratios = nearest_neighbor_ratios(&to_train.distance, 2);
+    close(ratios.iter().sum::<f64>() / ratios.len() as f64, fixture.value("/privacy/nndr_mean"));
+    let rows = fixture.value("/privacy/nn_adversarial_accuracy/rows_used") as usize * shape[1];
+    let accuracy = adversarial_accuracy(points(&train[..rows]), points(&synthetic[..rows])).unwrap();
+    close(accuracy, fixture.value("/privacy/nn_adversarial_accuracy/value"));
+    let members = nearest_neighbors(x, y, 1, Pairing::Distinct).unwrap().distance;
+    let strangers = nearest_neighbors(h, y, 1, Pairing::Distinct).unwrap().distance;
+    close(
+        distance_attack_auroc(&members, &strangers).unwrap(),
+        fixture.value("/privacy/distance_membership_attack_auroc"),
+    );
+
+    // The table behind the exchange gives the same shares as the plain functions.
+    let alone = |n: usize| (0..n).collect::<Vec<usize>>();
+    let (train_patients, held_out_patients) = (alone(x.len()), alone(h.len()));
+    let sets = PrivacySets {
+        train: x,
+        train_patients: &train_patients,
+        held_out: h,
+        held_out_patients: &held_out_patients,
+        synthetic: y,
+    };
+    let scores = privacy_scores(sets, PrivacyOptions { near_copy: 0.0, exchanges: 9 }, Seed::new(1)).unwrap();
+    close(scores.closer_share.train, share);
+    assert!(!scores.is_truncated);
 }
