@@ -4,7 +4,9 @@
 //! The modules in reading order: records, signals, beats, the simulator, data sets, metrics,
 //! networks, diffusion, generators and classifiers, evaluation, reports.
 
+pub mod config;
 pub mod error;
+pub mod registry;
 pub mod seed;
 
 pub mod record;

@@ -13,3 +13,4 @@ mod kernel;
 mod parity;
 #[cfg(feature = "nn")]
 mod sampler;
+mod config;
