@@ -7,6 +7,7 @@
 pub mod config;
 pub mod error;
 pub mod registry;
+pub mod run;
 pub mod seed;
 
 pub mod record;

@@ -14,3 +14,5 @@ mod parity;
 #[cfg(feature = "nn")]
 mod sampler;
 mod config;
+mod run;
+mod toy;
