@@ -1,11 +1,14 @@
 //! The integration tests: one binary, one module per area.
 
+mod config;
 mod dataset;
 mod guard;
 mod metrics;
 mod report;
+mod run;
 mod signal;
 mod simulate;
+mod toy;
 
 #[cfg(feature = "nn")]
 mod kernel;
@@ -13,6 +16,3 @@ mod kernel;
 mod parity;
 #[cfg(feature = "nn")]
 mod sampler;
-mod config;
-mod run;
-mod toy;
