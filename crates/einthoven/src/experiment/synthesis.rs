@@ -110,10 +110,11 @@ pub fn borrow_rr(synthetic: &mut Dataset, real: &Dataset, seed: Seed) -> Result<
 /// # Errors
 /// [`crate::Error::Io`].
 pub fn write(data: &Dataset, folder: &Path, seed: u64) -> Result<()> {
-    std::fs::create_dir_all(folder).map_err(|source| crate::Error::io(folder, source))?;
+    let records = folder.join("wfdb");
+    std::fs::create_dir_all(&records).map_err(|source| crate::Error::io(&records, source))?;
     let mut stamped = data.clone();
     stamped.provenance["seed"] = json!(seed);
     npz::write(&folder.join("beats.npz"), &stamped)?;
-    plus::write_plus(&folder.join("wfdb"), &stamped)?;
+    plus::write_plus(&records, &stamped)?;
     Ok(())
 }
