@@ -125,13 +125,14 @@ pub fn measure(
         .collect())
 }
 
-/// Ratio of two sets of repetitions at their medians, with the smallest and largest ratio of two
-/// repetitions of the same round.
-pub fn ratio(numerator: &[f64], denominator: &[f64]) -> (f64, f64, f64) {
+/// Ratio of the medians of two sets of repetitions; where both have several, also the smallest and
+/// largest ratio of two repetitions of the same round.
+pub fn ratio(numerator: &[f64], denominator: &[f64]) -> (f64, Option<(f64, f64)>) {
     let rounds: Vec<f64> = numerator.iter().zip(denominator).map(|(a, b)| a / b).collect();
-    let low = rounds.iter().copied().fold(f64::INFINITY, f64::min);
-    let high = rounds.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    (median(numerator) / median(denominator), low, high)
+    let value = median(numerator) / median(denominator);
+    let low = rounds.iter().copied().fold(value, f64::min);
+    let high = rounds.iter().copied().fold(value, f64::max);
+    (value, (rounds.len() > 1).then_some((low, high)))
 }
 
 fn median(values: &[f64]) -> f64 {

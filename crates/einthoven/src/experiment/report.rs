@@ -138,6 +138,11 @@ fn shown_classes(f: &Findings) -> Result<Vec<usize>> {
     Ok(marked.class_counts(Split::Train)?.iter().enumerate().filter(|(_, n)| **n > 0).map(|(class, _)| class).collect())
 }
 
+/// What the data are called: simulated beats must not pass for recorded ones.
+fn real_word(f: &Findings) -> &'static str {
+    if f.config.data.source == "simulated" { "simulated" } else { "real" }
+}
+
 fn beats_section(report: &mut Report, f: &Findings) -> Result<()> {
     let mut panels = Vec::new();
     let mut spectra = Vec::new();
@@ -145,7 +150,8 @@ fn beats_section(report: &mut Report, f: &Findings) -> Result<()> {
         let classes = data.classes()?;
         Ok((0..data.len()).filter(|&i| classes[i] == class).collect())
     };
-    let mut sources: Vec<(&str, &Dataset)> = vec![("real", f.generator_part)];
+    let real = real_word(f);
+    let mut sources: Vec<(&str, &Dataset)> = vec![(real, f.generator_part)];
     sources.extend(f.judged.iter().filter(|(name, _)| name != "control").map(|(name, data)| (name.as_str(), data)));
     for class in shown_classes(f)? {
         let label = &f.data.label_names[class];
@@ -160,8 +166,8 @@ fn beats_section(report: &mut Report, f: &Findings) -> Result<()> {
                 label: (*name).into(),
                 frequency_hz: s.frequency_hz,
                 level_db: s.median_db,
-                low_db: if *name == "real" { s.low_db } else { Vec::new() },
-                high_db: if *name == "real" { s.high_db } else { Vec::new() },
+                low_db: if *name == real { s.low_db } else { Vec::new() },
+                high_db: if *name == real { s.high_db } else { Vec::new() },
             });
         }
         spectra.push(SpectrumPanel { label: label.clone(), series });
@@ -210,11 +216,15 @@ fn efficiency_section(report: &mut Report, f: &Findings) {
     let mib = |bytes: usize| bytes as f64 / (1024.0 * 1024.0);
     for m in f.efficiency {
         let (low, high) = range(&m.seconds);
+        let time = match m.seconds.len() {
+            1 => Estimate::new(m.median_seconds),
+            _ => Estimate::with_ci(m.median_seconds, low, high),
+        };
         let mut row = Row::new(RowKind::Result, m.name.clone())
             .cell("sampler", m.sampler.clone())
             .cell("steps", m.steps as f64)
             .cell("size_mib", mib(m.size_bytes))
-            .cell("time_s", Estimate::with_ci(m.median_seconds, low, high))
+            .cell("time_s", time)
             .cell("beats_per_s", m.beats_per_second);
         if let Some(bytes) = m.peak_memory_bytes {
             row = row.cell("peak_memory_mib", mib(bytes));
@@ -270,7 +280,7 @@ fn snr_section(report: &mut Report, f: &Findings) {
         .caption(
             "SNR = 10 log10(sum s² / sum (x - s)²), s the beat after a zero-phase 40 Hz low-pass with its mean removed. \
              Mean ± standard deviation over beats. Smooth output raises it, so higher is not better: the question is \
-             whether it equals the real value.",
+             whether it equals the real value. Of each generator, equal numbers of beats of every class were drawn.",
         );
     let sources: Vec<&str> = f.quality.snr.iter().map(|s| s.source.as_str()).fold(Vec::new(), |mut seen, source| {
         if !seen.contains(&source) {
@@ -278,13 +288,17 @@ fn snr_section(report: &mut Report, f: &Findings) {
         }
         seen
     });
+    table = table.column("real_n", "real beats", "", Better::Neither);
     for source in &sources {
         table = table.column(format!("{source}_db"), *source, "dB", Better::Neither);
     }
     for class in &f.data.label_names {
         let mut row = Row::new(RowKind::Result, class.clone());
         for s in f.quality.snr.iter().filter(|s| &s.class == class && s.n > 1) {
-            row = row.cell(format!("{}_db", s.source), format!("{:.1} ± {:.1} (n = {})", s.mean_db, s.sd_db, s.n));
+            row = row.cell(format!("{}_db", s.source), format!("{:.1} ± {:.1}", s.mean_db, s.sd_db));
+            if s.source == "real" {
+                row = row.cell("real_n", s.n as f64);
+            }
         }
         table = table.row(row);
     }
@@ -302,6 +316,7 @@ fn snr_section(report: &mut Report, f: &Findings) {
         let label = format!("{} vs {}, {}", e.second, e.first, e.class);
         forest.push(ForestRow { label: label.clone(), is_control: e.second == "control", estimate: estimate.clone() });
         let verdict = estimate.note.clone();
+        let estimate = estimate.note("");
         tests = tests.row(
             Row::new(if e.second == "control" { RowKind::Control } else { RowKind::Result }, label)
                 .cell("difference_db", estimate)
@@ -562,8 +577,8 @@ fn scored(f: &Findings, want_intra: bool, row: &str, score: &str) -> Estimate {
 fn headline(report: &mut Report, f: &Findings) {
     let time_ratio = |numerator: &str, denominator: &str| match (measured(f, numerator), measured(f, denominator)) {
         (Some(a), Some(b)) => {
-            let (value, low, high) = ratio(&a.seconds, &b.seconds);
-            Estimate::with_ci(value, low.min(value), high.max(value))
+            let (value, range) = ratio(&a.seconds, &b.seconds);
+            range.map_or(Estimate::new(value), |(low, high)| Estimate::with_ci(value, low, high))
         }
         _ => Estimate::insufficient("not measured"),
     };
@@ -632,10 +647,11 @@ fn summary(report: &Report, f: &Findings) -> Vec<String> {
         format!(
             "A diffusion model (the teacher, {:.2} million weights) and a distilled student ({:.2} million) learned to make \
              single heartbeats of each class from {} {real}. Labelled beats drawn from them were added to the training \
-             data of a small convolutional classifier, which was then tested on real beats only.",
+             data of a small convolutional classifier, which was then tested on {} beats only.",
             f.models.teacher.model.n_bytes() as f64 / 4e6,
             f.models.student.model.n_bytes() as f64 / 4e6,
             f.generator_part.len(),
+            real_word(f),
         ),
         format!(
             "The student has {:.2} of the teacher's size, {:.2} of its peak memory and {:.2} of its time at equal steps. \
