@@ -230,7 +230,6 @@ pub fn run(
         run: &run,
         data: &data,
         generator_part: &generator_part,
-        held_out: &held_out,
         splits: &splits,
         models: &models,
         judged: &judged,

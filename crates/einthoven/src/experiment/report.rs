@@ -26,7 +26,6 @@ pub struct Findings<'a> {
     pub run: &'a Run,
     pub data: &'a Dataset,
     pub generator_part: &'a Dataset,
-    pub held_out: &'a Dataset,
     pub splits: &'a [(String, Dataset)],
     pub models: &'a Models,
     pub judged: &'a [(String, Dataset)],

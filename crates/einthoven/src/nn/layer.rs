@@ -70,16 +70,6 @@ pub fn linear(p: &View, x: Tensor<2>) -> Tensor<2> {
     conv1d_op(x.unsqueeze_dim(2), weight.unsqueeze_dim(2), Some(p.get("bias")), options).squeeze_dim(2)
 }
 
-/// Normalization over channels at each point in time, times a gain `g` of shape `[1, channel, 1]`.
-///
-/// # Reference
-/// Ba et al. 2016, layer normalization, eps 1e-5, without bias.
-pub fn channel_layer_norm(p: &View, x: Tensor<3>) -> Tensor<3> {
-    let centered = x.clone() - x.mean_dim(1);
-    let variance = centered.clone().powi_scalar(2).mean_dim(1);
-    centered / (variance + 1e-5).sqrt() * p.get::<3>("g")
-}
-
 /// Nearest-neighbour doubling of the time axis.
 pub fn upsample_nearest(x: Tensor<3>, factor: usize) -> Tensor<3> {
     let [batch, channels, length] = x.dims();

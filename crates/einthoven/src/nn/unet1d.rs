@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kernel::{Activation, group_norm_act, rms_norm, silu};
 use super::layer::{
-    attention, channel_layer_norm, conv, conv_standardized, conv_unbiased, declare_constant, declare_conv,
+    attention, conv, conv_standardized, conv_unbiased, declare_constant, declare_conv,
     declare_linear, fourier_embedding, linear, linear_attention, sinusoidal_embedding, upsample_nearest,
 };
 
@@ -448,16 +448,11 @@ impl Unet1d {
         x + self.norm(&p.at("fn.to_out.1"), out)
     }
 
-    /// The normalization around attention.
+    /// The normalization around attention, the same in both forms: unit length over channels.
     fn norm(&self, p: &View, x: Tensor<3>) -> Tensor<3> {
-        match self.config.norm {
-            Norm::Rms => {
-                let gain: Tensor<3> = p.get("g");
-                let [_, channels, _] = gain.dims();
-                rms_norm(x, gain.reshape([channels]), None, Activation::None, RMS_EPSILON)
-            }
-            Norm::Group => channel_layer_norm(p, x),
-        }
+        let gain: Tensor<3> = p.get("g");
+        let [_, channels, _] = gain.dims();
+        rms_norm(x, gain.reshape([channels]), None, Activation::None, RMS_EPSILON)
     }
 }
 
