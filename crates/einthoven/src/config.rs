@@ -47,8 +47,8 @@ pub fn load<T: DeserializeOwned + Serialize>(text: &str, source: &str, overrides
 
     let config: T = serde_path_to_error::deserialize(Value::Table(table.clone()))
         .map_err(|error| mismatch(&error.path().to_string(), error.inner().message(), &place))?;
-    let known = Table::try_from(&config)
-        .map_err(|error| Error::config(source, format!("cannot be written back: {error}")))?;
+    let known =
+        Table::try_from(&config).map_err(|error| Error::config(source, format!("cannot be written back: {error}")))?;
     refuse_unknown("", &table, &known, &place)?;
     Ok(config)
 }
@@ -100,7 +100,8 @@ struct Place<'a> {
 impl Place<'_> {
     /// `--set`, or the source with line and column of the key.
     fn of(&self, key: &str) -> String {
-        let is_set = |set: &String| key == set || key.strip_prefix(set.as_str()).is_some_and(|rest| rest.starts_with('.'));
+        let is_set =
+            |set: &String| key == set || key.strip_prefix(set.as_str()).is_some_and(|rest| rest.starts_with('.'));
         if self.overridden.iter().any(is_set) {
             return "--set".into();
         }
@@ -145,11 +146,7 @@ fn syntax_error(text: &str, source: &str, error: &toml::de::Error) -> Error {
     let place = at(text, source, span.start);
     let pointed = text.get(span).unwrap_or("").trim();
     let is_key = message.starts_with("duplicate key") && !pointed.is_empty();
-    if is_key {
-        Error::config(pointed, format!("key appears twice ({place})"))
-    } else {
-        Error::config(place, message)
-    }
+    if is_key { Error::config(pointed, format!("key appears twice ({place})")) } else { Error::config(place, message) }
 }
 
 /// Puts one `key=value` into the table and returns the key.

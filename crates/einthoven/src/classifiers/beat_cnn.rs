@@ -285,9 +285,10 @@ impl Learner for BeatLearner {
         let device = self.device.clone().autodiff();
         let shape = [self.batch, self.shape[0], self.shape[1]];
         let x = Tensor::<3>::from_data(TensorData::new(x, shape), &device);
-        let rr = self.rr.as_ref().map(|rr| {
-            rr_tensor(items.iter().flat_map(|&item| rr[item]).collect(), self.batch, &device)
-        });
+        let rr = self
+            .rr
+            .as_ref()
+            .map(|rr| rr_tensor(items.iter().flat_map(|&item| rr[item]).collect(), self.batch, &device));
         let mut stream = self.seed.purpose("dropout").index(step).stream();
         let (logits, statistics) = self.network.train_logits(params, x, rr, &mut stream);
         self.pending = Some(statistics);

@@ -151,8 +151,7 @@ impl Learner for Denoising {
         let batch = self.batches.draw(step);
         let levels = levels(&self.objective.time, &batch.uniform)?;
         let backbone = UnetBackbone { network: self.network.clone(), params: params.clone() };
-        let (x0, noise) =
-            (tracked(batch.x0, &self.batches.device), tracked(batch.noise, &self.batches.device));
+        let (x0, noise) = (tracked(batch.x0, &self.batches.device), tracked(batch.noise, &self.batches.device));
         let loss = self.objective.loss(&backbone, x0, noise, &levels, &batch.condition)?;
         Ok((loss.mean(), batch.items))
     }

@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(NoiseLevel::from_alpha_bar(1.0).unwrap(), NoiseLevel::CLEAN);
         assert_eq!(NoiseLevel::from_log_snr(f64::NEG_INFINITY).unwrap(), NoiseLevel::PURE_NOISE);
         assert_eq!(NoiseLevel::from_log_snr(f64::INFINITY).unwrap(), NoiseLevel::CLEAN);
-        for bad in [-1e-9, 1.5708, f64::NAN] {
+        for bad in [-1e-9, FRAC_PI_2 + 1e-5, f64::NAN] {
             assert!(matches!(NoiseLevel::new(bad), Err(Error::Config { .. })), "{bad}");
         }
     }

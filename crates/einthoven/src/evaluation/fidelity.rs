@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::dataset::Dataset;
 use crate::error::Result;
 use crate::metrics::bootstrap::quantile;
-use crate::metrics::distance::{Points, mmd_rbf, median_distance, prdc};
+use crate::metrics::distance::{Points, median_distance, mmd_rbf, prdc};
 use crate::metrics::hypothesis::{MarginTest, tost, tost_minimum_n, welch_difference};
 use crate::signal::snr::SnrEstimator;
 use crate::signal::spectrum::Welch;

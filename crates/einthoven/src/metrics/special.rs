@@ -132,7 +132,7 @@ fn beta_fraction(x: f64, a: f64, b: f64) -> f64 {
 
 /// The `x` at which the distribution function of Beta(a, b) is `p`.
 pub fn beta_quantile(p: f64, a: f64, b: f64) -> f64 {
-    if !(0.0..=1.0).contains(&p) || !(a > 0.0 && b > 0.0) {
+    if !((0.0..=1.0).contains(&p) && a > 0.0 && b > 0.0) {
         return f64::NAN;
     }
     bisect(0.0, 1.0, |x| beta_cdf(x, a, b) < p)

@@ -261,7 +261,7 @@ mod tests {
 
     /// `n = arange(64); y = sin(0.3 n) + 0.5 cos(1.1 n) + 0.01 n`.
     fn input() -> Vec<f64> {
-        (0..64).map(|n| f64::from(n)).map(|n| (0.3 * n).sin() + 0.5 * (1.1 * n).cos() + 0.01 * n).collect()
+        (0..64).map(f64::from).map(|n| (0.3 * n).sin() + 0.5 * (1.1 * n).cos() + 0.01 * n).collect()
     }
 
     fn assert_golden(y: &[f64], golden: [f64; 5]) {

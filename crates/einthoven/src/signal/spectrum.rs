@@ -138,7 +138,7 @@ impl Welch {
                     .enumerate()
                     .map(|(k, bin)| {
                         // Every bin but zero and Nyquist also stands for its negative frequency.
-                        let is_single = k == 0 || (fft_len % 2 == 0 && k == n_bins - 1);
+                        let is_single = k == 0 || (fft_len.is_multiple_of(2) && k == n_bins - 1);
                         bin.norm_sqr() * scale * if is_single { 1.0 } else { 2.0 }
                     })
                     .collect(),

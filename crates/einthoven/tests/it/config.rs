@@ -97,7 +97,15 @@ fn refusal(text: &str, overrides: &[&str]) -> (String, String) {
 fn preset_then_overrides() {
     let config = load(
         PRESET,
-        &["network.depth=5", "sampler=ddim", "n_steps = 20", "name=a-b c", "widths=[1, 8]", "max_time_s=60", "n_steps=30"],
+        &[
+            "network.depth=5",
+            "sampler=ddim",
+            "n_steps = 20",
+            "name=a-b c",
+            "widths=[1, 8]",
+            "max_time_s=60",
+            "n_steps=30",
+        ],
     )
     .unwrap();
     assert_eq!(config.network, Network { width: 16, depth: 5 });
@@ -128,7 +136,10 @@ fn m04_unknown_key_names_the_nearest() {
     assert_eq!(reason, "unknown key, did you mean \"width\"? (known: width, depth) (small.toml:3:1)");
     let (key, reason) = refusal(PRESET, &["learning_rat=1"]);
     assert_eq!(key, "learning_rat");
-    assert!(reason.starts_with("unknown key, did you mean \"learning_rate\"?") && reason.ends_with("(--set)"), "{reason}");
+    assert!(
+        reason.starts_with("unknown key, did you mean \"learning_rate\"?") && reason.ends_with("(--set)"),
+        "{reason}"
+    );
 }
 
 #[test]
@@ -141,9 +152,18 @@ fn m04_duplicate_key() {
 
 #[test]
 fn m04_zero_levels_beta_of_one_and_negative_rate() {
-    assert_eq!(refusal("[schedule]\nn_levels = 0\n", &[]), ("schedule.n_levels".into(), "found 0, expected at least 1".into()));
-    assert_eq!(refusal(PRESET, &["schedule.beta_end=1"]), ("schedule.beta_end".into(), "found 1, expected 0 < beta < 1".into()));
-    assert_eq!(refusal("learning_rate = -1e-4", &[]), ("learning_rate".into(), "found -0.0001, expected a positive number".into()));
+    assert_eq!(
+        refusal("[schedule]\nn_levels = 0\n", &[]),
+        ("schedule.n_levels".into(), "found 0, expected at least 1".into())
+    );
+    assert_eq!(
+        refusal(PRESET, &["schedule.beta_end=1"]),
+        ("schedule.beta_end".into(), "found 1, expected 0 < beta < 1".into())
+    );
+    assert_eq!(
+        refusal("learning_rate = -1e-4", &[]),
+        ("learning_rate".into(), "found -0.0001, expected a positive number".into())
+    );
 }
 
 #[test]
@@ -152,7 +172,10 @@ fn m04_nan() {
         refusal("name = \"a\"\n[schedule]\nbeta_end = nan\n", &[]),
         ("schedule.beta_end".into(), "found nan, expected a number (small.toml:3:1)".into())
     );
-    assert_eq!(refusal(PRESET, &["learning_rate=nan"]), ("learning_rate".into(), "found nan, expected a number (--set)".into()));
+    assert_eq!(
+        refusal(PRESET, &["learning_rate=nan"]),
+        ("learning_rate".into(), "found nan, expected a number (--set)".into())
+    );
 }
 
 #[test]
@@ -174,7 +197,10 @@ fn m04_not_toml_and_botched_overrides() {
     assert!(!reason.is_empty() && !reason.contains('\n'), "{reason}");
     assert_eq!(refusal(PRESET, &["network"]).1, "found no =, expected key=value (--set)");
     assert_eq!(refusal(PRESET, &["network..width=3"]).1, "found an empty key, expected key=value (--set)");
-    assert_eq!(refusal(PRESET, &["name.first=3"]), ("name.first".into(), "name is a value and has no keys (--set)".into()));
+    assert_eq!(
+        refusal(PRESET, &["name.first=3"]),
+        ("name.first".into(), "name is a value and has no keys (--set)".into())
+    );
     assert!(refusal(PRESET, &["widths=[1,"]).1.starts_with("found \"[1,\", expected a TOML value"));
 }
 

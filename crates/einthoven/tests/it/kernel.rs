@@ -291,7 +291,7 @@ fn rms_norm_of_zeros_is_zero_with_a_finite_gradient() {
     let out = rms_norm(x.clone(), gain, None, Activation::None, 1e-12);
     assert!(values(out.clone()).iter().all(|value| *value == 0.0));
     let gradient = values(x.grad(&out.sum().backward()).unwrap());
-    assert_near("gradient", &gradient, &vec![2e12; 20], 1e-6);
+    assert_near("gradient", &gradient, &[2e12; 20], 1e-6);
 }
 
 #[test]

@@ -10,10 +10,13 @@ mod kernel;
 mod metrics;
 #[cfg(feature = "nn")]
 mod parity;
+#[cfg(feature = "nn")]
+mod presets;
 mod report;
 mod run;
 #[cfg(feature = "nn")]
 mod sampler;
 mod signal;
 mod simulate;
+mod tidy;
 mod toy;

@@ -1,6 +1,7 @@
 //! Metrics against the values of outside tools, and against facts about intervals.
 
 use std::path::PathBuf;
+use std::slice::from_ref;
 
 use einthoven::Seed;
 use einthoven::metrics::bootstrap::{
@@ -215,7 +216,7 @@ fn l12_patient_intervals_cover_and_beat_intervals_do_not() {
 fn l15_differences_are_paired() {
     let options = BootstrapOptions { replicates: 300, ..Default::default() };
     let base = simulated(15, 20, 1, 1.0, 3);
-    let same = score_differences(&[base.clone()], &[base.clone()], Seed::new(1), options).unwrap();
+    let same = score_differences(from_ref(&base), from_ref(&base), Seed::new(1), options).unwrap();
     for difference in &same {
         assert_eq!((difference.interval.ci_low, difference.interval.ci_high), (0.0, 0.0), "{}", difference.name);
         assert_eq!(difference.p_value, 1.0);

@@ -85,7 +85,8 @@ impl Trainee for Toy {
     }
 
     fn snapshot(&self) -> einthoven::Result<Snapshot> {
-        let tensors = |values: &[f32]| Tensors::from([("linear.weight".to_owned(), (vec![4, N_WEIGHTS / 4], values.to_vec()))]);
+        let tensors =
+            |values: &[f32]| Tensors::from([("linear.weight".to_owned(), (vec![4, N_WEIGHTS / 4], values.to_vec()))]);
         Ok(Snapshot {
             weights: tensors(&self.weights),
             ema: tensors(&self.ema),
