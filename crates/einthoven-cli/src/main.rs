@@ -13,26 +13,18 @@ use peak_alloc::PeakAlloc;
 static MEMORY: PeakAlloc = PeakAlloc;
 
 fn main() -> ExitCode {
-    // A closed pipe (`einthoven list ... | head`) ends the command without a message.
     let cli = match commands::Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let is_help = !error.use_stderr();
-            // Nothing sensible is left to do when even this message cannot be printed.
-            let _ = error.print();
-            return ExitCode::from(if is_help { 0 } else { 2 });
-        }
+        Err(error) => return ExitCode::from(commands::print_usage(&error)),
     };
     let is_json = cli.is_json();
+    std::panic::set_hook(Box::new(move |panic| commands::print_panic(&panic.to_string(), is_json)));
     match std::panic::catch_unwind(|| commands::dispatch(cli)) {
         Ok(Ok(code)) => ExitCode::from(code),
         Ok(Err(error)) => {
             commands::print_error(&error, is_json);
             ExitCode::from(error.exit_code())
         }
-        Err(_) => {
-            eprintln!("error: internal bug; please report it with the lines above and the command that you ran");
-            ExitCode::from(70)
-        }
+        Err(_) => ExitCode::from(commands::EXIT_PANIC),
     }
 }

@@ -1,52 +1,77 @@
 //! `einthoven list KIND`: the lists that names come from.
 
 use einthoven::Result;
+use einthoven::classifiers::CLASSIFIERS;
+use einthoven::dataset::augment::AUGMENTATIONS;
+use einthoven::dataset::catalog::DATABASES;
+use einthoven::dataset::label::LABEL_SETS;
+use einthoven::dataset::mix::PLANS;
+use einthoven::dataset::split::SCHEMES;
+use einthoven::diffusion::SAMPLERS;
+use einthoven::diffusion::schedule::SCHEDULES;
 use einthoven::experiment::PRESETS;
+use einthoven::generators::GENERATORS;
+use einthoven::metrics::METRICS;
+use einthoven::record::FORMATS;
 use serde_json::{Value, json};
 
 use super::{print_json, print_line};
 
-/// List generators, samplers, datasets, presets, metrics, formats, schedules, splits, classifiers or augmentations
+/// List generators, samplers, datasets, presets, metrics, formats and whatever else is chosen by name
 #[derive(clap::Args)]
 pub struct Args {
     /// What to list
     kind: Kind,
-    /// Print as JSON
+    /// Print as JSON, with references
     #[arg(long)]
     pub json: bool,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Kind {
-    Presets,
     Generators,
     Samplers,
+    Datasets,
+    Presets,
+    Metrics,
+    Formats,
+    Schedules,
+    Splits,
+    Classifiers,
+    Augmentations,
+    Plans,
+    Labels,
 }
 
 pub fn execute(args: Args) -> Result<u8> {
     let entries = entries(args.kind);
     if args.json {
-        print_json(&entries)?;
-    } else {
-        for entry in &entries {
-            let text = |key: &str| entry[key].as_str().unwrap_or_default().to_string();
-            print_line(&format!("{:20} {}", text("name"), text("summary")))?;
-        }
+        return print_json(&entries).map(|()| 0);
+    }
+    let text = |entry: &Value, key: &str| entry[key].as_str().unwrap_or_default().to_string();
+    let width = entries.iter().map(|entry| text(entry, "name").len()).max().unwrap_or(0);
+    for entry in &entries {
+        print_line(&format!("{:width$}  {}", text(entry, "name"), text(entry, "summary")))?;
     }
     Ok(0)
 }
 
 fn entries(kind: Kind) -> Vec<Value> {
-    let entry = |name: &str, summary: &str, reference: &str| json!({ "name": name, "summary": summary, "reference": reference });
+    fn entry(name: &str, summary: &str, reference: &str) -> Value {
+        json!({ "name": name, "summary": summary, "reference": reference })
+    }
     match kind {
-        Kind::Presets => PRESETS.iter().map(|preset| entry(preset.name, preset.summary, "")).collect(),
-        Kind::Generators => einthoven::generators::GENERATORS
-            .iter()
-            .map(|spec| entry(spec.name(), spec.summary(), spec.reference()))
-            .collect(),
-        Kind::Samplers => einthoven::diffusion::SAMPLERS
-            .iter()
-            .map(|sampler| entry(sampler.name(), sampler.summary(), sampler.reference()))
-            .collect(),
+        Kind::Generators => GENERATORS.iter().map(|g| entry(g.name(), g.summary(), g.reference())).collect(),
+        Kind::Samplers => SAMPLERS.iter().map(|s| entry(s.name(), s.summary(), s.reference())).collect(),
+        Kind::Datasets => DATABASES.iter().map(|d| entry(d.name(), d.summary(), d.reference())).collect(),
+        Kind::Presets => PRESETS.iter().map(|p| entry(p.name, p.summary, "")).collect(),
+        Kind::Metrics => METRICS.iter().map(|m| entry(m.name, m.summary, m.reference)).collect(),
+        Kind::Formats => FORMATS.iter().map(|f| entry(f.name, f.summary, "")).collect(),
+        Kind::Schedules => SCHEDULES.iter().map(|s| entry(s.name(), s.summary(), s.reference())).collect(),
+        Kind::Splits => SCHEMES.iter().map(|(name, summary)| entry(name, summary, "")).collect(),
+        Kind::Classifiers => CLASSIFIERS.iter().map(|c| entry(c.name(), c.summary(), c.reference())).collect(),
+        Kind::Augmentations => AUGMENTATIONS.iter().map(|a| entry(a.name(), a.summary(), a.reference())).collect(),
+        Kind::Plans => PLANS.iter().map(|(name, summary)| entry(name, summary, "")).collect(),
+        Kind::Labels => LABEL_SETS.iter().map(|l| entry(l.name, l.summary, "")).collect(),
     }
 }

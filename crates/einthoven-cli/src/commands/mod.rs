@@ -1,11 +1,26 @@
 //! The verbs, one file each.
 
+mod cite;
+mod convert;
+mod evaluate;
+mod failure;
+mod fetch;
+mod inspect;
+mod launch;
 mod list;
+mod mix;
+mod predict;
+mod prepare;
+mod report;
 mod run;
+mod sample;
+mod train;
+
+use std::path::Path;
 
 use clap::{Parser, Subcommand};
 use einthoven::{Error, Result};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Makes synthetic ECGs, mixes them with real ones, trains on them, and says with error bars whether they are any good.
 #[derive(Parser)]
@@ -15,47 +30,49 @@ pub struct Cli {
     command: Command,
 }
 
-#[derive(Subcommand)]
-enum Command {
-    Run(run::Args),
-    List(list::Args),
-}
-
-impl Cli {
-    /// Whether results, and so errors, are to be JSON.
-    pub fn is_json(&self) -> bool {
-        match &self.command {
-            Command::Run(args) => args.json,
-            Command::List(args) => args.json,
+/// Lists the verbs once: their module is their name.
+macro_rules! commands {
+    ($($verb:ident => $module:ident),* $(,)?) => {
+        #[derive(Subcommand)]
+        enum Command {
+            $($verb($module::Args)),*
         }
-    }
+
+        impl Cli {
+            /// Whether results, and so errors, are to be JSON.
+            pub fn is_json(&self) -> bool {
+                match &self.command {
+                    $(Command::$verb(args) => args.json),*
+                }
+            }
+        }
+
+        /// Runs the verb and returns the exit code.
+        pub fn dispatch(cli: Cli) -> Result<u8> {
+            match cli.command {
+                $(Command::$verb(args) => $module::execute(args)),*
+            }
+        }
+    };
 }
 
-/// Runs the verb and returns the exit code.
-pub fn dispatch(cli: Cli) -> Result<u8> {
-    match cli.command {
-        Command::Run(args) => run::execute(args),
-        Command::List(args) => list::execute(args),
-    }
+commands! {
+    Run => run,
+    Inspect => inspect,
+    Convert => convert,
+    Fetch => fetch,
+    Prepare => prepare,
+    Train => train,
+    Sample => sample,
+    Mix => mix,
+    Predict => predict,
+    Evaluate => evaluate,
+    Report => report,
+    List => list,
+    Cite => cite,
 }
 
-/// Prints an error as one line, or as JSON with its fields.
-pub fn print_error(error: &Error, is_json: bool) {
-    if !is_json {
-        eprintln!("error: {error}");
-        return;
-    }
-    let mut value = json!({ "error": error.to_string(), "exit_code": error.exit_code(), "code": error.code() });
-    if let Error::Input(input) = error {
-        value["path"] = json!(input.path);
-        value["position"] = json!(input.position.to_string().trim_start_matches(':'));
-        value["field"] = json!(input.field);
-        value["found"] = json!(input.found);
-        value["expected"] = json!(input.expected);
-        value["hint"] = json!(input.hint);
-    }
-    eprintln!("{value}");
-}
+pub use failure::{EXIT_PANIC, print_error, print_panic, print_usage};
 
 /// Prints a result to stdout as JSON.
 fn print_json(value: &impl serde::Serialize) -> Result<()> {
@@ -70,4 +87,22 @@ fn print_line(text: &str) -> Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("stdout", error)),
         _ => Ok(()),
     }
+}
+
+/// Whether a path names an NPZ data set.
+fn is_npz(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npz"))
+}
+
+/// Refuses to replace a file, or to write into a folder that holds something, unless `force` is given.
+fn refuse_overwrite(path: &Path, force: bool) -> Result<()> {
+    let is_taken = match path.read_dir() {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(_) => path.exists(),
+    };
+    if force || !is_taken {
+        return Ok(());
+    }
+    let reason = format!("{} exists; choose another name, or add --force", path.display());
+    Err(Error::Guard { code: "overwrite", reason })
 }

@@ -1,13 +1,10 @@
 //! `einthoven run PRESET`: from data to report.
 
-use std::path::PathBuf;
-use std::time::Duration;
-
-use einthoven::experiment::{self, MemoryProbe, RunRequest};
-use einthoven::run::Stop;
-use einthoven::{Error, Result};
+use einthoven::Result;
+use einthoven::experiment::{self, MemoryProbe};
 use serde_json::json;
 
+use super::launch::Launch;
 use super::{print_json, print_line};
 use crate::MEMORY;
 use crate::progress::Printer;
@@ -15,39 +12,12 @@ use crate::progress::Printer;
 /// Run a preset: data, teacher, student, synthetic beats, classifiers, report
 #[derive(clap::Args)]
 pub struct Args {
-    /// Preset by name (see: einthoven list presets)
-    preset: String,
-    /// Folder of the database
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// Setting on top of the preset, such as teacher.steps=100; may be repeated
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    settings: Vec<String>,
-    /// Seed of everything random
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// cpu, cuda or wgpu
-    #[arg(long, default_value = "cpu")]
-    device: String,
-    /// Run folder; the same folder again goes on where it stopped [default: runs/PRESET]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Stop with a checkpoint after this many minutes
-    #[arg(long, value_name = "MINUTES")]
-    max_time: Option<f64>,
-    /// Print expected time, memory and disk, and do nothing
-    #[arg(long)]
-    dry_run: bool,
-    /// Start a run that is expected to take more than three hours
-    #[arg(long)]
-    yes: bool,
+    #[command(flatten)]
+    launch: Launch,
     /// Print the headline as JSON
     #[arg(long)]
     pub json: bool,
 }
-
-/// Expected minutes from which a run asks for `--yes`.
-const LONG_MINUTES: f64 = 180.0;
 
 struct Probe;
 
@@ -64,50 +34,11 @@ impl MemoryProbe for Probe {
 }
 
 pub fn execute(args: Args) -> Result<u8> {
-    let cost = experiment::resolve(&args.preset, &args.settings)?.cost;
-    let expectation = format!(
-        "{}: expected {:.0} minutes on two cores, {} MiB of memory, {} MiB of disk (as preset, without --set)",
-        args.preset, cost.cpu_minutes, cost.memory_mib, cost.disk_mib
-    );
-    if args.dry_run {
+    args.launch.start(args.json, |request, stop| {
+        let (report, page) = experiment::run(request, stop, &mut Printer::new(), Some(&Probe))?;
         match args.json {
-            true => print_json(&json!({ "preset": args.preset, "cost": cost }))?,
-            false => print_line(&expectation)?,
+            true => print_json(&json!({ "report": page, "headline": report.headline })),
+            false => print_line(&page.display().to_string()),
         }
-        return Ok(0);
-    }
-    eprintln!("{expectation}");
-    if cost.cpu_minutes > LONG_MINUTES && !args.yes {
-        return Err(Error::Limit { reason: format!("{expectation}; add --yes to start it, or choose a smaller preset") });
-    }
-    let mut stop = Stop::on_signals()?;
-    if let Some(minutes) = args.max_time {
-        let limit = Duration::try_from_secs_f64(60.0 * minutes);
-        stop = stop.with_time_limit(limit.map_err(|error| Error::config("--max-time", error.to_string()))?);
-    }
-    let out = args.out.unwrap_or_else(|| PathBuf::from("runs").join(&args.preset));
-    let request = RunRequest {
-        preset: &args.preset,
-        overrides: &args.settings,
-        data: args.data.as_deref(),
-        out: &out,
-        seed: args.seed,
-        device: &args.device,
-        command: command_line(),
-    };
-    let (report, page) = experiment::run(&request, &stop, &mut Printer::new(), Some(&Probe))?;
-    match args.json {
-        true => print_json(&json!({ "report": page, "headline": report.headline }))?,
-        false => print_line(&page.display().to_string())?,
-    }
-    Ok(0)
-}
-
-/// The command as typed, with the program by its name alone.
-fn command_line() -> String {
-    let words = std::env::args().skip(1).map(|word| {
-        let is_plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./=,:+@".contains(c));
-        if is_plain { word } else { format!("'{}'", word.replace('\'', "'\\''")) }
-    });
-    std::iter::once("einthoven".to_string()).chain(words).collect::<Vec<_>>().join(" ")
+    })
 }

@@ -2,6 +2,7 @@
 
 pub mod beat_cnn;
 pub mod cnn1d;
+mod table;
 
 use burn::tensor::Device;
 
@@ -9,6 +10,8 @@ use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::run::{Progress, RunStage, Stop};
 use crate::seed::Seed;
+
+pub use table::predictions_csv;
 
 /// A trained classifier.
 pub trait Classifier {

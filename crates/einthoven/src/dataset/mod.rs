@@ -17,7 +17,7 @@ pub mod plus;
 mod prepare;
 pub mod split;
 
-pub use prepare::{Preparation, Prepared, manifest, prepare};
+pub use prepare::{Preparation, Prepared, manifest, prepare, store};
 
 use sha2::{Digest, Sha256};
 

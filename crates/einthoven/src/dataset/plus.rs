@@ -24,8 +24,9 @@ pub const ANNOTATOR: &str = "atr";
 ///
 /// # Errors
 /// [`Error::Data`] if an item is not synthetic, has not exactly one label, or if a label is no WFDB
-/// annotation symbol; [`Error::Input`] `D12` for amplitudes beyond 32.767 mV; [`Error::Io`].
-pub fn write_plus(folder: &Path, data: &Dataset) -> Result<Vec<PathBuf>> {
+/// annotation symbol; [`Error::Input`] `D12` for amplitudes beyond 32.767 mV; [`Error::Guard`] for a
+/// file that exists and may not be overwritten; [`Error::Io`].
+pub fn write_plus(folder: &Path, data: &Dataset, options: &WriteOptions) -> Result<Vec<PathBuf>> {
     data.validate()?;
     let is_marked = data.provenance["synthetic"] == true;
     if let Some(i) = (0..data.len()).find(|&i| !is_marked && !data.is_generated(i)) {
@@ -38,35 +39,40 @@ pub fn write_plus(folder: &Path, data: &Dataset) -> Result<Vec<PathBuf>> {
     for (i, class) in data.classes()?.into_iter().enumerate() {
         members[class].push(i);
     }
+    std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
     let mut paths = Vec::new();
     for (class, members) in members.iter().enumerate().filter(|(_, members)| !members.is_empty()) {
         let path = folder.join(format!("{}.hea", record_name(&data.label_names[class])));
-        record::write(&class_record(data, class, members)?, &path, &WriteOptions::default())?;
+        record::write(&class_record(data, class, members)?, &path, options)?;
         paths.push(path);
     }
     Ok(paths)
 }
 
-/// The lines by which a synthetic record says what it is; `n` items were drawn.
+/// The lines by which a synthetic record says what it is; `indexes` are the first and the last drawn.
 ///
 /// What the provenance does not name is left out rather than guessed.
-pub fn synthetic_comments(provenance: &Value, n: usize) -> Vec<String> {
+pub fn synthetic_comments(provenance: &Value, indexes: [i64; 2]) -> Vec<String> {
     let mut lines = vec!["Synthetic: yes".to_string()];
+    let training = &provenance["training_data"];
+    // A generator without a network says in words that it was trained on nothing.
+    let source = if training.is_string() { training } else { &training["source"] };
     let fields = [
-        ("Generator", "generator"),
-        ("Model hash", "model_hash"),
-        ("Seed", "seed"),
-        ("Training data", "training_data"),
-        ("License of the training data", "training_license"),
+        ("Generator", &provenance["generator"]),
+        ("Model hash", &provenance["model_sha256"]),
+        ("Seed", &provenance["seed"]),
+        ("Training data", source),
+        ("Fingerprint of the training data", &training["fingerprint"]),
+        ("License of the training data", &training["license"]),
     ];
-    for (name, key) in fields {
-        match &provenance[key] {
+    for (name, value) in fields {
+        match value {
             Value::Null => {}
             Value::String(text) => lines.push(format!("{name}: {}", text.replace(['\n', '\r'], " "))),
             other => lines.push(format!("{name}: {other}")),
         }
     }
-    lines.push(format!("Index: 0 to {}", n.saturating_sub(1)));
+    lines.push(format!("Index: {} to {}", indexes[0], indexes[1]));
     lines.push("Not for clinical use".into());
     lines
 }
@@ -95,7 +101,9 @@ fn class_record(data: &Dataset, class: usize, members: &[usize]) -> Result<Recor
     record
         .annotations
         .insert(ANNOTATOR.into(), (0..members.len()).map(|k| Annotation::new(middle(k), symbol)).collect());
-    record.comments = synthetic_comments(&data.provenance, members.len());
+    let drawn = members.iter().map(|&i| data.index[i]);
+    let indexes = [drawn.clone().min().unwrap_or(0), drawn.max().unwrap_or(0)];
+    record.comments = synthetic_comments(&data.provenance, indexes);
     record.comments.push(format!(
         "Beats of class {label} stand back to back every {} points: RR intervals are meaningless",
         data.sig_len

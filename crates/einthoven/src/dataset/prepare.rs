@@ -59,6 +59,14 @@ pub fn prepare(preparation: &Preparation, out: &Path) -> Result<Prepared> {
     let mut data = split::split(&whole, scheme, Seed::new(preparation.seed))?;
     drop(whole);
     data.provenance["split"]["seed"] = Value::from(preparation.seed);
+    store(data, out)
+}
+
+/// Runs the guard on a data set with parts and writes `data.npz` and `manifest.json`.
+///
+/// # Errors
+/// Those of [`guard::check`] and of [`npz::write`].
+pub fn store(data: Dataset, out: &Path) -> Result<Prepared> {
     let waivers = guard::check(&data)?;
 
     std::fs::create_dir_all(out).map_err(|source| Error::Io { path: out.into(), source })?;

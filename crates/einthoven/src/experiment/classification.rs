@@ -86,11 +86,12 @@ impl Classification<'_> {
         let real_shares: Vec<f64> = real_counts.iter().map(|&n| n as f64 / real_total as f64).collect();
         let (mut runs, mut shifted): (Vec<Predictions>, Vec<Predictions>) = (Vec::new(), Vec::new());
         for seed in 0..self.config.classifier.seeds {
-            let stage = self.run.stage(&format!("classifier-{split}-{name}-{seed}"))?;
+            let stage = self.run.stage(&format!("classifier-{}-{name}-{seed}", split.replace(':', "-")))?;
             // The same training seed in every row, so that rows differ in their data alone.
             let seed = self.seed.purpose("classifier").purpose(split).index(seed as u64);
             let training_call = Training { stage: &stage, stop: self.stop, progress, device: self.device, seed };
             let model = BeatCnn::train(&config, &training, training_call)?;
+            model.save(&stage.dir().join("model.safetensors"))?;
             let probabilities = model.predict(test)?;
             runs.push(predictions(test, &probabilities, headline)?);
             if is_enlarged(name) {

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::classifiers::beat_cnn::BeatCnnConfig;
 use crate::config::{Validate, check};
+use crate::dataset::catalog::Database;
+use crate::dataset::label::AAMI;
 use crate::dataset::mix::Plan;
 use crate::diffusion::{Parameterization, sampler, schedule};
 use crate::error::Result;
@@ -64,6 +66,20 @@ pub struct DataConfig {
     pub simulated_beats_per_patient: usize,
     /// Classes of the headline average.
     pub headline_classes: Vec<String>,
+}
+
+impl DataConfig {
+    /// A database as it is, with the labels of the AAMI.
+    pub fn of_database(database: &dyn Database) -> DataConfig {
+        DataConfig {
+            source: database.name().into(),
+            labels: AAMI.name.into(),
+            highpass_hz: 0.0,
+            simulated_patients: 0,
+            simulated_beats_per_patient: 0,
+            headline_classes: Vec::new(),
+        }
+    }
 }
 
 /// Shape of a beat U-Net in the terms that an experiment varies.

@@ -7,25 +7,29 @@
 mod classification;
 pub mod config;
 pub mod efficiency;
+mod evaluate;
 mod models;
 mod quality;
 mod report;
+mod sampling;
 mod synthesis;
 
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
-pub use config::Experiment;
+pub use config::{DataConfig, Experiment};
 pub use efficiency::MemoryProbe;
+pub use evaluate::{EvaluateRequest, evaluate};
 pub use models::model_path;
+pub use sampling::{DrawRequest, run_model, sample};
 
 use crate::config::{load_valid, to_toml};
 use crate::dataset::catalog::{self, OpenOptions, simulated};
 use crate::dataset::split::{Scheme, generator_training, split};
-use crate::dataset::{Dataset, Split, label};
+use crate::dataset::{self, Dataset, Prepared, Split, label};
 use crate::error::{Error, Result};
-use crate::generators::SampleRequest;
+use crate::generators::{Generator, SampleRequest};
 use crate::generators::dgn::Dgn;
 use crate::report::Report;
 use crate::run::{Progress, Run, RunInfo, Stop};
@@ -121,8 +125,8 @@ pub fn resolve(preset_name: &str, overrides: &[String]) -> Result<Experiment> {
 ///
 /// # Errors
 /// [`Error::Config`] without a folder where one is needed; everything that reading returns.
-pub fn load_data(config: &Experiment, folder: Option<&Path>, seed: Seed) -> Result<Dataset> {
-    let c = &config.data;
+pub fn load_data(config: &DataConfig, folder: Option<&Path>, seed: Seed) -> Result<Dataset> {
+    let c = config;
     if c.source == "simulated" {
         let cohort = BeatCohort {
             n_patients: c.simulated_patients,
@@ -142,6 +146,100 @@ pub fn load_data(config: &Experiment, folder: Option<&Path>, seed: Seed) -> Resu
     catalog::database(&c.source)?.open(folder, &options)
 }
 
+/// What a user asks of [`prepare`].
+pub struct PrepareRequest<'a> {
+    /// Preset, whose data section is used, or database of the catalogue.
+    pub name: &'a str,
+    /// Folder of the database; `None` for presets that need none.
+    pub data: Option<&'a Path>,
+    /// Split by name.
+    pub split: &'a str,
+    /// Label set by name; `None` for that of the preset, or `aami`.
+    pub labels: Option<&'a str>,
+    /// Cut-off of the high-pass, Hz, 0 for none; `None` for that of the preset, or 0.
+    pub high_pass_hz: Option<f64>,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Folder to write into.
+    pub out: &'a Path,
+}
+
+/// Writes the data set of a preset or database as `data.npz` and `manifest.json`, with the same parts
+/// that a run with the same seed has.
+///
+/// # Errors
+/// [`Error::Unknown`] for a name that is neither; [`Error::Config`] without a folder where one is
+/// needed; [`Error::Guard`] for a leak; everything that reading returns.
+pub fn prepare(request: &PrepareRequest) -> Result<Prepared> {
+    let mut config = match PRESETS.iter().find(|preset| preset.name == request.name) {
+        Some(preset) => resolve(preset.name, &[])?.data,
+        None => DataConfig::of_database(catalog::database(request.name).map_err(|_| Error::Unknown {
+            kind: "preset or database",
+            name: request.name.into(),
+            known: PRESETS.iter().map(|p| p.name).chain(catalog::DATABASES.iter().map(|d| d.name())).map(String::from).collect(),
+        })?),
+    };
+    if let Some(labels) = request.labels {
+        config.labels = labels.into();
+    }
+    if let Some(cutoff_hz) = request.high_pass_hz {
+        config.highpass_hz = cutoff_hz;
+    }
+    let seed = Seed::new(request.seed);
+    let scheme = Scheme::parse(request.split)?;
+    let mut data = split(&load_data(&config, request.data, seed)?, scheme, seed.purpose("split"))?;
+    data.provenance["split"]["seed"] = request.seed.into();
+    dataset::store(data, request.out)
+}
+
+/// An experiment at work: its data are read, its run folder is held.
+struct Started {
+    config: Experiment,
+    device: Device,
+    seed: Seed,
+    data: Dataset,
+    /// One generator serves every split, because its training part lies in the training part of each.
+    generator_part: Dataset,
+    run: Run,
+}
+
+impl Started {
+    fn new(request: &RunRequest) -> Result<Started> {
+        let config = resolve(request.preset, request.overrides)?;
+        let device = device(request.device)?;
+        let seed = Seed::new(request.seed);
+        let data = load_data(&config.data, request.data, seed)?;
+        let info = RunInfo {
+            preset: request.preset.into(),
+            config: to_toml(&config)?,
+            seed: request.seed,
+            device: request.device.into(),
+            data_fingerprint: data.fingerprint(),
+        };
+        let run = Run::create_or_open(request.out, &info)?;
+        let generator_part = data.select(&generator_training(&data, seed.purpose("split"))?);
+        Ok(Started { config, device, seed, data, generator_part, run })
+    }
+
+    fn models(&self, stop: &Stop, progress: &mut dyn Progress) -> Result<models::Models> {
+        let Started { config, device, seed, generator_part: data, run, .. } = self;
+        models::Workshop { config, data, run, stop, device, seed: *seed }.models(progress)
+    }
+}
+
+/// Trains the generators of an experiment and returns their model files; [`run`] with the same request
+/// goes on from there.
+///
+/// # Errors
+/// As [`run`].
+pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> Result<Vec<PathBuf>> {
+    let started = Started::new(request)?;
+    let models = started.models(stop, progress)?;
+    let few_step = models.few_step.iter().map(|(_, trained)| trained);
+    let all = [&models.teacher, &models.student, &models.control].into_iter().chain(few_step);
+    Ok(all.map(|trained| model_path(&started.run, &trained.model.card().role)).collect())
+}
+
 /// Runs an experiment to its report.
 ///
 /// # Errors
@@ -153,32 +251,17 @@ pub fn run(
     progress: &mut dyn Progress,
     probe: Option<&dyn MemoryProbe>,
 ) -> Result<(Report, PathBuf)> {
-    let config = resolve(request.preset, request.overrides)?;
-    let device = device(request.device)?;
-    let seed = Seed::new(request.seed);
-    let data = load_data(&config, request.data, seed)?;
-    let info = RunInfo {
-        preset: request.preset.into(),
-        config: to_toml(&config)?,
-        seed: request.seed,
-        device: request.device.into(),
-        data_fingerprint: data.fingerprint(),
-    };
-    let run = Run::create_or_open(request.out, &info)?;
-
-    // One generator serves every split, because its training part lies in the training part of each.
-    let split_seed = seed.purpose("split");
-    let generator_part = data.select(&generator_training(&data, split_seed)?);
+    let started = Started::new(request)?;
+    let Started { config, device, seed, data, generator_part, run } = &started;
+    let seed = *seed;
     let splits: Vec<(String, Dataset)> = config
         .classifier
         .splits
         .iter()
-        .map(|name| Ok((name.clone(), split(&data, Scheme::parse(name)?, split_seed)?)))
+        .map(|name| Ok((name.clone(), split(data, Scheme::parse(name)?, seed.purpose("split"))?)))
         .collect::<Result<_>>()?;
 
-    let workshop =
-        models::Workshop { config: &config, data: &generator_part, run: &run, stop, device: &device, seed };
-    let models = workshop.models(progress)?;
+    let models = started.models(stop, progress)?;
     let few_step = models
         .few_step
         .iter()
@@ -195,7 +278,7 @@ pub fn run(
         },
         config.quality.beats_per_class,
     );
-    let wanted = synthesis::wanted(&config, &parts)?;
+    let wanted = synthesis::wanted(config, &parts)?;
     let draw = |model: &Dgn, what: &str, classes: &[usize], progress: &mut dyn Progress| -> Result<Dataset> {
         let request = SampleRequest { batch: config.synthesis.batch, ..model.request(classes.to_vec()) };
         let stage = format!("{what} {}", model.card().role);
@@ -213,23 +296,23 @@ pub fn run(
     }
     let inter = splits.iter().find(|(name, _)| name != "intra-patient").or(splits.first());
     let held_out = inter.map_or_else(|| generator_part.clone(), |(_, data)| data.part(Split::Test));
-    let quality = quality::judge(&config, &generator_part, &held_out, &judged, seed, progress)?;
-    let efficiency = quality::efficiency(&config, &models, few_step, probe, seed, progress)?;
+    let quality = quality::judge(config.quality.snr_margin_db, generator_part, &held_out, &judged, seed, progress)?;
+    let efficiency = quality::efficiency(config, &models, few_step, probe, seed, progress)?;
 
     let synthetic = classification::SyntheticSets { dgn: &plus[0], kd_dgn: &plus[1], few_step: &plus[2] };
     let classification =
-        classification::Classification { config: &config, run: &run, stop, device: &device, seed };
+        classification::Classification { config, run, stop, device, seed };
     let comparisons = splits
         .iter()
         .map(|(name, data)| classification.compare(name, data, &synthetic, progress))
         .collect::<Result<Vec<_>>>()?;
 
     let report = report::build(&report::Findings {
-        config: &config,
+        config,
         request,
-        run: &run,
-        data: &data,
-        generator_part: &generator_part,
+        run,
+        data,
+        generator_part,
         splits: &splits,
         models: &models,
         judged: &judged,

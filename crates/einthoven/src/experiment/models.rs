@@ -202,7 +202,7 @@ fn training_data(data: &Dataset) -> Value {
     let fingerprint = data.fingerprint();
     json!({
         "source": data.provenance["source"],
-        "licence": data.provenance["licence"],
+        "license": data.provenance["license"],
         "fingerprint": fingerprint,
         "n_items": data.len(),
         "training_patients": guard::training_patients(data, &fingerprint),

@@ -40,14 +40,13 @@ fn beats_of(data: &Dataset, class: usize) -> Result<Vec<Vec<f64>>> {
 /// # Errors
 /// Whatever the metrics return.
 pub fn judge(
-    config: &Experiment,
+    margin_db: f64,
     train: &Dataset,
     held_out: &Dataset,
     sets: &[(String, Dataset)],
     seed: Seed,
     progress: &mut dyn Progress,
 ) -> Result<Quality> {
-    let margin = config.quality.snr_margin_db;
     let total = (sets.len() + train.n_labels()) as u64;
     let real = snr_by_class("real", train)?;
     let mut snr = real.clone();
@@ -63,14 +62,14 @@ pub fn judge(
         for (name, set_snr) in &by_set[1..] {
             for (of_teacher, of_set) in teacher_snr.iter().zip(set_snr).filter(|(t, _)| t.n > 0) {
                 let values = [&of_teacher.values_db, &of_set.values_db];
-                equivalence.push(snr_equivalence([teacher, name], &of_set.class, values[0], values[1], margin)?);
+                equivalence.push(snr_equivalence([teacher, name], &of_set.class, values[0], values[1], margin_db)?);
             }
-            equivalence.push(snr_equivalence([teacher, name], "all", &pooled(teacher_snr), &pooled(set_snr), margin)?);
+            equivalence.push(snr_equivalence([teacher, name], "all", &pooled(teacher_snr), &pooled(set_snr), margin_db)?);
         }
     }
     for (name, set_snr) in &by_set {
         for (of_real, of_set) in real.iter().zip(set_snr).filter(|(r, s)| r.n > 0 && s.n > 0) {
-            equivalence.push(snr_equivalence(["real", name], &of_set.class, &of_real.values_db, &of_set.values_db, margin)?);
+            equivalence.push(snr_equivalence(["real", name], &of_set.class, &of_real.values_db, &of_set.values_db, margin_db)?);
         }
     }
     let mut distances = Vec::new();

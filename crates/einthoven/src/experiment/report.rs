@@ -8,7 +8,7 @@ use super::efficiency::{Measured, ratio};
 use super::models::Models;
 use super::quality::{FAST, FEW, Quality, SLOW, STUDENT};
 use crate::dataset::split::{class_support, patient_counts};
-use crate::dataset::{Dataset, Split};
+use crate::dataset::{Dataset, SIMULATED, Split};
 use crate::error::Result;
 use crate::evaluation::fidelity::{SnrEquivalence, spectrum};
 use crate::evaluation::utility::{Comparison, RowResult};
@@ -60,11 +60,11 @@ pub fn build(f: &Findings) -> Result<Report> {
         f.config.classifier.replicates
     );
     data_section(&mut report, f)?;
-    beats_section(&mut report, f)?;
+    beats_section(&mut report, f.generator_part, f.judged)?;
     efficiency_section(&mut report, f);
-    snr_section(&mut report, f);
-    fidelity_section(&mut report, f);
-    privacy_section(&mut report, f);
+    snr_section(&mut report, f.quality, &f.data.label_names, f.config.quality.snr_margin_db);
+    fidelity_section(&mut report, f.quality);
+    privacy_section(&mut report, f.quality);
     for comparison in f.comparisons {
         comparison_section(&mut report, f, comparison);
     }
@@ -86,7 +86,7 @@ fn stamp(split: &str) -> &'static str {
 fn data_section(report: &mut Report, f: &Findings) -> Result<()> {
     report.data = json!({
         "source": f.data.provenance["source"],
-        "licence": f.data.provenance["licence"],
+        "license": f.data.provenance["license"],
         "fingerprint": f.data.fingerprint(),
         "n_beats": f.data.len(),
         "leads": f.data.leads,
@@ -131,29 +131,30 @@ fn data_section(report: &mut Report, f: &Findings) -> Result<()> {
 }
 
 /// Classes that have generated beats.
-fn shown_classes(f: &Findings) -> Result<Vec<usize>> {
-    let mut marked = f.generator_part.clone();
+fn shown_classes(real: &Dataset) -> Result<Vec<usize>> {
+    let mut marked = real.clone();
     marked.split.fill(Split::Train);
     Ok(marked.class_counts(Split::Train)?.iter().enumerate().filter(|(_, n)| **n > 0).map(|(class, _)| class).collect())
 }
 
 /// What the data are called: simulated beats must not pass for recorded ones.
-fn real_word(f: &Findings) -> &'static str {
-    if f.config.data.source == "simulated" { "simulated" } else { "real" }
+fn real_word(data: &Dataset) -> &'static str {
+    if data.provenance["kind"] == SIMULATED { SIMULATED } else { "real" }
 }
 
-fn beats_section(report: &mut Report, f: &Findings) -> Result<()> {
+/// Overlays and spectra of the beats that generators learned from and of those that they made.
+pub fn beats_section(report: &mut Report, real: &Dataset, judged: &[(String, Dataset)]) -> Result<()> {
     let mut panels = Vec::new();
     let mut spectra = Vec::new();
     let of_class = |data: &Dataset, class: usize| -> Result<Vec<usize>> {
         let classes = data.classes()?;
         Ok((0..data.len()).filter(|&i| classes[i] == class).collect())
     };
-    let real = real_word(f);
-    let mut sources: Vec<(&str, &Dataset)> = vec![(real, f.generator_part)];
-    sources.extend(f.judged.iter().filter(|(name, _)| name != "control").map(|(name, data)| (name.as_str(), data)));
-    for class in shown_classes(f)? {
-        let label = &f.data.label_names[class];
+    let word = real_word(real);
+    let mut sources: Vec<(&str, &Dataset)> = vec![(word, real)];
+    sources.extend(judged.iter().filter(|(name, _)| name != "control").map(|(name, data)| (name.as_str(), data)));
+    for class in shown_classes(real)? {
+        let label = &real.label_names[class];
         let mut series = Vec::new();
         for (name, data) in &sources {
             let items = of_class(data, class)?;
@@ -165,14 +166,14 @@ fn beats_section(report: &mut Report, f: &Findings) -> Result<()> {
                 label: (*name).into(),
                 frequency_hz: s.frequency_hz,
                 level_db: s.median_db,
-                low_db: if *name == real { s.low_db } else { Vec::new() },
-                high_db: if *name == real { s.high_db } else { Vec::new() },
+                low_db: if *name == word { s.low_db } else { Vec::new() },
+                high_db: if *name == word { s.high_db } else { Vec::new() },
             });
         }
         spectra.push(SpectrumPanel { label: label.clone(), series });
     }
     let overlay =
-        BeatOverlay { fs_hz: f.data.fs_hz, r_index: f.data.sig_len / 2, panels, n_columns: sources.len() };
+        BeatOverlay { fs_hz: real.fs_hz, r_index: real.sig_len / 2, panels, n_columns: sources.len() };
     report
         .section("beats", "Real and generated beats")
         .text(
@@ -187,7 +188,7 @@ fn beats_section(report: &mut Report, f: &Findings) -> Result<()> {
                 Spectrum {
                     panels: spectra,
                     y_label: "power, dB re 1 mV²/Hz".into(),
-                    max_hz: (f.data.fs_hz / 2.0).min(100.0),
+                    max_hz: (real.fs_hz / 2.0).min(100.0),
                 },
             )
             .caption("Welch spectra of single beats: median over beats; the band holds the middle half of the real beats."),
@@ -274,14 +275,15 @@ fn equivalence_estimate(e: &SnrEquivalence) -> Estimate {
     }
 }
 
-fn snr_section(report: &mut Report, f: &Findings) {
+/// SNR by class, and the tests of whether it is equal within a margin.
+pub fn snr_section(report: &mut Report, quality: &Quality, class_names: &[String], margin: f64) {
     let mut table = Table::new("snr", "Signal-to-noise ratio by class", "class")
         .caption(
             "SNR = 10 log10(sum s² / sum (x - s)²), s the beat after a zero-phase 40 Hz low-pass with its mean removed. \
              Mean ± standard deviation over beats. Smooth output raises it, so higher is not better: the question is \
              whether it equals the real value. Of each generator, equal numbers of beats of every class were drawn.",
         );
-    let sources: Vec<&str> = f.quality.snr.iter().map(|s| s.source.as_str()).fold(Vec::new(), |mut seen, source| {
+    let sources: Vec<&str> = quality.snr.iter().map(|s| s.source.as_str()).fold(Vec::new(), |mut seen, source| {
         if !seen.contains(&source) {
             seen.push(source);
         }
@@ -291,9 +293,9 @@ fn snr_section(report: &mut Report, f: &Findings) {
     for source in &sources {
         table = table.column(format!("{source}_db"), *source, "dB", Better::Neither);
     }
-    for class in &f.data.label_names {
+    for class in class_names {
         let mut row = Row::new(RowKind::Result, class.clone());
-        for s in f.quality.snr.iter().filter(|s| &s.class == class && s.n > 1) {
+        for s in quality.snr.iter().filter(|s| &s.class == class && s.n > 1) {
             row = row.cell(format!("{}_db", s.source), format!("{:.1} ± {:.1}", s.mean_db, s.sd_db));
             if s.source == "real" {
                 row = row.cell("real_n", s.n as f64);
@@ -301,7 +303,6 @@ fn snr_section(report: &mut Report, f: &Findings) {
         }
         table = table.row(row);
     }
-    let margin = f.config.quality.snr_margin_db;
     let mut tests = Table::new("snr_equivalence", "Equivalence of mean SNR", "comparison")
         .caption(format!(
             "Difference of means, second minus first, with the 90 % interval of two one-sided tests; equivalent when it \
@@ -310,7 +311,7 @@ fn snr_section(report: &mut Report, f: &Findings) {
         .column("difference_db", "difference", "dB", Better::Neither)
         .column("verdict", "verdict", "", Better::Neither);
     let mut forest = Vec::new();
-    for e in &f.quality.equivalence {
+    for e in &quality.equivalence {
         let estimate = equivalence_estimate(e);
         let label = format!("{} vs {}, {}", e.second, e.first, e.class);
         forest.push(ForestRow { label: label.clone(), is_control: e.second == "control", estimate: estimate.clone() });
@@ -338,7 +339,8 @@ fn snr_section(report: &mut Report, f: &Findings) {
         ));
 }
 
-fn fidelity_section(report: &mut Report, f: &Findings) {
+/// Distances to held-out beats.
+pub fn fidelity_section(report: &mut Report, quality: &Quality) {
     let mut table = Table::new("fidelity", "Distance to real beats of other patients", "source")
         .caption(
             "Compared with real held-out beats of patients that no generator has met. The floor compares the training \
@@ -350,7 +352,7 @@ fn fidelity_section(report: &mut Report, f: &Findings) {
         .column("recall", "recall", "", Better::Higher)
         .column("mean_beat_error_mv", "mean-beat error", "mV", Better::Lower)
         .column("spread_ratio", "spread ratio", "", Better::Neither);
-    for d in &f.quality.fidelity {
+    for d in &quality.fidelity {
         let kind = match d.source.as_str() {
             "control" => RowKind::Control,
             source if source.starts_with("real") => RowKind::Floor,
@@ -370,7 +372,8 @@ fn fidelity_section(report: &mut Report, f: &Findings) {
     report.section("fidelity", "Are the beats like real ones?").table(table);
 }
 
-fn privacy_section(report: &mut Report, f: &Findings) {
+/// Copies and near neighbors.
+pub fn privacy_section(report: &mut Report, quality: &Quality) {
     let mut table = Table::new("privacy", "Copies and near neighbors", "generator")
         .caption(
             "Each count is set against the same count with real beats of patients that the generator never met. p: share \
@@ -381,7 +384,7 @@ fn privacy_section(report: &mut Report, f: &Findings) {
         .column("memorized_held_out", "same, held out", "beats", Better::Neither)
         .column("memorized_p", "p of the excess", "", Better::Neither)
         .column("nearest_difference", "nearest distance, generated minus held out", "5th percentile", Better::Higher);
-    for audit in &f.quality.audits {
+    for audit in &quality.audits {
         let s = &audit.scores;
         table = table.row(
             Row::new(if audit.source == "control" { RowKind::Control } else { RowKind::Result }, audit.source.clone())
@@ -395,7 +398,7 @@ fn privacy_section(report: &mut Report, f: &Findings) {
                 ),
         );
     }
-    report.raw.insert("privacy".into(), serde_json::to_value(&f.quality.audits).unwrap_or_default());
+    report.raw.insert("privacy".into(), serde_json::to_value(&quality.audits).unwrap_or_default());
     report
         .section("privacy", "Do the generated beats repeat training beats?")
         .text(
@@ -650,7 +653,7 @@ fn summary(report: &Report, f: &Findings) -> Vec<String> {
             f.models.teacher.model.n_bytes() as f64 / 4e6,
             f.models.student.model.n_bytes() as f64 / 4e6,
             f.generator_part.len(),
-            real_word(f),
+            real_word(f.data),
         ),
         format!(
             "The student has {:.2} of the teacher's size, {:.2} of its peak memory and {:.2} of its time at equal steps. \
@@ -707,7 +710,8 @@ fn limits(f: &Findings) -> Vec<String> {
     out
 }
 
-fn references(report: &mut Report) {
+/// What the sections rest on.
+pub fn references(report: &mut Report) {
     for (key, text) in [
         (
             "ge2025",

@@ -7,8 +7,8 @@ use serde_json::json;
 use super::config::Experiment;
 use crate::dataset::{Dataset, Split, npz, plus};
 use crate::error::Result;
-use crate::generators::dgn::Dgn;
 use crate::generators::{Generator, SampleRequest, Sink};
+use crate::record::WriteOptions;
 use crate::run::{Progress, Stop};
 use crate::seed::Seed;
 
@@ -51,7 +51,7 @@ struct Watched<'a> {
 impl Sink for Watched<'_> {
     fn accept(&mut self, first: u64, classes: &[usize], ecg: &[f32]) -> Result<()> {
         self.data.accept(first, classes, ecg)?;
-        self.progress.update(self.stage, first + classes.len() as u64, self.total, "");
+        self.progress.update(self.stage, self.data.len() as u64, self.total, "");
         self.stop.check("run the same command again to go on")
     }
 }
@@ -61,7 +61,7 @@ impl Sink for Watched<'_> {
 /// # Errors
 /// As [`Generator::sample_into`]; [`crate::Error::Interrupted`] between batches.
 pub fn draw(
-    model: &Dgn,
+    model: &dyn Generator,
     request: &SampleRequest,
     seed: Seed,
     stage: &str,
@@ -105,16 +105,23 @@ pub fn borrow_rr(synthetic: &mut Dataset, real: &Dataset, seed: Seed) -> Result<
     Ok(())
 }
 
-/// Writes a synthetic set as NPZ, and as WFDB records with annotations.
+/// The set with the seed in its provenance.
+pub fn stamped(data: &Dataset, seed: u64) -> Dataset {
+    let mut stamped = data.clone();
+    stamped.provenance["seed"] = json!(seed);
+    stamped
+}
+
+/// Writes a synthetic set as NPZ, and as WFDB records with annotations, over what an earlier call wrote.
 ///
 /// # Errors
 /// [`crate::Error::Io`].
 pub fn write(data: &Dataset, folder: &Path, seed: u64) -> Result<()> {
-    let records = folder.join("wfdb");
-    std::fs::create_dir_all(&records).map_err(|source| crate::Error::io(&records, source))?;
-    let mut stamped = data.clone();
-    stamped.provenance["seed"] = json!(seed);
+    std::fs::create_dir_all(folder).map_err(|source| crate::Error::io(folder, source))?;
+    let stamped = stamped(data, seed);
     npz::write(&folder.join("beats.npz"), &stamped)?;
-    plus::write_plus(&records, &stamped)?;
+    // A run that goes on after a stop writes the same set again.
+    let options = WriteOptions { overwrite: true, ..WriteOptions::default() };
+    plus::write_plus(&folder.join("wfdb"), &stamped, &options)?;
     Ok(())
 }

@@ -23,6 +23,11 @@ use crate::run::{StoredType, safetensors, sha256_hex, write_atomic};
 use crate::seed::Seed;
 use crate::signal;
 
+/// Name in the list.
+pub const NAME: &str = "dgn";
+/// Feature maps of the first level that are alive at once while a network is applied, roughly.
+const LIVE_MAPS: usize = 16;
+
 /// What a model file says beside its weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -152,15 +157,6 @@ impl Dgn {
         4 * self.weights.n_values()
     }
 
-    /// A request with the card's own sampler, steps and guidance.
-    pub fn request(&self, classes: Vec<usize>) -> SampleRequest {
-        SampleRequest {
-            sampler: self.card.sampler.clone(),
-            guidance: self.card.guidance,
-            ..SampleRequest::new(classes, self.card.steps)
-        }
-    }
-
     /// Signals in units of the training part's standard deviation.
     ///
     /// # Shape
@@ -194,7 +190,7 @@ impl Generator for Dgn {
         let mut data = Dataset::new(card.leads.clone(), card.sig_len, card.fs_hz, card.label_names.clone());
         data.provenance = json!({
             "synthetic": true,
-            "generator": "dgn",
+            "generator": NAME,
             "role": card.role,
             "version": env!("CARGO_PKG_VERSION"),
             "model_sha256": self.hash,
@@ -203,6 +199,22 @@ impl Generator for Dgn {
             "notice": "synthetic, not for clinical use",
         });
         data
+    }
+
+    /// A request with the card's own sampler, steps and guidance.
+    fn request(&self, classes: Vec<usize>) -> SampleRequest {
+        SampleRequest {
+            sampler: self.card.sampler.clone(),
+            guidance: self.card.guidance,
+            ..SampleRequest::new(classes, self.card.steps)
+        }
+    }
+
+    fn working_bytes_per_item(&self) -> u64 {
+        // The first level holds the widest maps in time; its skips and the block in hand live at once.
+        let network = &self.card.network;
+        let points = self.card.sig_len / network.stem_stride.max(1);
+        (LIVE_MAPS * 4 * network.width * points) as u64
     }
 
     fn sample_into(&self, request: &SampleRequest, seed: Seed, sink: &mut dyn Sink) -> Result<()> {
@@ -246,7 +258,7 @@ pub struct Spec;
 
 impl GeneratorSpec for Spec {
     fn name(&self) -> &'static str {
-        "dgn"
+        NAME
     }
 
     fn summary(&self) -> &'static str {

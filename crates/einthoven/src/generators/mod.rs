@@ -52,6 +52,14 @@ pub trait Generator {
     /// An empty data set with the axes of what this generator makes, and its provenance.
     fn axes(&self) -> Dataset;
 
+    /// A request with the settings that suit this generator.
+    fn request(&self, classes: Vec<usize>) -> SampleRequest {
+        SampleRequest::new(classes, 16)
+    }
+
+    /// Bytes that one more item of a batch takes while it is computed, roughly.
+    fn working_bytes_per_item(&self) -> u64;
+
     /// Draws items into a sink, in order.
     ///
     /// # Errors

@@ -31,6 +31,11 @@ impl Generator for Simulator {
         data
     }
 
+    fn working_bytes_per_item(&self) -> u64 {
+        // A whole cohort is simulated for each item, one after the other.
+        (4 * self.cohort.sig_len * self.cohort.n_patients * self.cohort.beats_per_patient) as u64
+    }
+
     fn sample_into(&self, request: &SampleRequest, seed: Seed, sink: &mut dyn Sink) -> Result<()> {
         // Item i is a beat of the wanted class out of cohort i, whose patients nobody else shares.
         for (offset, &class) in request.classes.iter().enumerate() {
@@ -67,7 +72,7 @@ impl GeneratorSpec for Spec {
     }
 
     fn default_config(&self) -> Value {
-        // Six patients suffice, because each item gets a cohort of its own.
+        // Few patients suffice, because each item gets a cohort of its own.
         json!(BeatCohort { n_patients: 12, beats_per_patient: 40, ..BeatCohort::default() })
     }
 

@@ -26,7 +26,7 @@ pub fn load(config: &BeatCohort, seed: Seed) -> Result<Dataset> {
         "kind": SIMULATED,
         "synthetic": true,
         "version": env!("CARGO_PKG_VERSION"),
-        "licence": "MIT OR Apache-2.0",
+        "license": "MIT OR Apache-2.0",
         "reference": "McSharry et al. 2003, doi:10.1109/TBME.2003.808805",
         "cohort": config,
         "notes": ["simulated: shows that the machinery works and says nothing about patients"],

@@ -1,0 +1,29 @@
+//! `einthoven train PRESET`: the generators of a preset, without the rest.
+
+use einthoven::Result;
+use einthoven::experiment;
+use serde_json::json;
+
+use super::launch::Launch;
+use super::{print_json, print_line};
+use crate::progress::Printer;
+
+/// Train the generators of a preset; run with the same folder goes on from there
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    launch: Launch,
+    /// Print the model files as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub fn execute(args: Args) -> Result<u8> {
+    args.launch.start(args.json, |request, stop| {
+        let models = experiment::train(request, stop, &mut Printer::new())?;
+        match args.json {
+            true => print_json(&json!({ "run": request.out, "models": models })),
+            false => models.iter().try_for_each(|path| print_line(&path.display().to_string())),
+        }
+    })
+}
