@@ -1,0 +1,60 @@
+//! `convert`: round trips, the synthetic mark in every pair of formats, and no silent overwriting.
+
+use std::path::Path;
+
+use einthoven::record::{self, ReadOptions};
+
+use super::command::{TempFolder, einthoven};
+use super::inspect::write_record;
+
+const MARK: &str = "Synthetic: yes";
+
+#[test]
+fn a_round_trip_keeps_points_annotations_and_the_synthetic_mark() {
+    let folder = TempFolder::new("convert");
+    write_record(&folder.path().join("syn_a.hea"), &[MARK, "Generator: test"]);
+    let before = record::read(folder.path().join("syn_a.hea"), &ReadOptions::strict()).expect("sound");
+    for chain in [["syn_b.csv", "syn_c.hea"], ["syn_d.hea", "syn_e.csv"], ["syn_f.csv", "syn_g.csv"]] {
+        let mut from = folder.at("syn_a.hea");
+        for to in chain {
+            let to = folder.at(to);
+            let done = einthoven(["convert", &from, &to, "--json"]);
+            assert_eq!(done.json()["written"][0], to.as_str());
+            let after = record::read(Path::new(&to), &ReadOptions::strict()).expect("sound");
+            assert_eq!(after.leads[0].mv().expect("mV"), before.leads[0].mv().expect("mV"), "{to}");
+            assert_eq!(after.annotations["atr"].len(), 3, "{to}");
+            assert!(after.comments.iter().any(|comment| comment.trim() == MARK), "{to}: {:?}", after.comments);
+            from = to;
+        }
+    }
+}
+
+#[test]
+fn existing_files_are_replaced_only_with_force() {
+    let folder = TempFolder::new("overwrite");
+    write_record(&folder.path().join("a.hea"), &[]);
+    write_record(&folder.path().join("b.hea"), &["the old one"]);
+    let refused = einthoven(["convert", &folder.at("a.hea"), &folder.at("b.hea"), "--json"]);
+    assert_eq!((refused.code, &refused.error()["code"]), (5, &"overwrite".into()));
+    assert!(std::fs::read_to_string(folder.path().join("b.hea")).expect("a header").contains("the old one"));
+    assert_eq!(einthoven(["convert", &folder.at("a.hea"), &folder.at("b.hea"), "--force"]).code, 0);
+    assert!(!std::fs::read_to_string(folder.path().join("b.hea")).expect("a header").contains("the old one"));
+}
+
+#[test]
+fn a_synthetic_data_set_becomes_marked_records() {
+    let folder = TempFolder::new("plus");
+    let drawn = ["sample", "beat-simulator", "-n", "4", "--labels", "N,V", "--out", &folder.at("x.npz")];
+    assert_eq!(einthoven(drawn).code, 0);
+    let done = einthoven(["convert", &folder.at("x.npz"), &folder.at("plus"), "--json"]).json();
+    assert_eq!(done["written"].as_array().map(Vec::len), Some(2));
+    for name in ["syn_N", "syn_V"] {
+        let record = record::read(folder.path().join("plus").join(name), &ReadOptions::strict()).expect("sound");
+        assert_eq!((record.sig_len, record.annotations["atr"].len()), (512, 2));
+        for wanted in [MARK, "Generator: beat-simulator", "Seed: 1", "Not for clinical use"] {
+            assert!(record.comments.iter().any(|comment| comment.trim() == wanted), "{wanted} in {:?}", record.comments);
+        }
+    }
+    let summary = einthoven(["inspect", &folder.at("x.npz"), "--json"]).json();
+    assert_eq!((&summary["n_items"], &summary["provenance"]["synthetic"]), (&4.into(), &true.into()));
+}

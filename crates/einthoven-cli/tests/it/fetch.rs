@@ -1,0 +1,32 @@
+//! `fetch`: what can be tested without the published server.
+
+use super::command::{TempFolder, einthoven, mitdb};
+
+#[test]
+fn a_server_that_is_not_there_ends_with_4_and_an_unknown_name_with_2() {
+    let folder = TempFolder::new("fetch");
+    let unknown = einthoven(["fetch", "mitbd", "--out", &folder.at("x"), "--json"]);
+    assert_eq!((unknown.code, &unknown.error()["exit_code"]), (2, &2.into()));
+    // Port 1 of this machine answers nobody.
+    let nobody = einthoven(["fetch", "mitdb", "--out", &folder.at("x"), "--base-url", "http://127.0.0.1:1/", "--json"]);
+    assert_eq!((nobody.code, &nobody.error()["exit_code"]), (4, &4.into()));
+}
+
+#[test]
+fn files_that_are_there_are_not_fetched_again() {
+    let Some(data) = mitdb() else { return };
+    let folder = TempFolder::new("there");
+    for entry in std::fs::read_dir(data).expect("a folder") {
+        let from = entry.expect("an entry").path();
+        if from.is_file() {
+            std::fs::copy(&from, folder.path().join(from.file_name().expect("a name"))).expect("copied");
+        }
+    }
+    let found = einthoven(["fetch", "mitdb", "--out", &folder.at(""), "--base-url", "http://127.0.0.1:1/", "--json"]);
+    // The folder at hand may lack files that are published and not needed; then the server is asked.
+    if found.code == 0 {
+        assert_eq!(found.json()["fetched"]["n_fetched"], 0);
+    } else {
+        assert_eq!(found.code, 4, "{}", found.stderr);
+    }
+}
