@@ -16,6 +16,9 @@ pub struct Args {
     /// Folder of the database
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Setting on top of the preset, such as data.highpass_hz=0; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
     /// Split by name (see: einthoven list splits)
     #[arg(long, default_value = "inter")]
     split: String,
@@ -43,6 +46,7 @@ pub fn execute(args: Args) -> Result<u8> {
     refuse_overwrite(&args.out, args.force)?;
     let prepared = experiment::prepare(&PrepareRequest {
         name: &args.name,
+        overrides: &args.settings,
         data: args.data.as_deref(),
         split: &args.split,
         labels: args.labels.as_deref(),

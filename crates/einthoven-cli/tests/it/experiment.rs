@@ -34,7 +34,7 @@ const MICRO: &[&str] = &[
     "quality.timed_beats=4",
     "quality.timed_runs=1",
 ];
-const MICRO_COHORT: &[&str] = &["data.simulated_patients=24", "data.simulated_beats_per_patient=40"];
+pub const MICRO_COHORT: &[&str] = &["data.simulated_patients=24", "data.simulated_beats_per_patient=40"];
 
 /// `verb quickstart` in small, to be run.
 fn micro(verb: &str, out: &Path) -> Command {

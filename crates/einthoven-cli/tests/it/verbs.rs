@@ -1,15 +1,17 @@
 //! The verbs of a run, one by one: prepare, sample, mix, predict, evaluate, report, cite.
 
-use einthoven::dataset::{Split, npz};
+use einthoven::dataset::{Split, guard, npz};
 
 use super::command::{TempFolder, einthoven, mitdb, text};
-use super::experiment::micro_run;
+use super::experiment::{MICRO_COHORT, micro_run};
 
 #[test]
 fn the_verbs_of_a_run_work_alone_and_fit_together() {
     let folder = TempFolder::new("verbs");
     let run = micro_run();
-    let prepared = einthoven(["prepare", "quickstart", "--out", &folder.at("real"), "--json"]).json();
+    let cohort = MICRO_COHORT.iter().flat_map(|setting| ["--set", setting]);
+    let prepared =
+        einthoven(["prepare", "quickstart", "--out", &folder.at("real"), "--json"].into_iter().chain(cohort)).json();
     let real = prepared["data_set"].as_str().expect("a path").to_string();
     assert!(folder.path().join("real/manifest.json").is_file());
     assert_eq!(einthoven(["prepare", "quickstart", "--out", &folder.at("real")]).code, 5);
@@ -56,9 +58,10 @@ fn evaluate_judges_any_set_and_its_gate_finds_copies() {
     }
 
     // Copies of training beats under a synthetic name.
-    let data = npz::read(std::path::Path::new(&real)).expect("a data set");
-    let mut copies = data.part(Split::Train).select(&(0..60).collect::<Vec<_>>());
-    copies.provenance = serde_json::json!({ "synthetic": true, "generator": "thief" });
+    let train = npz::read(std::path::Path::new(&real)).expect("a data set").part(Split::Train);
+    let mut copies = train.select(&(0..60).collect::<Vec<_>>());
+    let patients = guard::training_patients(&train, "key");
+    copies.provenance = serde_json::json!({ "synthetic": true, "generator": "thief", "training_patients": patients });
     copies.record.iter_mut().chain(copies.patient.iter_mut()).for_each(|name| name.insert_str(0, "syn_"));
     let stolen = folder.at("stolen.npz");
     npz::write(std::path::Path::new(&stolen), &copies).expect("writable");

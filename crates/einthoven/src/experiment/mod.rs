@@ -150,6 +150,8 @@ pub fn load_data(config: &DataConfig, folder: Option<&Path>, seed: Seed) -> Resu
 pub struct PrepareRequest<'a> {
     /// Preset, whose data section is used, or database of the catalogue.
     pub name: &'a str,
+    /// `key=value` settings on top of the preset.
+    pub overrides: &'a [String],
     /// Folder of the database; `None` for presets that need none.
     pub data: Option<&'a Path>,
     /// Split by name.
@@ -172,7 +174,7 @@ pub struct PrepareRequest<'a> {
 /// needed; [`Error::Guard`] for a leak; everything that reading returns.
 pub fn prepare(request: &PrepareRequest) -> Result<Prepared> {
     let mut config = match PRESETS.iter().find(|preset| preset.name == request.name) {
-        Some(preset) => resolve(preset.name, &[])?.data,
+        Some(preset) => resolve(preset.name, request.overrides)?.data,
         None => DataConfig::of_database(catalog::database(request.name).map_err(|_| Error::Unknown {
             kind: "preset or database",
             name: request.name.into(),

@@ -45,6 +45,9 @@ pub struct DrawRequest<'a> {
 /// [`Error::Limit`] before any work if memory or disk cannot hold the result; [`Error::Unknown`] for a
 /// name that is in no list; everything that sampling and writing return.
 pub fn sample(request: &DrawRequest, stop: &Stop, progress: &mut dyn Progress) -> Result<Dataset> {
+    if request.batch == 0 {
+        return Err(Error::config("--batch", "found 0, expected at least 1"));
+    }
     let generator = open(request)?;
     let axes = generator.axes();
     let turns: Vec<usize> = match request.labels {
@@ -52,7 +55,7 @@ pub fn sample(request: &DrawRequest, stop: &Stop, progress: &mut dyn Progress) -
         labels => labels.iter().map(|name| label(&axes, name)).collect::<Result<_>>()?,
     };
     // More than are asked for are never computed at once.
-    let batch = request.batch.min(usize::try_from(request.n).unwrap_or(usize::MAX)).max(usize::from(request.batch > 0));
+    let batch = request.batch.min(usize::try_from(request.n).unwrap_or(usize::MAX)).max(1);
     refuse_oversize(request, generator.as_ref(), &axes, batch)?;
     let classes = (0..request.n).map(|i| turns[((request.first + i) % turns.len() as u64) as usize]).collect();
     let mut call = generator.request(classes);

@@ -26,6 +26,7 @@ impl Generator for Simulator {
             "generator": Spec.name(),
             "version": env!("CARGO_PKG_VERSION"),
             "training_data": "none: equations",
+            "training_patients": { "key": "none", "hashes": [] },
             "notice": "synthetic, not for clinical use",
         });
         data

@@ -39,7 +39,9 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Record> {
         missing: None,
         n_columns: None,
     };
-    for (index, line) in body.split(|&b| b == b'\n').enumerate() {
+    // What follows the last line break is no line, and with a single column no blank cell either.
+    let lines = body.strip_suffix(b"\n").unwrap_or(&body);
+    for (index, line) in lines.split(|&b| b == b'\n').enumerate() {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         reader.line(index + 1, line, options.caps.line_bytes)?;
     }
