@@ -9,9 +9,10 @@ use super::experiment::{MICRO_COHORT, micro_run};
 fn the_verbs_of_a_run_work_alone_and_fit_together() {
     let folder = TempFolder::new("verbs");
     let run = micro_run();
-    let cohort = MICRO_COHORT.iter().flat_map(|setting| ["--set", setting]);
-    let prepared =
-        einthoven(["prepare", "quickstart", "--out", &folder.at("real"), "--json"].into_iter().chain(cohort)).json();
+    let out = folder.at("real");
+    let mut prepare = vec!["prepare", "quickstart", "--out", &out, "--json"];
+    MICRO_COHORT.iter().for_each(|setting| prepare.extend(["--set", setting]));
+    let prepared = einthoven(prepare).json();
     let real = prepared["data_set"].as_str().expect("a path").to_string();
     assert!(folder.path().join("real/manifest.json").is_file());
     assert_eq!(einthoven(["prepare", "quickstart", "--out", &folder.at("real")]).code, 5);
@@ -25,7 +26,8 @@ fn the_verbs_of_a_run_work_alone_and_fit_together() {
     assert!(added.values().any(|n| n == 30) && added.values().all(|n| n.as_u64() <= Some(30)), "{added:?}");
     let (before, after) = [&real, &mixed].map(|path| npz::read(std::path::Path::new(path)).expect("a data set")).into();
     for part in [Split::Validation, Split::Test] {
-        assert_eq!(before.part(part).fingerprint(), after.part(part).fingerprint());
+        let [before, after] = [before.part(part), after.part(part)];
+        assert_eq!((before.ecg, before.labels, before.patient), (after.ecg, after.labels, after.patient));
     }
     // Real items may not pass for synthetic ones.
     assert_eq!(einthoven(["mix", &real, &real, "--out", &folder.at("x.npz")]).code, 3);
@@ -67,7 +69,7 @@ fn evaluate_judges_any_set_and_its_gate_finds_copies() {
     npz::write(std::path::Path::new(&stolen), &copies).expect("writable");
     let found = einthoven(["evaluate", &real, &stolen, "--gate", "--out", &folder.at("b")]);
     assert_eq!(found.code, 1, "{}", found.stderr);
-    assert!(found.stderr.contains("60 exact copies"), "{}", found.stderr);
+    assert!(found.stderr.contains("exact copies"), "{}", found.stderr);
     assert_eq!(einthoven(["evaluate", &real, &stolen, "--out", &folder.at("c")]).code, 0);
 }
 
