@@ -1,0 +1,170 @@
+"""The beat U-Net of `nn/unet1d.rs` in PyTorch, from the same weights file, as a peer of `step_time`.
+
+    python unet.py train|forward FILE THREADS
+
+The network is a function of a dictionary of tensors, like ours, so that names match one to one.
+"""
+
+import json
+import math
+import struct
+import sys
+
+import torch
+import torch.nn.functional as F
+
+import worker
+
+
+def load(path):
+    """Tensors and metadata of a safetensors file with 32-bit values."""
+    with open(path, "rb") as file:
+        (n,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(n))
+        data = bytearray(file.read())
+    metadata = header.pop("__metadata__")
+    tensors = {}
+    for name, entry in header.items():
+        begin, end = entry["data_offsets"]
+        values = torch.frombuffer(data[begin:end], dtype=torch.float32)
+        tensors[name] = values.reshape(entry["shape"]).clone()
+    return tensors, json.loads(metadata["network"])
+
+
+class Unet:
+    """Applies the layout of a configuration to parameters."""
+
+    def __init__(self, config, p):
+        self.c, self.p = config, p
+
+    def conv(self, name, x, stride=1, padding=0):
+        return F.conv1d(x, self.p[name + ".weight"], self.p.get(name + ".bias"), stride, padding)
+
+    def linear(self, name, x):
+        return F.linear(x, self.p[name + ".weight"], self.p[name + ".bias"])
+
+    def conv_standardized(self, name, x):
+        w = self.p[name + ".weight"]
+        variance, mean = torch.var_mean(w, dim=(1, 2), correction=0, keepdim=True)
+        return F.conv1d(x, (w - mean) * (variance + 1e-5).rsqrt(), self.p[name + ".bias"], 1, 1)
+
+    def channel_norm(self, name, x):
+        return F.normalize(x, dim=1, eps=1e-12) * self.p[name + ".g"] * x.shape[1] ** 0.5
+
+    def half_block(self, name, x, scale_shift=None):
+        x = self.conv_standardized(name + ".proj", x)
+        x = F.group_norm(x, self.c["groups"], self.p[name + ".norm.weight"], self.p[name + ".norm.bias"], 1e-5)
+        if scale_shift is not None:
+            scale, shift = scale_shift
+            x = x * (scale + 1) + shift
+        return F.silu(x)
+
+    def block(self, name, x, embedding):
+        scale_shift = self.linear(name + ".mlp.1", embedding).unsqueeze(2).chunk(2, dim=1)
+        h = self.half_block(name + ".block1", x, scale_shift)
+        h = self.half_block(name + ".block2", h)
+        return h + (self.conv(name + ".res_conv", x) if name + ".res_conv.weight" in self.p else x)
+
+    def split(self, qkv, heads, width):
+        b, _, n = qkv.shape
+        return [part.reshape(b * heads, width, n) for part in qkv.chunk(3, dim=1)]
+
+    def level_attention(self, name, x):
+        heads, width = self.c["level_attention"]
+        b, _, n = x.shape
+        q, k, v = self.split(self.conv(name + ".fn.fn.to_qkv", self.channel_norm(name + ".fn.norm", x)), heads, width)
+        q, k = q.softmax(dim=1) * width**-0.5, k.softmax(dim=2)
+        context = torch.bmm(k, v.transpose(1, 2))
+        out = torch.bmm(context.transpose(1, 2), q).reshape(b, heads * width, n)
+        return x + self.channel_norm(name + ".fn.fn.to_out.1", self.conv(name + ".fn.fn.to_out.0", out))
+
+    def middle_attention(self, x):
+        heads, width = self.c["middle_attention"]
+        b, _, n = x.shape
+        q, k, v = self.split(self.conv("mid_attn.fn.fn.to_qkv", self.channel_norm("mid_attn.fn.norm", x)), heads, width)
+        weights = torch.bmm((q * width**-0.5).transpose(1, 2), k).softmax(dim=2)
+        out = torch.bmm(v, weights.transpose(1, 2)).reshape(b, heads * width, n)
+        return x + self.conv("mid_attn.fn.fn.to_out", out)
+
+    def embed(self, time, classes):
+        half = self.c["time_width"] // 2
+        frequencies = torch.exp(torch.arange(half) * (-math.log(self.c["time_theta"]) / (half - 1)))
+        angles = time[:, None] * frequencies[None, :]
+        features = torch.cat([angles.sin(), angles.cos()], dim=1)
+        time = self.linear("time_mlp.3", F.gelu(self.linear("time_mlp.1", features)))
+        rows = F.embedding(classes, self.p["classes_emb.weight"])
+        classes = self.linear("classes_mlp.2", F.gelu(self.linear("classes_mlp.0", rows)))
+        return F.silu(torch.cat([time, classes], dim=1))
+
+    def __call__(self, x, time, classes):
+        c = self.c
+        blocks, last = c["blocks"], len(c["multipliers"]) - 1
+        embedding = self.embed(time, classes)
+        stem = x = self.conv("init_conv", x, c["stem_stride"], 3)
+        skips = []
+        for i in range(last + 1):
+            for b in range(blocks):
+                x = self.block(f"downs.{i}.{b}", x, embedding)
+                if b + 1 < blocks:
+                    skips.append(x)
+            x = self.level_attention(f"downs.{i}.{blocks}", x)
+            skips.append(x)
+            x = self.conv(f"downs.{i}.{blocks + 1}", x, 2 if i < last else 1, 1)
+        x = self.block("mid_block1", x, embedding)
+        x = self.middle_attention(x)
+        x = self.block("mid_block2", x, embedding)
+        for i in range(last + 1):
+            for b in range(blocks):
+                x = self.block(f"ups.{i}.{b}", torch.cat([x, skips.pop()], dim=1), embedding)
+            x = self.level_attention(f"ups.{i}.{blocks}", x)
+            name = f"ups.{i}.{blocks + 1}"
+            if i < last:
+                name, x = name + ".1", F.interpolate(x, scale_factor=2, mode="nearest")
+            x = self.conv(name, x, 1, 1)
+        x = self.block("final_res_block", torch.cat([x, stem], dim=1), embedding)
+        x = self.conv("final_conv", x)
+        b, _, n = x.shape
+        factor = c["stem_stride"]
+        return x.reshape(b, c["out_channels"], factor, n).transpose(2, 3).reshape(b, c["out_channels"], n * factor)
+
+
+def main():
+    what, path, threads = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    torch.set_num_threads(threads)
+    idle_kib = worker.reset_peak_kib()
+    tensors, config = load(path)
+    inputs = {name[6:]: tensors.pop(name) for name in list(tensors) if name.startswith("input.")}
+    x, target, time = inputs["x"], inputs["target"], inputs["time"]
+    classes = inputs["classes"].long()
+    network = Unet(config, tensors)
+
+    def forward():
+        with torch.inference_mode():
+            return (network(x, time, classes) - target).square().mean().item()
+
+    if what == "forward":
+        worker.serve("torch " + torch.__version__, idle_kib, forward)
+        return
+    for tensor in tensors.values():
+        tensor.requires_grad_(True)
+    # As ours: gains, biases and norms are not decayed.
+    is_matrix = {name: sum(n > 1 for n in t.shape) > 1 for name, t in tensors.items()}
+    groups = [
+        {"params": [t for name, t in tensors.items() if is_matrix[name]], "weight_decay": 1e-4},
+        {"params": [t for name, t in tensors.items() if not is_matrix[name]], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=1e-3, eps=1e-5, fused=True)
+
+    def train():
+        loss = (network(x, time, classes) - target).square().mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(tensors.values(), 1.0)
+        optimizer.step()
+        return loss.item()
+
+    worker.serve("torch " + torch.__version__, idle_kib, train)
+
+
+if __name__ == "__main__":
+    main()
