@@ -177,21 +177,40 @@ pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<TensorFile> {
     Ok(file)
 }
 
+/// Reads the weights of a network whose tensors are known by name and shape.
+///
+/// # Errors
+/// As [`read`]; [`Error::Input`] `M03` listing every tensor that is missing, unexpected, of another
+/// shape, or holds values that are not finite.
+pub fn read_weights(path: &Path, expected: &BTreeMap<String, Vec<usize>>) -> Result<TensorFile> {
+    let file = read(path)?;
+    let findings = [
+        (wrong_shapes(&file.tensors, expected), "the tensors of the network, each of its shape"),
+        (bad_values(&file.tensors), "finite values"),
+    ];
+    for (found, expected) in findings {
+        if let Some(found) = found {
+            return Err(InputError {
+                code: "M03",
+                path: path.to_owned(),
+                position: Position::File,
+                field: "tensors".into(),
+                found,
+                expected: expected.into(),
+                hint: "choose the weights that belong to this configuration".into(),
+            }
+            .into());
+        }
+    }
+    Ok(file)
+}
+
 /// Refuses tensors with NaN or infinite values.
 ///
 /// # Errors
 /// [`Error::Data`] naming each such tensor and how many values are bad.
 pub fn check_finite(tensors: &Tensors) -> Result<()> {
-    let bad: Vec<String> = tensors
-        .iter()
-        .map(|(name, (_, values))| (name, values.iter().filter(|value| !value.is_finite()).count()))
-        .filter(|(_, n_bad)| *n_bad > 0)
-        .map(|(name, n_bad)| format!("{name} ({n_bad})"))
-        .collect();
-    if bad.is_empty() {
-        return Ok(());
-    }
-    Err(Error::data("weights", format!("found values that are NaN or infinite in {}, expected finite ones [M03]", bad.join(", "))))
+    bad_values(tensors).map_or(Ok(()), |found| Err(Error::data("weights", format!("found {found}, expected finite values [M03]"))))
 }
 
 /// Compares names and shapes with what a network needs.
@@ -199,16 +218,30 @@ pub fn check_finite(tensors: &Tensors) -> Result<()> {
 /// # Errors
 /// [`Error::Data`] listing every tensor that is missing, unexpected or of another shape.
 pub fn check_shapes(tensors: &Tensors, expected: &BTreeMap<String, Vec<usize>>) -> Result<()> {
+    wrong_shapes(tensors, expected).map_or(Ok(()), |found| Err(Error::data("weights", format!("{found} [M03]"))))
+}
+
+fn bad_values(tensors: &Tensors) -> Option<String> {
+    let bad: Vec<String> = tensors
+        .iter()
+        .map(|(name, (_, values))| (name, values.iter().filter(|value| !value.is_finite()).count()))
+        .filter(|(_, n_bad)| *n_bad > 0)
+        .map(|(name, n_bad)| format!("{name} ({n_bad})"))
+        .collect();
+    (!bad.is_empty()).then(|| format!("NaN or infinite values in {}", bad.join(", ")))
+}
+
+fn wrong_shapes(tensors: &Tensors, expected: &BTreeMap<String, Vec<usize>>) -> Option<String> {
     let mut wrong = Vec::new();
     for (name, shape) in expected {
         match tensors.get(name) {
-            None => wrong.push(format!("{name} is missing")),
-            Some((found, _)) if found != shape => wrong.push(format!("{name} has shape {found:?}, expected {shape:?}")),
+            None => wrong.push(format!("{name} missing")),
+            Some((found, _)) if found != shape => wrong.push(format!("{name} of shape {found:?} instead of {shape:?}")),
             Some(_) => {}
         }
     }
-    wrong.extend(tensors.keys().filter(|name| !expected.contains_key(*name)).map(|name| format!("{name} is unexpected")));
-    if wrong.is_empty() { Ok(()) } else { Err(Error::data("weights", format!("{} [M03]", wrong.join("; ")))) }
+    wrong.extend(tensors.keys().filter(|name| !expected.contains_key(*name)).map(|name| format!("{name} unexpected")));
+    (!wrong.is_empty()).then(|| wrong.join("; "))
 }
 
 /// Formats whose loaders run programs from the file, by their first bytes.

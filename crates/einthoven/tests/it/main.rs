@@ -1,10 +1,19 @@
 //! The integration tests: one binary, one module per area.
 
+mod checkpoint;
 mod config;
 mod dataset;
 #[cfg(feature = "fetch")]
 mod fetch;
 mod guard;
+mod metrics;
+mod report;
+mod resume;
+mod run;
+mod signal;
+mod simulate;
+mod toy;
+
 #[cfg(feature = "nn")]
 mod kernel;
 mod metrics;

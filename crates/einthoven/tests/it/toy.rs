@@ -142,9 +142,9 @@ pub fn info() -> RunInfo {
     }
 }
 
-/// An empty folder that belongs to one test.
+/// A path for a folder that belongs to one test; it does not exist yet.
 pub fn scratch(name: &str) -> PathBuf {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("runs").join(name);
     if dir.exists() {
         std::fs::remove_dir_all(&dir).unwrap();
     }
