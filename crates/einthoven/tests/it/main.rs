@@ -1,9 +1,11 @@
 //! The integration tests: one binary, one module per area.
 
+mod bad_wfdb;
 mod config;
 mod dataset;
 #[cfg(feature = "fetch")]
 mod fetch;
+mod folder;
 mod guard;
 #[cfg(feature = "nn")]
 mod kernel;
@@ -20,3 +22,4 @@ mod signal;
 mod simulate;
 mod tidy;
 mod toy;
+mod wfdb;

@@ -6,6 +6,7 @@
 //! values are then kept to a thousandth of a unit. Rule X01 of the reliability page.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -31,6 +32,8 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Record> {
     let mut notes = Notes::new(options);
     let bytes = read_file(path, u64::MAX, "X01")?;
     let body = bytes.strip_prefix(&[0xef, 0xbb, 0xbf]).unwrap_or(&bytes);
+    // The line feed at the end of the last row begins no further one.
+    let body = body.strip_suffix(b"\n").unwrap_or(body);
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let mut reader = Reader {
         path,
@@ -78,7 +81,7 @@ impl Reader<'_> {
         match self.n_columns {
             None if text.trim().is_empty() => Ok(()),
             None => self.names(number, text),
-            // A single column has blank cells; elsewhere a blank line is the end of the file.
+            // In a single column a blank line may be a missing point; elsewhere it is nothing.
             Some(n) if text.is_empty() && (n > 1 || self.missing != Some("")) => Ok(()),
             Some(n) => self.row(number, text, n),
         }
@@ -341,8 +344,8 @@ pub fn write(record: &Record, path: &Path, options: &WriteOptions) -> Result<Vec
                 text.push(',');
             }
             if !column[point].is_nan() {
-                // The shortest text that reads back as the same number.
-                text += &column[point].to_string();
+                // The shortest text that reads back as the same number; a string takes any.
+                let _ = write!(text, "{}", column[point]);
             }
         }
         text.push('\n');

@@ -11,7 +11,7 @@ use std::path::Path;
 use crate::error::{Error, InputError, Position, Result};
 use crate::record::Annotation;
 use crate::record::annotation::{SYMBOLS, code_of};
-use crate::record::format::notes::{Notes, input, read_file};
+use crate::record::format::notes::{Notes, input, quoted, read_file};
 
 use super::discover::Certainty;
 use super::number::decimal;
@@ -77,7 +77,7 @@ pub(crate) fn parse(
         return Err(input("A01", path, at, "file size", format!("{} bytes", bytes.len()), "an even number of bytes").into());
     }
     let mut marks = decode(path, bytes, notes)?;
-    let resolution = take_definitions(&mut marks);
+    let resolution = take_definitions(path, &mut marks, notes);
     if let (Some(resolution), Some(fs_hz)) = (resolution, fs_hz) {
         rescale(path, &mut marks, resolution, fs_hz, notes)?;
     }
@@ -191,16 +191,23 @@ fn impostor(bytes: &[u8]) -> Option<&'static str> {
     is_aha.then_some("AHA annotations of 16 bytes")
 }
 
-/// Takes away the notes at time 0 that define the file: time resolution and custom symbols.
-fn take_definitions(marks: &mut Vec<Annotation>) -> Option<f64> {
+/// Takes away the notes at time 0 with which a file begins: they say something about the file, not
+/// about a point in time. Time resolution and custom symbols are used, other notes are noted.
+fn take_definitions(path: &Path, marks: &mut Vec<Annotation>, notes: &mut Notes) -> Option<f64> {
     let mut resolution = None;
     let mut symbols: BTreeMap<u8, String> = BTreeMap::new();
     let (mut n, mut is_inside) = (0, false);
-    for mark in marks.iter() {
-        if mark.sample != 0 || mark.symbol != "\"" || !(is_inside || mark.aux.starts_with(b"## ")) {
+    for mark in marks.iter().take_while(|mark| mark.sample == 0) {
+        if mark.symbol == " " && mark.aux.is_empty() {
+            // WFDB software closes such notes with an empty annotation.
+            n += 1;
             break;
         }
-        let text = String::from_utf8_lossy(&mark.aux);
+        if mark.symbol != "\"" {
+            break;
+        }
+        n += 1;
+        let text = mark.aux_text();
         let text = text.trim();
         if let Some(rest) = text.strip_prefix("## time resolution:") {
             let number = rest.split_whitespace().next().unwrap_or("");
@@ -217,10 +224,8 @@ fn take_definitions(marks: &mut Vec<Annotation>) -> Option<f64> {
                 symbols.insert(code, symbol.to_string());
             }
         } else {
-            // Another note that begins with "## " is a note.
-            break;
+            notes.warn("A10", path, Position::File, format!("note about the whole file: {}", quoted(text)));
         }
-        n += 1;
     }
     marks.drain(..n);
     if !symbols.is_empty() {

@@ -36,6 +36,11 @@ pub(crate) fn encode(path: &Path, marks: &[Annotation]) -> Result<Vec<u8>> {
             put(path, &mut out, &mut State::default(), &note, 22)?;
         }
     }
+    // Notes at time 0 count as definitions until an empty annotation closes them.
+    let begins_like_one = sorted.first().is_some_and(|mark| mark.sample == 0 && matches!(mark.symbol.as_ref(), "\"" | " "));
+    if begins_like_one || !codes.is_empty() {
+        put(path, &mut out, &mut State::default(), &Annotation::new(0, " "), 0)?;
+    }
     let mut state = State::default();
     for mark in sorted {
         let code = code_of(&mark.symbol).or_else(|| codes.get(mark.symbol.as_ref()).copied()).unwrap_or(0);

@@ -56,7 +56,9 @@ pub(crate) fn annotation_files(header: &Header, annotators: &Annotators) -> Resu
                     continue;
                 };
                 let lower = annotator.to_ascii_lowercase();
-                let is_signal = header.signals.iter().any(|signal| file_name == *signal.file);
+                let is_listed = header.signals.iter().any(|signal| file_name == *signal.file);
+                // Signal files are also called d0, d1 and so on.
+                let is_signal = is_listed || lower.strip_prefix('d').is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()));
                 if is_signal || OTHER.contains(&lower.as_str()) || check_annotator(&header.path, annotator).is_err() {
                     continue;
                 }
