@@ -68,12 +68,22 @@ fn a03_data_after_the_end_marker() {
 #[test]
 fn a04_cut_off_step_or_text() {
     refused(&[&word(1, 1)[..], &word(59, 0), &[0, 0]].concat(), "A04", Byte(2), &["SKIP: found end of file"]);
-    refused(&[&word(1, 1)[..], &word(63, 5), b"abcd"].concat(), "A04", Byte(2), &["AUX: found end of file, expected 5 bytes"]);
+    refused(
+        &[&word(1, 1)[..], &word(63, 5), b"abcd"].concat(),
+        "A04",
+        Byte(2),
+        &["AUX: found end of file, expected 5 bytes"],
+    );
 }
 
 #[test]
 fn a05_negative_steps() {
-    refused(&[&skip(-390)[..], &word(1, 0), &[0, 0]].concat(), "A05", Byte(6), &["time: found -390, expected 0 or more"]);
+    refused(
+        &[&skip(-390)[..], &word(1, 0), &[0, 0]].concat(),
+        "A05",
+        Byte(6),
+        &["time: found -390, expected 0 or more"],
+    );
     let bytes = [&word(1, 3)[..], &skip(-2), &word(5, 0), &word(8, 0), &skip(2), &word(2, 0), &[0, 0]].concat();
     let (marks, warnings) = accepted(&bytes);
     let order: Vec<(i64, &str)> = marks.iter().map(|mark| (mark.sample, mark.symbol.as_ref())).collect();
@@ -94,7 +104,8 @@ fn a07_texts() {
     let (marks, warnings) = accepted(&bytes);
     assert_eq!((marks.len(), marks[0].aux.as_slice()), (2, &b"(AFIB"[..]));
     assert_warned(&warnings, "A07", Byte(2), "length 261 is above 255, took its low 8 bits, 5");
-    let bytes = [&word(28, 1)[..], &word(63, 3), b"(N\0", &[0], &word(22, 1), &word(63, 2), &[0xb5, b'V'], &[0, 0]].concat();
+    let bytes =
+        [&word(28, 1)[..], &word(63, 3), b"(N\0", &[0], &word(22, 1), &word(63, 2), &[0xb5, b'V'], &[0, 0]].concat();
     let (marks, warnings) = accepted(&bytes);
     assert_eq!((marks[0].aux.as_slice(), marks[1].aux.as_slice()), (&b"(N"[..], &[0xb5, b'V'][..]));
     assert_eq!((marks[1].aux_text().as_str(), warnings.len()), ("\u{b5}V", 0));

@@ -38,7 +38,12 @@ fn w04_more_signal_lines_than_declared() {
 #[test]
 fn w05_number_of_signals() {
     for count in ["1000000", "1000000000000000000000000000000", "-2", "1.5", "two"] {
-        refuses(with("r 2", &format!("r {count}")), "W05", LineColumn(1, 3), &["number of signals: found", count, "0 to 4096"]);
+        refuses(
+            with("r 2", &format!("r {count}")),
+            "W05",
+            LineColumn(1, 3),
+            &["number of signals: found", count, "0 to 4096"],
+        );
     }
 }
 
@@ -65,7 +70,12 @@ fn w07_spellings_of_360() {
 
 #[test]
 fn w08_more_samples_than_the_file_can_hold() {
-    refuses(with("360 4", "360 1000000000000"), "W08", Line(1), &["found 1000000000000, expected 4, which is what the file holds"]);
+    refuses(
+        with("360 4", "360 1000000000000"),
+        "W08",
+        Line(1),
+        &["found 1000000000000, expected 4, which is what the file holds"],
+    );
 }
 
 #[test]
@@ -155,9 +165,20 @@ fn w17_units() {
 
 #[test]
 fn w18_storage_format() {
-    refuses(with("16", "999"), "W18", LineColumn(2, 7), &["storage format: found \"999\"", "0, 8, 16, 24, 32, 61, 80, 160, 212, 310, 311, 508, 516, 524"]);
-    refuses(with("r.dat 16 200(0)/mV 12 0 1 10 0 I", "r.dat"), "W18", LineColumn(2, 6), &["storage format: found \"\""]);
-    let record = accepts(with("r.dat 16", "~ 0").replace("r.dat 16 200(0)/mV 12 0 2 -6 0 II", "r.dat 16x2 200 12 0 1 4 0 II"));
+    refuses(
+        with("16", "999"),
+        "W18",
+        LineColumn(2, 7),
+        &["storage format: found \"999\"", "0, 8, 16, 24, 32, 61, 80, 160, 212, 310, 311, 508, 516, 524"],
+    );
+    refuses(
+        with("r.dat 16 200(0)/mV 12 0 1 10 0 I", "r.dat"),
+        "W18",
+        LineColumn(2, 6),
+        &["storage format: found \"\""],
+    );
+    let record =
+        accepts(with("r.dat 16", "~ 0").replace("r.dat 16 200(0)/mV 12 0 2 -6 0 II", "r.dat 16x2 200 12 0 1 4 0 II"));
     assert_eq!((record.leads[0].format, record.leads[0].n_missing()), (StorageFormat::Null, 4));
     assert_eq!(record.leads[1].adu, [1, 2, 2, -2, 3, 0, 4, -6]);
 }
@@ -168,8 +189,12 @@ fn w19_samples_per_frame() {
     refuses(with("16", "16x99999999"), "W19", LineColumn(2, 10), &["samples per frame: found \"99999999\"", "65536"]);
     let folder = TempFolder::new("w19");
     folder.file("r.dat", good_points());
-    let record = strictly(folder.file("r.hea", "r 2 360 2\nr.dat 16x3 200 12 0 1 12 0 I\nr.dat 16 200 12 0 -2 -8 0 II\n"));
-    assert_eq!((record.leads[0].adu.as_slice(), record.leads[1].adu.as_slice()), (&[1, 2, 2, 3, 0, 4][..], &[-2, -6][..]));
+    let record =
+        strictly(folder.file("r.hea", "r 2 360 2\nr.dat 16x3 200 12 0 1 12 0 I\nr.dat 16 200 12 0 -2 -8 0 II\n"));
+    assert_eq!(
+        (record.leads[0].adu.as_slice(), record.leads[1].adu.as_slice()),
+        (&[1, 2, 2, 3, 0, 4][..], &[-2, -6][..])
+    );
     assert_eq!((record.lead_fs_hz(&record.leads[0]), record.lead_fs_hz(&record.leads[1])), (1080.0, 360.0));
 }
 
@@ -197,7 +222,12 @@ fn w22_one_file_in_two_places_or_two_formats() {
     let line = "r.dat 16 200 12 0 1 10 0 I\n";
     let other = "other.dat 16 200 12 0 1 10 0 I\n";
     refuses(format!("r 3 360 4\n{line}{other}{line}"), "W22", Line(4), &["\"r.dat\" again", "line 2"]);
-    refuses(format!("r 2 360 4\n{line}{}", line.replace("16", "212")), "W22", Line(3), &["storage format: found 212, expected 16 as in line 2"]);
+    refuses(
+        format!("r 2 360 4\n{line}{}", line.replace("16", "212")),
+        "W22",
+        Line(3),
+        &["storage format: found 212, expected 16 as in line 2"],
+    );
 }
 
 #[test]
@@ -269,7 +299,9 @@ fn w26_streams_and_urls() {
 
 #[test]
 fn w27_line_ends() {
-    for header in [GOOD.replace('\n', "\r\n"), GOOD.trim_end().to_string(), GOOD.replace(' ', "\t"), GOOD.replace('\n', "\n\n")] {
+    for header in
+        [GOOD.replace('\n', "\r\n"), GOOD.trim_end().to_string(), GOOD.replace(' ', "\t"), GOOD.replace('\n', "\n\n")]
+    {
         let record = accepts(header);
         assert_eq!((record.leads[1].adu.as_slice(), record.warnings.len()), (&[2, -2, 0, -6][..], 0));
     }
@@ -307,13 +339,25 @@ fn w31_long_lines() {
     let record = accepts(GOOD.to_string() + "# " + &"x".repeat(300) + "\n");
     assert_eq!(record.comments[1].len(), 300);
     assert_warned(&record.warnings, "W31", Line(5), "302 bytes");
-    refuses(GOOD.to_string() + "# " + &"x".repeat(70_000), "W31", Line(5), &["line: found 70002 bytes, expected at most 65536"]);
+    refuses(
+        GOOD.to_string() + "# " + &"x".repeat(70_000),
+        "W31",
+        Line(5),
+        &["line: found 70002 bytes, expected at most 65536"],
+    );
     refuses("# comment\n".repeat(200_000), "W31", File, &["file size: found 2000000 bytes, expected at most 1048576"]);
 }
 
 #[test]
 fn w32_dates_that_do_not_exist() {
-    for when in ["10:00:00 31/02/2020", "25:61:00", "2006", "05-May-2020 09:49:17", "2014-05-16 11:05:25", "10:00:00 1/1/2020 x"] {
+    for when in [
+        "10:00:00 31/02/2020",
+        "25:61:00",
+        "2006",
+        "05-May-2020 09:49:17",
+        "2014-05-16 11:05:25",
+        "10:00:00 1/1/2020 x",
+    ] {
         let record = accepts(with("360 4", &format!("360 4 {when}")));
         assert_eq!((record.base_time, record.base_date), (None, None), "{when}");
         assert_eq!(record.leads[0].adu, [1, 2, 3, 4]);
@@ -330,6 +374,9 @@ fn w33_duplicate_lead_names() {
     assert_warned(&record.warnings, "W33", Line(3), "occurs again");
     let error = record.lead("I").unwrap_err();
     assert_eq!(error.exit_code(), 3);
-    assert!(error.to_string().contains("found indexes 0, 1, expected one") && error.to_string().contains("W33"), "{error}");
+    assert!(
+        error.to_string().contains("found indexes 0, 1, expected one") && error.to_string().contains("W33"),
+        "{error}"
+    );
     assert_eq!(accepts(GOOD).lead("II").unwrap().adu, [2, -2, 0, -6]);
 }

@@ -25,7 +25,10 @@ fn segment<const N: usize>(folder: &TempFolder, name: &str, leads: &[&str; N], f
         header += &format!("{name}.dat 16 200 12 0 {} {sum} 0 {lead}\n", frames[0][index]);
     }
     folder.file(&format!("{name}.hea"), header);
-    folder.file(&format!("{name}.dat"), frames.iter().flatten().flat_map(|point| point.to_le_bytes()).collect::<Vec<u8>>());
+    folder.file(
+        &format!("{name}.dat"),
+        frames.iter().flatten().flat_map(|point| point.to_le_bytes()).collect::<Vec<u8>>(),
+    );
 }
 
 /// A header in place of the valid one must be refused, and the valid one read afterwards.
@@ -35,7 +38,10 @@ fn refuses_master(master: &str, code: &str, position: Position, parts: &[&str]) 
     assert_rule(read(&path, &ReadOptions::lenient()).unwrap_err(), code, position, parts);
     folder.file("m.hea", MASTER);
     let record = strictly(&path);
-    assert_eq!((record.leads[0].adu.as_slice(), record.leads[1].adu.as_slice()), (&[1, 3, 5, 7, 9][..], &[2, 4, 6, 8, 10][..]));
+    assert_eq!(
+        (record.leads[0].adu.as_slice(), record.leads[1].adu.as_slice()),
+        (&[1, 3, 5, 7, 9][..], &[2, 4, 6, 8, 10][..])
+    );
 }
 
 #[test]
@@ -44,7 +50,12 @@ fn s01_segments_of_segments() {
     let folder = two_segments("s01");
     let path = folder.path().join("m.hea");
     folder.file("b.hea", "b/1 2 360 3\nm 3\n");
-    assert_rule(read(&path, &ReadOptions::strict()).unwrap_err(), "S01", Line(3), &["\"b\", which has segments of its own"]);
+    assert_rule(
+        read(&path, &ReadOptions::strict()).unwrap_err(),
+        "S01",
+        Line(3),
+        &["\"b\", which has segments of its own"],
+    );
 }
 
 #[test]
@@ -67,12 +78,22 @@ fn s04_another_sampling_frequency() {
 
 #[test]
 fn s05_length_against_the_segments_own_header() {
-    refuses_master("m/2 2 360 5\na 3\nb 2\n", "S05", Line(2), &["segment length: found 3 for \"a\", expected 2 as its own"]);
+    refuses_master(
+        "m/2 2 360 5\na 3\nb 2\n",
+        "S05",
+        Line(2),
+        &["segment length: found 3 for \"a\", expected 2 as its own"],
+    );
 }
 
 #[test]
 fn s06_missing_segments_and_gaps() {
-    refuses_master("m/2 2 360 5\na 2\nc 3\n", "S06", Line(3), &["segment header: found \"c\"", "c.hea, which does not exist"]);
+    refuses_master(
+        "m/2 2 360 5\na 2\nc 3\n",
+        "S06",
+        Line(3),
+        &["segment header: found \"c\"", "c.hea, which does not exist"],
+    );
     let folder = two_segments("s06");
     let path = folder.file("m.hea", "m/3 2 360 9\na 2\n~ 4\nb 3\n");
     let record = strictly(&path);
@@ -87,7 +108,12 @@ fn s06_missing_segments_and_gaps() {
 #[test]
 fn s07_segment_names() {
     for name in ["a+b", "../a", "/tmp/a", "http://host/a", "C:a", ".."] {
-        refuses_master(&format!("m/2 2 360 5\n{name} 2\nb 3\n"), "S07", LineColumn(2, 1), &["segment name: found", "a plain record name"]);
+        refuses_master(
+            &format!("m/2 2 360 5\n{name} 2\nb 3\n"),
+            "S07",
+            LineColumn(2, 1),
+            &["segment name: found", "a plain record name"],
+        );
     }
 }
 
@@ -98,13 +124,28 @@ fn s08_layouts() {
     folder.file("m_layout.hea", "m_layout 2 360 0\n~ 0 200 12 0 0 0 0 I\n~ 0 200 12 0 0 0 0 II\n");
     assert_eq!(strictly(&path).leads[1].adu, [2, 4, 6, 8, 10]);
     folder.file("m.hea", "m/3 2 360 6\nm_layout 1\na 2\nb 3\n");
-    assert_rule(read(&path, &ReadOptions::lenient()).unwrap_err(), "S08", Line(2), &["segment length: found 1 frames", "it is a layout"]);
+    assert_rule(
+        read(&path, &ReadOptions::lenient()).unwrap_err(),
+        "S08",
+        Line(2),
+        &["segment length: found 1 frames", "it is a layout"],
+    );
     folder.file("m.hea", "m/3 2 360 5\nm_layout 0\na 2\nb 3\n");
     folder.file("m_layout.hea", "m_layout 2 360 7\n~ 0 200 12 0 0 0 0 I\n~ 0 200 12 0 0 0 0 II\n");
-    assert_rule(read(&path, &ReadOptions::lenient()).unwrap_err(), "S08", Line(1), &["m_layout.hea", "found 7, expected 0"]);
+    assert_rule(
+        read(&path, &ReadOptions::lenient()).unwrap_err(),
+        "S08",
+        Line(1),
+        &["m_layout.hea", "found 7, expected 0"],
+    );
     folder.file("m_layout.hea", "m_layout 2 360 0\n~ 0 200 12 0 0 0 0 I\n~ 0 200 12 0 0 0 0 II\n");
     folder.file("a.hea", "a 2 360 2\na.dat 16x4 200 12 0 0 10 0 I\na.dat 16 200 12 0 0 0 0 II\n");
-    assert_rule(read(&path, &ReadOptions::lenient()).unwrap_err(), "S08", Line(2), &["a.hea", "samples per frame: found 4 for \"I\", expected 1"]);
+    assert_rule(
+        read(&path, &ReadOptions::lenient()).unwrap_err(),
+        "S08",
+        Line(2),
+        &["a.hea", "samples per frame: found 4 for \"I\", expected 1"],
+    );
 }
 
 #[test]
@@ -119,5 +160,10 @@ fn s09_absent_signals_and_changing_gains() {
     let mv = strictly(&path).leads[1].mv().unwrap();
     assert_eq!(mv, [0.01, 0.02, 0.02, 0.04, 0.06]);
     folder.file("b.hea", "b 1 360 3\nb.dat 16 200 12 0 6 24 0 III\n");
-    assert_rule(read(&path, &ReadOptions::strict()).unwrap_err(), "S09", Line(3), &["\"III\" in segment \"b\", expected one of \"I\", \"II\""]);
+    assert_rule(
+        read(&path, &ReadOptions::strict()).unwrap_err(),
+        "S09",
+        Line(3),
+        &["\"III\" in segment \"b\", expected one of \"I\", \"II\""],
+    );
 }

@@ -45,7 +45,12 @@ fn d02_truncated() {
     folder.file("r.dat", &good_points()[..10]);
     let path = folder.path().join("r.hea");
     let error = read(&path, &ReadOptions::strict()).unwrap_err();
-    assert_rule(error, "D02", File, &["r.dat", "found 10 bytes, the last whole frame is 2, expected 16 bytes for 4 samples"]);
+    assert_rule(
+        error,
+        "D02",
+        File,
+        &["r.dat", "found 10 bytes, the last whole frame is 2, expected 16 bytes for 4 samples"],
+    );
     let record = leniently(&path);
     assert_eq!(record.leads[0].adu, [1, 2, MISSING, MISSING]);
     assert_eq!((record.leads[1].n_missing(), record.leads[1].checksum_ok), (2, None));
@@ -59,7 +64,12 @@ fn d03_part_of_a_value() {
     for (format, width) in [(16, 2), (61, 2), (160, 2), (24, 3), (32, 4)] {
         for len in ["0", "2"] {
             let folder = one_lead(format, len, &vec![0; 2 * width + 1]);
-            refused(&folder, "D03", File, &[&format!("found {} bytes of data, expected a multiple of {width}", 2 * width + 1)]);
+            refused(
+                &folder,
+                "D03",
+                File,
+                &[&format!("found {} bytes of data, expected a multiple of {width}", 2 * width + 1)],
+            );
             folder.file("r.dat", vec![0; 2 * width]);
             assert_eq!(points(&folder).len(), 2);
         }
@@ -84,7 +94,12 @@ fn d05_odd_number_in_format_212() {
         assert!(!strictly(folder.path().join("r")).warnings.iter().any(|warning| warning.code == "D04"));
     }
     for declared in ["3", "0"] {
-        refused(&one_lead(212, declared, &bytes[..4]), "D05", File, &["found 4 bytes of data, expected 5 or 6, for 3 values"]);
+        refused(
+            &one_lead(212, declared, &bytes[..4]),
+            "D05",
+            File,
+            &["found 4 bytes of data, expected 5 or 6, for 3 values"],
+        );
     }
 }
 
@@ -136,7 +151,10 @@ fn d09_flac_faults() {
     let mut record = Record::new("r", 360.0);
     record.sig_len = 5000;
     let wave = |step: i32| (0..5000).map(|point| (point * step) % 100 - 50).collect();
-    record.leads = vec![Lead { format: StorageFormat::F516, ..Lead::new("I", 200.0, wave(7)) }, Lead { format: StorageFormat::F516, ..Lead::new("II", 200.0, wave(13)) }];
+    record.leads = vec![
+        Lead { format: StorageFormat::F516, ..Lead::new("I", 200.0, wave(7)) },
+        Lead { format: StorageFormat::F516, ..Lead::new("II", 200.0, wave(13)) },
+    ];
     let path = folder.path().join("r.hea");
     write(&record, &path, &WriteOptions::default()).unwrap();
     let (header, good) = (fs::read_to_string(&path).unwrap(), fs::read(folder.path().join("r.dat")).unwrap());
