@@ -108,7 +108,10 @@ impl Lead {
                     position: Position::File,
                     field: format!("lead {name}, point {point}"),
                     found: format!("{value} mV"),
-                    expected: format!("at most {:.3} mV in magnitude at {gain_adu_per_mv} adu/mV", high / gain_adu_per_mv),
+                    expected: format!(
+                        "at most {:.3} mV in magnitude at {gain_adu_per_mv} adu/mV",
+                        high / gain_adu_per_mv
+                    ),
                     hint: "lower the gain, or clip before".into(),
                 }));
             }
@@ -191,11 +194,8 @@ impl Lead {
         };
         let half = 1i64 << (i64::from(bits).clamp(1, 32) - 1);
         let (bottom, top) = (i64::from(self.adc_zero_adu) - half, i64::from(self.adc_zero_adu) + half - 1);
-        let at_an_end = self
-            .adu
-            .iter()
-            .filter(|&&a| a != MISSING && (i64::from(a) <= bottom || i64::from(a) >= top))
-            .count();
+        let at_an_end =
+            self.adu.iter().filter(|&&a| a != MISSING && (i64::from(a) <= bottom || i64::from(a) >= top)).count();
         if at_an_end * 10 >= self.adu.len() { LeadQuality::Saturated } else { LeadQuality::Usable }
     }
 

@@ -1,19 +1,13 @@
 //! The integration tests: one binary, one module per area.
 
+mod bad_wfdb;
 mod checkpoint;
 mod config;
 mod dataset;
 #[cfg(feature = "fetch")]
 mod fetch;
+mod folder;
 mod guard;
-mod metrics;
-mod report;
-mod resume;
-mod run;
-mod signal;
-mod simulate;
-mod toy;
-
 #[cfg(feature = "nn")]
 mod kernel;
 mod metrics;
@@ -22,6 +16,7 @@ mod parity;
 #[cfg(feature = "nn")]
 mod presets;
 mod report;
+mod resume;
 mod run;
 #[cfg(feature = "nn")]
 mod sampler;
@@ -29,3 +24,4 @@ mod signal;
 mod simulate;
 mod tidy;
 mod toy;
+mod wfdb;

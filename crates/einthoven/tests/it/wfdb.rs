@@ -28,7 +28,8 @@ fn npy(path: &Path) -> (Vec<usize>, Vec<f64>) {
     let head = std::str::from_utf8(&bytes[10..10 + len]).unwrap();
     assert!(head.contains("'fortran_order': False"), "{head}");
     let between = |from: &str, to: &str| head.split_once(from).unwrap().1.split_once(to).unwrap().0;
-    let shape = between("'shape': (", ")").split(',').filter(|n| !n.trim().is_empty()).map(|n| n.trim().parse().unwrap());
+    let shape =
+        between("'shape': (", ")").split(',').filter(|n| !n.trim().is_empty()).map(|n| n.trim().parse().unwrap());
     let body = &bytes[10 + len..];
     let values = match between("'descr': '", "'") {
         "<i4" => body.as_chunks::<4>().0.iter().map(|b| f64::from(i32::from_le_bytes(*b))).collect(),
@@ -46,12 +47,17 @@ fn same_columns(case: &str, leads: &[&Lead], path: &Path, is_physical: bool) {
     let n = if shape.len() == 2 { shape[1] } else { 1 };
     assert_eq!(n, leads.len(), "{case}");
     for (column, lead) in leads.iter().enumerate() {
-        let values: Vec<f64> = if is_physical { lead.physical() } else { stored(lead).map(|point| point as f64).collect() };
+        let values: Vec<f64> =
+            if is_physical { lead.physical() } else { stored(lead).map(|point| point as f64).collect() };
         assert!(values.len() >= shape[0], "{case}: {} of {}", values.len(), shape[0]);
         for (point, value) in values[..shape[0]].iter().enumerate() {
             let wanted = expected[point * n + column];
             // Physical values are one subtraction and one division of exact numbers.
-            assert!(*value == wanted || value.is_nan() && wanted.is_nan(), "{case}: {} at {point}: {value}, not {wanted}", lead.name);
+            assert!(
+                *value == wanted || value.is_nan() && wanted.is_nan(),
+                "{case}: {} at {point}: {value}, not {wanted}",
+                lead.name
+            );
         }
     }
 }
@@ -62,7 +68,9 @@ fn parity_records_are_bit_exact() {
     let mut n_folders = 0;
     for entry in fs::read_dir(&folder).unwrap() {
         let folder = entry.unwrap().path();
-        if folder.file_name().unwrap().to_string_lossy().starts_with("wfdb") && folder.join("expected/records.json").is_file() {
+        if folder.file_name().unwrap().to_string_lossy().starts_with("wfdb")
+            && folder.join("expected/records.json").is_file()
+        {
             records_of(&folder);
             annotations_of(&folder);
             n_folders += 1;
@@ -93,7 +101,9 @@ fn records_of(folder: &Path) {
         let channels = arguments["channels"].as_array();
         let chosen = |record: &Record| -> Vec<Lead> {
             match channels {
-                Some(channels) => channels.iter().map(|index| record.leads[index.as_u64().unwrap() as usize].clone()).collect(),
+                Some(channels) => {
+                    channels.iter().map(|index| record.leads[index.as_u64().unwrap() as usize].clone()).collect()
+                }
                 None => record.leads.clone(),
             }
         };
@@ -113,7 +123,10 @@ fn records_of(folder: &Path) {
         assert!(native.leads.iter().all(|lead| lead.checksum_ok != Some(false)), "{case}");
         for (lead, expanded) in chosen(&native).iter().zip(arrays["expanded"].as_array().into_iter().flatten()) {
             assert_eq!(lead.adu.len() as u64, expanded["total_length"].as_u64().unwrap(), "{case}");
-            assert_eq!(stored(lead).sum::<i64>().rem_euclid(65536) as u64, expanded["digital_sum_mod_65536"].as_u64().unwrap());
+            assert_eq!(
+                stored(lead).sum::<i64>().rem_euclid(65536) as u64,
+                expanded["digital_sum_mod_65536"].as_u64().unwrap()
+            );
             same_columns(case, &[lead], &folder.join("expected").join(expanded["digital"].as_str().unwrap()), false);
             same_columns(case, &[lead], &folder.join("expected").join(expanded["physical"].as_str().unwrap()), true);
         }
@@ -223,7 +236,8 @@ fn storage_formats_are_bit_exact() {
     for name in ["binformats", "flacformats", "100_3chan"] {
         let record = read(folder.join(name), &ReadOptions::strict()).unwrap();
         let text = fs::read_to_string(folder.join(format!("{name}.expected.csv"))).unwrap();
-        let rows: Vec<Vec<i64>> = text.lines().skip(1).map(|row| row.split(',').map(|cell| cell.parse().unwrap()).collect()).collect();
+        let rows: Vec<Vec<i64>> =
+            text.lines().skip(1).map(|row| row.split(',').map(|cell| cell.parse().unwrap()).collect()).collect();
         assert_eq!(record.sig_len, rows.len());
         for (column, lead) in record.leads.iter().enumerate() {
             assert!(stored(lead).eq(rows.iter().map(|row| row[column])), "{name} {}", lead.name);
@@ -307,7 +321,18 @@ fn reading_writing_and_reading_again_gives_the_same_record() {
     let folder = folder.join("wfdb/data");
     let temporary = TempFolder::new("round-trip");
     let (options, writing) = (ReadOptions::lenient(), WriteOptions::default());
-    for name in ["binformats", "flacformats", "100", "100_3chan", "a103l", "3000003_0003", "310derive", "311derive", "test01_00s_frame", "multi-segment/041s/041s"] {
+    for name in [
+        "binformats",
+        "flacformats",
+        "100",
+        "100_3chan",
+        "a103l",
+        "3000003_0003",
+        "310derive",
+        "311derive",
+        "test01_00s_frame",
+        "multi-segment/041s/041s",
+    ] {
         let record = read(folder.join(name), &options).unwrap();
         let target = temporary.path().join(Path::new(name).file_name().unwrap()).with_extension("hea");
         let warnings = write(&record, &target, &writing).unwrap();

@@ -6,19 +6,21 @@
 //! values are then kept to a thousandth of a unit. Rule X01 of the reliability page.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::error::{Error, Position, Result};
 use crate::record::annotation::{SYMBOLS, keep_range};
+use crate::record::format::guard_overwrite;
 use crate::record::format::notes::{Notes, input, quoted, read_file};
 use crate::record::format::wfdb::decimal;
-use crate::record::format::{guard_overwrite, write_atomic};
 use crate::record::lead::DEFAULT_GAIN;
 use crate::record::{
     Annotation, Annotators, Counter, Frames, Lead, MISSING, ReadOptions, Record, StorageFormat, Warning, WriteOptions,
 };
+use crate::run;
 
 /// Gain given to a lead from a table without calibration, in adu per unit.
 const TABLE_GAIN: f64 = 1000.0;
@@ -31,7 +33,10 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Record> {
     let mut notes = Notes::new(options);
     let bytes = read_file(path, u64::MAX, "X01")?;
     let body = bytes.strip_prefix(&[0xef, 0xbb, 0xbf]).unwrap_or(&bytes);
+    // The line feed at the end of the last row begins no further one.
+    let body = body.strip_suffix(b"\n").unwrap_or(body);
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+<<<<<<< HEAD
     let mut reader = Reader {
         path,
         record: Record::new(stem, f64::NAN),
@@ -42,6 +47,11 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Record> {
     // What follows the last line break is no line, and with a single column no blank cell either.
     let lines = body.strip_suffix(b"\n").unwrap_or(&body);
     for (index, line) in lines.split(|&b| b == b'\n').enumerate() {
+=======
+    let mut reader =
+        Reader { path, record: Record::new(stem, f64::NAN), calibrations: Vec::new(), missing: None, n_columns: None };
+    for (index, line) in body.split(|&b| b == b'\n').enumerate() {
+>>>>>>> records
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         reader.line(index + 1, line, options.caps.line_bytes)?;
     }
@@ -69,7 +79,13 @@ impl Reader<'_> {
     /// One line of the file.
     fn line(&mut self, number: usize, line: &[u8], cap: usize) -> Result<()> {
         if line.len() > cap {
-            return Err(self.fault(number, 1, "line", format!("{} bytes", line.len()), &format!("at most {cap} bytes")));
+            return Err(self.fault(
+                number,
+                1,
+                "line",
+                format!("{} bytes", line.len()),
+                &format!("at most {cap} bytes"),
+            ));
         }
         let Ok(text) = std::str::from_utf8(line) else {
             return Err(self.fault(number, 1, "line", "bytes that are no UTF-8".into(), "UTF-8 text"));
@@ -80,7 +96,7 @@ impl Reader<'_> {
         match self.n_columns {
             None if text.trim().is_empty() => Ok(()),
             None => self.names(number, text),
-            // A single column has blank cells; elsewhere a blank line is the end of the file.
+            // In a single column a blank line may be a missing point; elsewhere it is nothing.
             Some(n) if text.is_empty() && (n > 1 || self.missing != Some("")) => Ok(()),
             Some(n) => self.row(number, text, n),
         }
@@ -113,14 +129,18 @@ impl Reader<'_> {
                 self.record.counter = Some(Counter { frequency_hz, base });
                 Some(())
             }),
-            "lead" => serde_json::from_str(value).ok().as_ref().and_then(lead_of).map(|lead| self.calibrations.push(lead)),
+            "lead" => {
+                serde_json::from_str(value).ok().as_ref().and_then(lead_of).map(|lead| self.calibrations.push(lead))
+            }
             "annotator" => {
                 self.record.annotations.entry(value.to_string()).or_default();
                 Some(())
             }
-            "annotation" => serde_json::from_str(value).ok().as_ref().and_then(annotation_of).map(|(annotator, mark)| {
-                self.record.annotations.entry(annotator).or_default().push(mark);
-            }),
+            "annotation" => {
+                serde_json::from_str(value).ok().as_ref().and_then(annotation_of).map(|(annotator, mark)| {
+                    self.record.annotations.entry(annotator).or_default().push(mark);
+                })
+            }
             "comment" => {
                 self.record.comments.push(value.to_string());
                 Some(())
@@ -140,14 +160,26 @@ impl Reader<'_> {
         loop {
             let (name, used) = if let Some(quoted_part) = rest.strip_prefix('"') {
                 let Some((name, used)) = unquote(quoted_part) else {
-                    return Err(self.fault(number, column, "lead name", quoted(rest), "a closing quote in the same line"));
+                    return Err(self.fault(
+                        number,
+                        column,
+                        "lead name",
+                        quoted(rest),
+                        "a closing quote in the same line",
+                    ));
                 };
                 (name, used + 1)
             } else {
                 let end = rest.find(',').unwrap_or(rest.len());
                 let name = rest[..end].trim();
                 if decimal(name).is_ok() {
-                    return Err(self.fault(number, column, "lead name", quoted(name), "a row of lead names before the numbers"));
+                    return Err(self.fault(
+                        number,
+                        column,
+                        "lead name",
+                        quoted(name),
+                        "a row of lead names before the numbers",
+                    ));
                 }
                 (name.to_string(), end)
             };
@@ -158,7 +190,15 @@ impl Reader<'_> {
             match rest.get(used..).unwrap_or("").strip_prefix(',') {
                 Some(next) => rest = next,
                 None if rest.len() == used => break,
-                None => return Err(self.fault(number, column, "lead name", quoted(rest), "a comma after the closing quote")),
+                None => {
+                    return Err(self.fault(
+                        number,
+                        column,
+                        "lead name",
+                        quoted(rest),
+                        "a comma after the closing quote",
+                    ));
+                }
             }
         }
         let n = self.record.leads.len();
@@ -184,15 +224,38 @@ impl Reader<'_> {
                 MISSING
             } else {
                 match self.record.leads.get(n) {
-                    None => return Err(self.fault(number, column, "row", format!("more than {n} cells"), &format!("{n_columns} cells"))),
+                    None => {
+                        return Err(self.fault(
+                            number,
+                            column,
+                            "row",
+                            format!("more than {n} cells"),
+                            &format!("{n_columns} cells"),
+                        ));
+                    }
                     Some(lead) => match decimal(cell.trim()).ok().filter(|value| value.is_finite()) {
-                        None => return Err(self.fault(number, column, "value", quoted(cell), "a number with a decimal point")),
+                        None => {
+                            return Err(self.fault(
+                                number,
+                                column,
+                                "value",
+                                quoted(cell),
+                                "a number with a decimal point",
+                            ));
+                        }
                         Some(value) => {
-                            let adu = value * lead.gain_adu_per_unit.unwrap_or(DEFAULT_GAIN) + f64::from(lead.baseline_adu);
+                            let adu =
+                                value * lead.gain_adu_per_unit.unwrap_or(DEFAULT_GAIN) + f64::from(lead.baseline_adu);
                             let adu = adu.round();
                             // The smallest 32-bit number marks missing points and is no value.
                             if adu.abs() >= 2_147_483_648.0 {
-                                return Err(self.fault(number, column, "value", quoted(cell), "a value within 32 bits at the lead's gain"));
+                                return Err(self.fault(
+                                    number,
+                                    column,
+                                    "value",
+                                    quoted(cell),
+                                    "a value within 32 bits at the lead's gain",
+                                ));
                             }
                             adu as i32
                         }
@@ -213,7 +276,9 @@ impl Reader<'_> {
 
     /// The record, once every line was read.
     fn finish(self, options: &ReadOptions, notes: &mut Notes) -> Result<Record> {
-        let fault = |field: &str, found: &str, expected: &str| Err(input("X01", self.path, Position::File, field, found, expected).into());
+        let fault = |field: &str, found: &str, expected: &str| {
+            Err(input("X01", self.path, Position::File, field, found, expected).into())
+        };
         let mut record = self.record;
         if record.fs_hz.is_nan() {
             return fault("sampling frequency", "none", "a line such as \"# fs_hz: 360\"");
@@ -229,7 +294,8 @@ impl Reader<'_> {
                     let found = stated.to_string();
                     let expected = format!("{} as computed", lead.compute_checksum());
                     let field = format!("checksum of lead {}", quoted(&lead.name));
-                    notes.deviation(input("W23", self.path, Position::File, field, found, expected), "kept the lead")?;
+                    notes
+                        .deviation(input("W23", self.path, Position::File, field, found, expected), "kept the lead")?;
                 }
             }
         }
@@ -243,7 +309,8 @@ impl Reader<'_> {
         }
         if let Some(range) = options.range.clone() {
             if range.start > range.end || range.end > record.sig_len {
-                let reason = format!("found {}..{}, expected frames within 0..{}", range.start, range.end, record.sig_len);
+                let reason =
+                    format!("found {}..{}, expected frames within 0..{}", range.start, range.end, record.sig_len);
                 return Err(Error::config("range", reason));
             }
             record.leads.iter_mut().for_each(|lead| lead.keep_frames(&range));
@@ -325,11 +392,18 @@ pub fn write(record: &Record, path: &Path, options: &WriteOptions) -> Result<Vec
     for lead in &record.leads {
         let expected = record.sig_len.saturating_mul(lead.samples_per_frame);
         if lead.adu.len() != expected {
-            return Err(Error::Shape { what: format!("lead {}", lead.name), expected: vec![expected], actual: vec![lead.adu.len()] });
+            return Err(Error::Shape {
+                what: format!("lead {}", lead.name),
+                expected: vec![expected],
+                actual: vec![lead.adu.len()],
+            });
         }
         let mut lead = lead.clone();
         if lead.samples_per_frame > 1 {
-            let message = format!("lead {}: {} points per frame averaged, a table has one rate", lead.name, lead.samples_per_frame);
+            let message = format!(
+                "lead {}: {} points per frame averaged, a table has one rate",
+                lead.name, lead.samples_per_frame
+            );
             warnings.push(Warning { code: "W19", path: path.to_path_buf(), position: Position::File, message });
             lead.average_frames(Frames::Average);
         }
@@ -343,13 +417,13 @@ pub fn write(record: &Record, path: &Path, options: &WriteOptions) -> Result<Vec
                 text.push(',');
             }
             if !column[point].is_nan() {
-                // The shortest text that reads back as the same number.
-                text += &column[point].to_string();
+                // The shortest text that reads back as the same number; a string takes any.
+                let _ = write!(text, "{}", column[point]);
             }
         }
         text.push('\n');
     }
-    write_atomic(path, text.as_bytes())?;
+    run::write_atomic(path, text.as_bytes())?;
     Ok(warnings)
 }
 
@@ -357,7 +431,11 @@ pub fn write(record: &Record, path: &Path, options: &WriteOptions) -> Result<Vec
 fn head(record: &Record, leads: &[Lead]) -> String {
     // Line breaks would end a comment; nothing else can break one.
     let one_line = |text: &str| text.replace(['\n', '\r'], " ");
-    let mut text = format!("# einthoven record: 1\n# record: {}\n# fs_hz: {}\n# missing: blank\n", one_line(&record.name), record.fs_hz);
+    let mut text = format!(
+        "# einthoven record: 1\n# record: {}\n# fs_hz: {}\n# missing: blank\n",
+        one_line(&record.name),
+        record.fs_hz
+    );
     if let Some(counter) = record.counter {
         text += &format!("# counter: {} {}\n", counter.frequency_hz, counter.base);
     }
@@ -388,7 +466,9 @@ fn head(record: &Record, leads: &[Lead]) -> String {
         text += &format!("# annotator: {}\n", one_line(annotator));
         for mark in marks {
             let mut value = json!({ "annotator": annotator, "sample": mark.sample, "symbol": mark.symbol });
-            for (key, number) in [("subtype", mark.subtype.into()), ("channel", i64::from(mark.channel)), ("num", mark.num.into())] {
+            for (key, number) in
+                [("subtype", mark.subtype.into()), ("channel", i64::from(mark.channel)), ("num", mark.num.into())]
+            {
                 if number != 0 {
                     value[key] = number.into();
                 }

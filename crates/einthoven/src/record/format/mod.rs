@@ -6,9 +6,6 @@ pub mod csv;
 pub(crate) mod notes;
 pub mod wfdb;
 
-use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -91,24 +88,4 @@ fn guard_overwrite(paths: &[PathBuf], may_overwrite: bool) -> Result<()> {
         }
         None => Ok(()),
     }
-}
-
-/// Writes a file so that it is there whole or not at all: into a temporary file beside it, which
-/// is synchronized and renamed (rule K1).
-fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut temporary = OsString::from(path.as_os_str());
-    temporary.push(format!(".{}.tmp", std::process::id()));
-    let temporary = PathBuf::from(temporary);
-    let written = (|| {
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        drop(file);
-        fs::rename(&temporary, path)
-    })();
-    written.map_err(|source| {
-        // The reason that matters is that of the write; a leftover only takes room.
-        let _ = fs::remove_file(&temporary);
-        Error::io(path, source)
-    })
 }

@@ -91,7 +91,8 @@ pub(crate) fn read_exactly(path: &Path, mut source: impl Read, len: u64) -> Resu
     let surplus = source.read(&mut [0]).map_err(|error| Error::io(path, error))?;
     if bytes.len() as u64 != len || surplus != 0 {
         let found = if surplus == 0 { format!("{} bytes", bytes.len()) } else { format!("more than {len} bytes") };
-        let mut error = input("D10", path, Position::File, "file size", found, format!("{len} bytes as when it was opened"));
+        let mut error =
+            input("D10", path, Position::File, "file size", found, format!("{len} bytes as when it was opened"));
         error.hint = "the file changed while it was read; try again when it is complete".into();
         return Err(error.into());
     }

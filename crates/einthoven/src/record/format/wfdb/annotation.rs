@@ -11,7 +11,7 @@ use std::path::Path;
 use crate::error::{Error, InputError, Position, Result};
 use crate::record::Annotation;
 use crate::record::annotation::{SYMBOLS, code_of};
-use crate::record::format::notes::{Notes, input, read_file};
+use crate::record::format::notes::{Notes, input, quoted, read_file};
 
 use super::discover::Certainty;
 use super::number::decimal;
@@ -47,7 +47,9 @@ pub(crate) fn read_file_of(
     let bytes = read_file(path, u64::MAX, "A07")?;
     let n_warnings = notes.warnings.len();
     let parsed = parse(path, &bytes, fs_hz, bounds, notes);
-    let is_doubtful = |notes: &Notes| notes.warnings[n_warnings..].iter().any(|warning| matches!(warning.code, "A02" | "A03" | "A07"));
+    let is_doubtful = |notes: &Notes| {
+        notes.warnings[n_warnings..].iter().any(|warning| matches!(warning.code, "A02" | "A03" | "A07"))
+    };
     match (parsed, certainty) {
         (Err(_), Certainty::Guessed) => {
             notes.warnings.truncate(n_warnings);
@@ -74,10 +76,12 @@ pub(crate) fn parse(
     }
     if bytes.len() % 2 == 1 {
         let at = Position::Byte(bytes.len() as u64 - 1);
-        return Err(input("A01", path, at, "file size", format!("{} bytes", bytes.len()), "an even number of bytes").into());
+        return Err(
+            input("A01", path, at, "file size", format!("{} bytes", bytes.len()), "an even number of bytes").into()
+        );
     }
     let mut marks = decode(path, bytes, notes)?;
-    let resolution = take_definitions(&mut marks);
+    let resolution = take_definitions(path, &mut marks, notes);
     if let (Some(resolution), Some(fs_hz)) = (resolution, fs_hz) {
         rescale(path, &mut marks, resolution, fs_hz, notes)?;
     }
@@ -121,7 +125,8 @@ fn decode(path: &Path, bytes: &[u8], notes: &mut Notes) -> Result<Vec<Annotation
             };
             // The high half comes first, each half with its low byte first.
             let skip = i32::from_le_bytes([c, d, a, b]);
-            time = advance(time, skip).ok_or_else(|| fault("A06", at - 2, "SKIP", "a time beyond 64 bits".into(), "a 64-bit time"))?;
+            time = advance(time, skip)
+                .ok_or_else(|| fault("A06", at - 2, "SKIP", "a time beyond 64 bits".into(), "a 64-bit time"))?;
             at += 4;
             continue;
         }
@@ -137,7 +142,13 @@ fn decode(path: &Path, bytes: &[u8], notes: &mut Notes) -> Result<Vec<Annotation
         }
         let name = ["NUM", "SUB", "CHN", "AUX"][usize::from(code - NUM)];
         let Some(mark) = marks.last_mut() else {
-            return Err(fault("A08", at - 2, name, "no annotation before it".into(), "an annotation to which it belongs"));
+            return Err(fault(
+                "A08",
+                at - 2,
+                name,
+                "no annotation before it".into(),
+                "an annotation to which it belongs",
+            ));
         };
         match code {
             NUM => {
@@ -182,25 +193,36 @@ fn impostor(bytes: &[u8]) -> Option<&'static str> {
         let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4096)]);
         let record_line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
         let fields: Vec<&str> = record_line.unwrap_or("").split_whitespace().collect();
-        let is_header = fields.len() >= 2 && fields[1].parse::<u32>().is_ok() && fields.get(2).is_none_or(|fs| decimal(fs.split('/').next().unwrap_or("")).is_ok());
+        let is_header = fields.len() >= 2
+            && fields[1].parse::<u32>().is_ok()
+            && fields.get(2).is_none_or(|fs| decimal(fs.split('/').next().unwrap_or("")).is_ok());
         return Some(if is_header { "a WFDB header" } else { "a text file" });
     }
     // AHA annotations: 16 bytes each, the second one a letter, the time in milliseconds behind it.
-    let is_aha_block = |block: &[u8]| block[0] == 0 && matches!(block[1], b'N' | b'V' | b'F' | b'E' | b'P' | b'Q' | b'U' | b'O' | b'R' | b'[' | b']');
+    let is_aha_block = |block: &[u8]| {
+        block[0] == 0 && matches!(block[1], b'N' | b'V' | b'F' | b'E' | b'P' | b'Q' | b'U' | b'O' | b'R' | b'[' | b']')
+    };
     let is_aha = bytes.len() >= 16 && bytes.len() % 16 == 0 && bytes.chunks(16).take(64).all(is_aha_block);
     is_aha.then_some("AHA annotations of 16 bytes")
 }
 
-/// Takes away the notes at time 0 that define the file: time resolution and custom symbols.
-fn take_definitions(marks: &mut Vec<Annotation>) -> Option<f64> {
+/// Takes away the notes at time 0 with which a file begins: they say something about the file, not
+/// about a point in time. Time resolution and custom symbols are used, other notes are noted.
+fn take_definitions(path: &Path, marks: &mut Vec<Annotation>, notes: &mut Notes) -> Option<f64> {
     let mut resolution = None;
     let mut symbols: BTreeMap<u8, String> = BTreeMap::new();
     let (mut n, mut is_inside) = (0, false);
-    for mark in marks.iter() {
-        if mark.sample != 0 || mark.symbol != "\"" || !(is_inside || mark.aux.starts_with(b"## ")) {
+    for mark in marks.iter().take_while(|mark| mark.sample == 0) {
+        if mark.symbol == " " && mark.aux.is_empty() {
+            // WFDB software closes such notes with an empty annotation.
+            n += 1;
             break;
         }
-        let text = String::from_utf8_lossy(&mark.aux);
+        if mark.symbol != "\"" {
+            break;
+        }
+        n += 1;
+        let text = mark.aux_text();
         let text = text.trim();
         if let Some(rest) = text.strip_prefix("## time resolution:") {
             let number = rest.split_whitespace().next().unwrap_or("");
@@ -217,10 +239,8 @@ fn take_definitions(marks: &mut Vec<Annotation>) -> Option<f64> {
                 symbols.insert(code, symbol.to_string());
             }
         } else {
-            // Another note that begins with "## " is a note.
-            break;
+            notes.warn("A10", path, Position::File, format!("note about the whole file: {}", quoted(text)));
         }
-        n += 1;
     }
     marks.drain(..n);
     if !symbols.is_empty() {
@@ -249,7 +269,9 @@ fn rescale(path: &Path, marks: &mut [Annotation], resolution: f64, fs_hz: f64, n
         // 2^63 itself is no longer a 64-bit time.
         if scaled.is_nan() || scaled >= 9_223_372_036_854_775_808.0 {
             let found = format!("time {} at {resolution} Hz", mark.sample);
-            return Err(input("A06", path, Position::File, "time", found, format!("a 64-bit time at {fs_hz} Hz")).into());
+            return Err(
+                input("A06", path, Position::File, "time", found, format!("a 64-bit time at {fs_hz} Hz")).into()
+            );
         }
         mark.sample = scaled as i64;
     }
@@ -259,12 +281,22 @@ fn rescale(path: &Path, marks: &mut [Annotation], resolution: f64, fs_hz: f64, n
 }
 
 /// Annotations must lie in the record and belong to one of its signals (rule A09).
-fn check_bounds(path: &Path, bytes: &[u8], marks: &mut Vec<Annotation>, bounds: Bounds, notes: &mut Notes) -> Result<()> {
+fn check_bounds(
+    path: &Path,
+    bytes: &[u8],
+    marks: &mut Vec<Annotation>,
+    bounds: Bounds,
+    notes: &mut Notes,
+) -> Result<()> {
     let fault = |mark: &Annotation| {
         if mark.sample as u64 >= bounds.sig_len {
             Some(("time", mark.sample.to_string(), format!("less than {}, the length of the record", bounds.sig_len)))
         } else if usize::from(mark.channel) >= bounds.n_signals {
-            Some(("channel", mark.channel.to_string(), format!("less than {}, the number of signals", bounds.n_signals)))
+            Some((
+                "channel",
+                mark.channel.to_string(),
+                format!("less than {}, the number of signals", bounds.n_signals),
+            ))
         } else {
             None
         }
@@ -274,7 +306,10 @@ fn check_bounds(path: &Path, bytes: &[u8], marks: &mut Vec<Annotation>, bounds: 
     let n_definitions = count(bytes).saturating_sub(marks.len());
     if let Some((field, found, expected)) = fault(&marks[first]) {
         let at = Position::Byte(offset_of(bytes, first + n_definitions) as u64);
-        let error = InputError { hint: "the annotations may belong to another record".into(), ..input("A09", path, at, field, found, expected) };
+        let error = InputError {
+            hint: "the annotations may belong to another record".into(),
+            ..input("A09", path, at, field, found, expected)
+        };
         notes.deviation(error, &format!("dropped {n} such annotations"))?;
     }
     marks.retain(|mark| fault(mark).is_none());

@@ -30,11 +30,19 @@ pub(crate) fn encode(path: &Path, marks: &[Annotation]) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     if !codes.is_empty() {
         let lines = codes.iter().map(|(symbol, code)| format!("{code} {symbol} {symbol}"));
-        let all = std::iter::once("## annotation type definitions".to_string()).chain(lines).chain(["## end of definitions".to_string()]);
+        let all = std::iter::once("## annotation type definitions".to_string())
+            .chain(lines)
+            .chain(["## end of definitions".to_string()]);
         for text in all {
             let note = Annotation { aux: text.into_bytes(), ..Annotation::new(0, "\"") };
             put(path, &mut out, &mut State::default(), &note, 22)?;
         }
+    }
+    // Notes at time 0 count as definitions until an empty annotation closes them.
+    let begins_like_one =
+        sorted.first().is_some_and(|mark| mark.sample == 0 && matches!(mark.symbol.as_ref(), "\"" | " "));
+    if begins_like_one || !codes.is_empty() {
+        put(path, &mut out, &mut State::default(), &Annotation::new(0, " "), 0)?;
     }
     let mut state = State::default();
     for mark in sorted {
@@ -56,14 +64,17 @@ struct State {
 /// Codes for symbols outside the standard list.
 fn custom_codes<'a>(path: &Path, marks: &[&'a Annotation]) -> Result<BTreeMap<&'a str, u8>> {
     let mut codes = BTreeMap::new();
-    let fault = |symbol: &str, expected: &str| Err(input("A08", path, Position::File, "symbol", quoted(symbol), expected).into());
+    let fault = |symbol: &str, expected: &str| {
+        Err(input("A08", path, Position::File, "symbol", quoted(symbol), expected).into())
+    };
     for mark in marks {
         let symbol = mark.symbol.as_ref();
         match code_of(symbol) {
             Some(SKIP..) => return fault(symbol, "a code below 59"),
             Some(_) => {}
             None => {
-                if symbol.is_empty() || symbol.len() > 64 || symbol.chars().any(|c| c.is_whitespace() || c.is_control()) {
+                if symbol.is_empty() || symbol.len() > 64 || symbol.chars().any(|c| c.is_whitespace() || c.is_control())
+                {
                     return fault(symbol, "a word of 1 to 64 bytes");
                 }
                 codes.insert(symbol, 0);
@@ -192,7 +203,8 @@ mod tests {
         assert_eq!(refused(Annotation { aux: vec![b'a'; 256], ..Annotation::new(0, "N") }), Some("A07"));
         assert_eq!(refused(Annotation::new(0, "two words")), Some("A08"));
         assert_eq!(refused(Annotation::new(0, "(63)")), Some("A08"));
-        let many: Vec<Annotation> = ["a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9"].map(|s| Annotation::new(0, s)).into();
+        let many: Vec<Annotation> =
+            ["a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9"].map(|s| Annotation::new(0, s)).into();
         assert_eq!(encode(Path::new("x.atr"), &many).unwrap_err().code(), Some("A08"));
     }
 }

@@ -27,8 +27,34 @@ const KNOWN: &[&str] = &[
 
 /// Extensions that never hold annotations.
 const OTHER: &[&str] = &[
-    "hea", "dat", "mat", "csv", "txt", "json", "md", "html", "htm", "npy", "npz", "edf", "bdf", "dcm", "xml", "pdf",
-    "png", "svg", "jpg", "zip", "gz", "xws", "tmp", "bak", "safetensors", "toml", "py", "rs",
+    "hea",
+    "dat",
+    "mat",
+    "csv",
+    "txt",
+    "json",
+    "md",
+    "html",
+    "htm",
+    "npy",
+    "npz",
+    "edf",
+    "bdf",
+    "dcm",
+    "xml",
+    "pdf",
+    "png",
+    "svg",
+    "jpg",
+    "zip",
+    "gz",
+    "xws",
+    "tmp",
+    "bak",
+    "safetensors",
+    "toml",
+    "py",
+    "rs",
 ];
 
 /// Annotation files by annotator name, in order of the names.
@@ -52,11 +78,15 @@ pub(crate) fn annotation_files(header: &Header, annotators: &Annotators) -> Resu
             for entry in fs::read_dir(folder).map_err(|source| Error::io(folder, source))? {
                 let entry = entry.map_err(|source| Error::io(folder, source))?;
                 let file_name = entry.file_name();
-                let Some(annotator) = file_name.to_str().and_then(|name| name.strip_prefix(&stem)?.strip_prefix('.')) else {
+                let Some(annotator) = file_name.to_str().and_then(|name| name.strip_prefix(&stem)?.strip_prefix('.'))
+                else {
                     continue;
                 };
                 let lower = annotator.to_ascii_lowercase();
-                let is_signal = header.signals.iter().any(|signal| file_name == *signal.file);
+                let is_listed = header.signals.iter().any(|signal| file_name == *signal.file);
+                // Signal files are also called d0, d1 and so on.
+                let is_signal =
+                    is_listed || lower.strip_prefix('d').is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()));
                 if is_signal || OTHER.contains(&lower.as_str()) || check_annotator(&header.path, annotator).is_err() {
                     continue;
                 }

@@ -115,7 +115,8 @@ pub(crate) fn parse(path: &Path, bytes: &[u8], notes: &mut Notes) -> Result<Head
         return Err(input(code, path, Position::Line(record.number), what, found.to_string(), expected).into());
     }
     if n_segments.is_some() {
-        let segments: Result<Vec<SegmentSpec>> = lines.by_ref().take(declared).map(|line| segment_line(path, line)).collect();
+        let segments: Result<Vec<SegmentSpec>> =
+            lines.by_ref().take(declared).map(|line| segment_line(path, line)).collect();
         header.segments = Some(segments?);
     } else {
         let frame_cap = notes.options.caps.frame_points;
@@ -157,14 +158,13 @@ fn record_line(path: &Path, line: &Line, notes: &mut Notes) -> Result<(Header, O
         }
     };
     let count = tokens.get(1).copied().unwrap_or(Token { text: "", column: line.end_column() });
-    let n_signals = integer(count.text)
-        .ok()
-        .and_then(|n| usize::try_from(n).ok())
-        .filter(|&n| n <= caps.signals)
-        .ok_or_else(|| {
-            let expected = format!("an integer from 0 to {}", caps.signals);
-            input("W05", path, at(&count), "number of signals", quoted(count.text), expected)
-        })?;
+    let n_signals =
+        integer(count.text).ok().and_then(|n| usize::try_from(n).ok()).filter(|&n| n <= caps.signals).ok_or_else(
+            || {
+                let expected = format!("an integer from 0 to {}", caps.signals);
+                input("W05", path, at(&count), "number of signals", quoted(count.text), expected)
+            },
+        )?;
     let (fs_hz, counter) = match tokens.get(2) {
         Some(token) => frequency(path, line, *token)?,
         None => {
@@ -193,7 +193,12 @@ fn record_line(path: &Path, line: &Line, notes: &mut Notes) -> Result<(Header, O
         let complete = base_time.is_some() && (tokens.len() == 5 || base_date.is_some()) && tokens.len() <= 6;
         if !complete {
             let found = quoted(line.rest_from(token.column));
-            notes.warn("W32", path, at(token), format!("base time: found {found}, expected hh:mm:ss dd/mm/yyyy; took none"));
+            notes.warn(
+                "W32",
+                path,
+                at(token),
+                format!("base time: found {found}, expected hh:mm:ss dd/mm/yyyy; took none"),
+            );
             (base_time, base_date) = (None, None);
         }
     }
@@ -251,20 +256,21 @@ fn signal_line(path: &Path, line: &Line, frame_cap: usize, notes: &mut Notes) ->
     let mut spec = format_token(path, line, tokens.get(1).copied().unwrap_or(end), frame_cap)?;
     spec.file = tokens[0].text.to_string();
     spec.line = line.number;
-    let small = |index: usize, field: &str, code: &'static str, expected: &str, low: i64, high: i64| match tokens.get(index) {
-        None => Ok(None),
-        Some(token) => match integer(token.text) {
-            Ok(value) if (low..=high).contains(&value) => Ok(Some(value)),
-            Err(Fault::NotANumber(offset)) => {
-                let at = Position::LineColumn(line.number, token.column + offset);
-                Err(input("W14", path, at, field, quoted(token.text), "an integer"))
-            }
-            _ => {
-                let at = Position::LineColumn(line.number, token.column);
-                Err(input(code, path, at, field, quoted(token.text), expected))
-            }
-        },
-    };
+    let small =
+        |index: usize, field: &str, code: &'static str, expected: &str, low: i64, high: i64| match tokens.get(index) {
+            None => Ok(None),
+            Some(token) => match integer(token.text) {
+                Ok(value) if (low..=high).contains(&value) => Ok(Some(value)),
+                Err(Fault::NotANumber(offset)) => {
+                    let at = Position::LineColumn(line.number, token.column + offset);
+                    Err(input("W14", path, at, field, quoted(token.text), "an integer"))
+                }
+                _ => {
+                    let at = Position::LineColumn(line.number, token.column);
+                    Err(input(code, path, at, field, quoted(token.text), expected))
+                }
+            },
+        };
     let (low, high) = (i64::from(i32::MIN), i64::from(i32::MAX));
     let wide = "a 32-bit integer";
     spec.adc_resolution = small(3, "ADC resolution", "W14", "0 to 64 bits", 0, 64)?.unwrap_or(0) as u8;
@@ -284,7 +290,8 @@ fn signal_line(path: &Path, line: &Line, frame_cap: usize, notes: &mut Notes) ->
 /// `format[xN][:skew][+offset]`, the parts after the number in any order.
 fn format_token(path: &Path, line: &Line, token: Token, frame_cap: usize) -> Result<SignalSpec> {
     let at = |offset: usize| Position::LineColumn(line.number, token.column + offset);
-    let part_end = |from: usize| token.text[from..].find(['x', ':', '+']).map_or(token.text.len(), |found| from + found);
+    let part_end =
+        |from: usize| token.text[from..].find(['x', ':', '+']).map_or(token.text.len(), |found| from + found);
     let mut end = part_end(0);
     let number = &token.text[..end];
     let format = number.parse::<u32>().ok().filter(|_| number.bytes().all(|b| b.is_ascii_digit()));
@@ -449,7 +456,8 @@ pub(crate) fn time_of_day(text: &str) -> Option<String> {
 pub(crate) fn date(text: &str) -> Option<String> {
     let parts: Vec<&str> = text.split('/').collect();
     let [day, month, year] = parts[..] else { return None };
-    let number = |text: &str| text.parse::<u32>().ok().filter(|_| text.len() <= 4 && text.bytes().all(|b| b.is_ascii_digit()));
+    let number =
+        |text: &str| text.parse::<u32>().ok().filter(|_| text.len() <= 4 && text.bytes().all(|b| b.is_ascii_digit()));
     let (day, month, year) = (number(day)?, number(month)?, number(year)?);
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let days = match month {

@@ -122,7 +122,12 @@ fn check_line(path: &Path, number: usize, line: &[u8], offset: usize, notes: &mu
         });
     }
     if line.len() > 255 {
-        notes.warn("W31", path, Position::Line(number), format!("line: {} bytes long, more than the 255 of the format", line.len()));
+        notes.warn(
+            "W31",
+            path,
+            Position::Line(number),
+            format!("line: {} bytes long, more than the 255 of the format", line.len()),
+        );
     }
     Ok(())
 }

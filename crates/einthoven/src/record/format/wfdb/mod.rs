@@ -59,10 +59,8 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Record> {
         leads.iter_mut().for_each(|lead| lead.average_frames(options.frames));
     }
     // A record without signals does not say how long it is, nor which channels it has.
-    let bounds = (header.n_signals > 0).then(|| Bounds {
-        sig_len: header.sig_len.unwrap_or(range.end as u64),
-        n_signals: header.n_signals,
-    });
+    let bounds = (header.n_signals > 0)
+        .then(|| Bounds { sig_len: header.sig_len.unwrap_or(range.end as u64), n_signals: header.n_signals });
     let mut annotations = BTreeMap::new();
     for (annotator, file, certainty) in discover::annotation_files(&header, &options.annotators)? {
         let read = annotation::read_file_of(&file, Some(header.fs_hz), bounds, certainty, &mut notes)?;
@@ -142,7 +140,8 @@ fn check_name(header: &Header, notes: &mut Notes) -> Result<()> {
 fn checked_range(header: &Header, sig_len: usize, options: &ReadOptions) -> Result<Range<usize>> {
     let range = options.range.clone().unwrap_or(0..sig_len);
     if range.start > range.end || range.end > sig_len {
-        let reason = format!("found {}..{}, expected frames within 0..{sig_len} of {}", range.start, range.end, header.name);
+        let reason =
+            format!("found {}..{}, expected frames within 0..{sig_len} of {}", range.start, range.end, header.name);
         return Err(Error::config("range", reason));
     }
     Ok(range)

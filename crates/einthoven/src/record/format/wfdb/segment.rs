@@ -25,7 +25,9 @@ pub(crate) fn read_leads(master: &Header, notes: &mut Notes) -> Result<(Range<us
     let parts = parts_in(master, body, &range, notes)?;
     let pattern = match layout {
         Some(header) => header.signals,
-        None => parts.iter().find_map(|part| part.header.as_ref()).map(|header| header.signals.clone()).unwrap_or_default(),
+        None => {
+            parts.iter().find_map(|part| part.header.as_ref()).map(|header| header.signals.clone()).unwrap_or_default()
+        }
     };
     if pattern.len() != master.n_signals && !pattern.is_empty() {
         let expected = format!("{} as the first segment has", pattern.len());
@@ -53,7 +55,11 @@ struct Part {
 }
 
 /// Takes off the layout segment, if there is one (rule S08).
-fn split_layout<'a>(master: &Header, segments: &'a [SegmentSpec], notes: &mut Notes) -> Result<(Option<Header>, &'a [SegmentSpec])> {
+fn split_layout<'a>(
+    master: &Header,
+    segments: &'a [SegmentSpec],
+    notes: &mut Notes,
+) -> Result<(Option<Header>, &'a [SegmentSpec])> {
     let fault = |segment: &SegmentSpec, expected: &str| {
         let at = Position::Line(segment.line);
         let found = format!("{} frames for {}", segment.len, quoted(&segment.name));
@@ -87,7 +93,9 @@ fn total_length(master: &Header, body: &[SegmentSpec]) -> Result<usize> {
         (Some(len), None) => Ok(len),
         (_, declared) => {
             let found = declared.map_or("none".to_string(), |declared| declared.to_string());
-            let expected = sum.map_or("a sum of segments within 64 bits".to_string(), |sum| format!("{sum}, the sum of the segments"));
+            let expected = sum.map_or("a sum of segments within 64 bits".to_string(), |sum| {
+                format!("{sum}, the sum of the segments")
+            });
             Err(input("S03", &master.path, Position::Line(master.line), "number of samples", found, expected).into())
         }
     }
@@ -114,7 +122,9 @@ fn parts_in(master: &Header, body: &[SegmentSpec], range: &Range<usize>, notes: 
 fn open_header(master: &Header, segment: &SegmentSpec, notes: &mut Notes) -> Result<Header> {
     let path = beside(&master.path, &format!("{}.hea", segment.name));
     let at = Position::Line(segment.line);
-    let fault = |code, field: &str, found: String, expected: String| Error::from(input(code, &master.path, at, field, found, expected));
+    let fault = |code, field: &str, found: String, expected: String| {
+        Error::from(input(code, &master.path, at, field, found, expected))
+    };
     if segment.name == master.name || Some(path.file_name()) == Some(master.path.file_name()) {
         return Err(fault("S01", "segment", quoted(&segment.name), "another record than this one".into()));
     }
@@ -141,7 +151,13 @@ fn open_header(master: &Header, segment: &SegmentSpec, notes: &mut Notes) -> Res
 }
 
 /// Gaps and absent signals must not take more memory than the files justify (rule W08).
-fn check_room(master: &Header, parts: &[Part], pattern: &[SignalSpec], range: &Range<usize>, notes: &Notes) -> Result<()> {
+fn check_room(
+    master: &Header,
+    parts: &[Part],
+    pattern: &[SignalSpec],
+    range: &Range<usize>,
+    notes: &Notes,
+) -> Result<()> {
     let mut bytes = 0u64;
     for header in parts.iter().filter_map(|part| part.header.as_ref()) {
         bytes = bytes.saturating_add(signal::file_sizes(header)?);
@@ -178,7 +194,8 @@ fn append(
         None => Vec::new(),
         Some(mut header) => {
             // A segment that does not say how long it is has the length of the segment line.
-            let line_len = master.segments.iter().flatten().find(|segment| segment.line == part.line).map(|segment| segment.len);
+            let line_len =
+                master.segments.iter().flatten().find(|segment| segment.line == part.line).map(|segment| segment.len);
             header.sig_len = header.sig_len.or(line_len);
             let assignment = assign(master, &header, part.line, pattern)?;
             let whole = ReadOptions { range: None, ..notes.options.clone() };
@@ -227,7 +244,9 @@ fn assign(master: &Header, header: &Header, line: usize, pattern: &[SignalSpec])
         if here != there {
             let found = format!("{here} for {}", quoted(&signal.description));
             let expected = format!("{there} as in the layout");
-            return Err(input("S08", &header.path, Position::Line(signal.line), "samples per frame", found, expected).into());
+            return Err(
+                input("S08", &header.path, Position::Line(signal.line), "samples per frame", found, expected).into()
+            );
         }
         taken[place] = true;
         places.push(place);
@@ -250,7 +269,8 @@ fn calibrate(master: &Header, line: usize, lead: &mut Lead, segment: &Lead, from
         return Err(input("S09", &master.path, Position::Line(line), "units", found, expected).into());
     }
     let last = lead.gain_changes.last();
-    let current = last.map_or((lead.gain_adu_per_unit, lead.baseline_adu), |change| (change.gain_adu_per_unit, change.baseline_adu));
+    let current = last
+        .map_or((lead.gain_adu_per_unit, lead.baseline_adu), |change| (change.gain_adu_per_unit, change.baseline_adu));
     if current != next {
         lead.gain_changes.push(GainChange { from, gain_adu_per_unit: next.0, baseline_adu: next.1 });
     }

@@ -151,7 +151,9 @@ fn runs(header: &Header) -> Result<Vec<Range<usize>>> {
 /// Headers name plain files beside them, nothing else (rules W25 and W26).
 fn check_name(path: &Path, signal: &SignalSpec) -> Result<()> {
     let name = &signal.file;
-    let fault = |code, expected: &str| Err(input(code, path, Position::LineColumn(signal.line, 1), "signal file", quoted(name), expected).into());
+    let fault = |code, expected: &str| {
+        Err(input(code, path, Position::LineColumn(signal.line, 1), "signal file", quoted(name), expected).into())
+    };
     if name == "-" || name.contains("://") {
         return fault("W26", "a file beside the header, not a stream or URL");
     }
@@ -203,7 +205,9 @@ fn open(header: &Header, signals: Range<usize>, notes: &Notes) -> Result<Group> 
     let content = if format.is_flac() {
         if n_channels > 8 {
             let at = Position::Line(first.line);
-            return Err(input("D09", &header.path, at, "signals in a FLAC file", n_channels.to_string(), "at most 8").into());
+            return Err(
+                input("D09", &header.path, at, "signals in a FLAC file", n_channels.to_string(), "at most 8").into()
+            );
         }
         let cap = notes.options.caps.decompressed_points / frame_points as u64;
         let limit = header.sig_len.unwrap_or(cap).min(cap).saturating_mul(first.samples_per_frame as u64);
@@ -234,7 +238,8 @@ fn frame_count(header: &Header, groups: &[Group], notes: &mut Notes) -> Result<u
         Some(declared) => declared,
         None => {
             if let Some(held) = held {
-                let message = format!("number of samples: not given, took {held} from the files; checksums not verifiable");
+                let message =
+                    format!("number of samples: not given, took {held} from the files; checksums not verifiable");
                 notes.warn("W10", &header.path, Position::Line(header.line), message);
             }
             held.unwrap_or(0)
@@ -262,7 +267,8 @@ fn frame_count(header: &Header, groups: &[Group], notes: &mut Notes) -> Result<u
 
 /// Compares a file's length with the number of frames (rules D02 to D05).
 fn check_length(header: &Header, group: &Group, sig_len: usize, notes: &mut Notes) -> Result<()> {
-    let fault = |code, found: String, expected: String| input(code, &group.path, Position::File, "file size", found, expected);
+    let fault =
+        |code, found: String, expected: String| input(code, &group.path, Position::File, "file size", found, expected);
     let points = sig_len as u64 * group.frame_points as u64;
     let repair = "the rest is marked missing";
     if let Content::Decoded { has_more, .. } = &group.content {
@@ -283,7 +289,8 @@ fn check_length(header: &Header, group: &Group, sig_len: usize, notes: &mut Note
         _ => 1,
     };
     if have % width != 0 {
-        let error = fault("D03", format!("{have} bytes of data"), format!("a multiple of {width}, the bytes of a value"));
+        let error =
+            fault("D03", format!("{have} bytes of data"), format!("a multiple of {width}, the bytes of a value"));
         return Err(error.into());
     }
     let need = bytes_for(group.format, points);
@@ -385,7 +392,14 @@ fn fill_212_pair(data: &[u8], present: usize, first: &mut Lead, second: &mut Lea
 }
 
 /// Any other layout: chunks of frames are unpacked and dealt out to the leads.
-fn fill_chunks(header: &Header, group: &Group, data: &[u8], present: usize, leads: &mut [Lead], sums: &mut [i32]) -> Result<()> {
+fn fill_chunks(
+    header: &Header,
+    group: &Group,
+    data: &[u8],
+    present: usize,
+    leads: &mut [Lead],
+    sums: &mut [i32],
+) -> Result<()> {
     let frame = group.frame_points;
     // A chunk stays in the first-level cache and begins on a byte boundary in every format.
     let chunk_frames = (2048 / frame).max(1) * BLOCK_POINTS;
@@ -426,7 +440,12 @@ fn fill_chunks(header: &Header, group: &Group, data: &[u8], present: usize, lead
 }
 
 /// Turns first differences into values, in place; the error is the frame where 32 bits overflow.
-fn integrate(points: &mut [i32], frame: usize, signal: Range<usize>, running: &mut i64) -> std::result::Result<(), usize> {
+fn integrate(
+    points: &mut [i32],
+    frame: usize,
+    signal: Range<usize>,
+    running: &mut i64,
+) -> std::result::Result<(), usize> {
     for (index, points) in points.chunks_exact_mut(frame).enumerate() {
         for point in &mut points[signal.clone()] {
             *running += i64::from(*point);

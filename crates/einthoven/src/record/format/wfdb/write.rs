@@ -7,10 +7,11 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Position, Result};
+use crate::record::format::guard_overwrite;
 use crate::record::format::notes::{input, quoted};
-use crate::record::format::{guard_overwrite, write_atomic};
 use crate::record::lead::DEFAULT_GAIN;
 use crate::record::{Lead, MISSING, Record, StorageFormat, Warning, WriteOptions};
+use crate::run;
 
 use super::discover::{check_annotator, is_reserved};
 use super::{annotation_write, flac, header, pack};
@@ -28,7 +29,11 @@ pub fn write(record: &Record, path: &Path, options: &WriteOptions) -> Result<Vec
     for lead in &record.leads {
         let expected = record.sig_len.saturating_mul(lead.samples_per_frame);
         if lead.adu.len() != expected {
-            return Err(Error::Shape { what: format!("lead {}", lead.name), expected: vec![expected], actual: vec![lead.adu.len()] });
+            return Err(Error::Shape {
+                what: format!("lead {}", lead.name),
+                expected: vec![expected],
+                actual: vec![lead.adu.len()],
+            });
         }
         leads.push(prepare(lead, path, options, &mut warnings)?);
     }
@@ -58,7 +63,7 @@ pub fn write(record: &Record, path: &Path, options: &WriteOptions) -> Result<Vec
     let paths: Vec<PathBuf> = files.iter().map(|(path, _)| path.clone()).collect();
     guard_overwrite(&paths, options.overwrite)?;
     for (path, bytes) in &files {
-        write_atomic(path, bytes)?;
+        run::write_atomic(path, bytes)?;
     }
     Ok(warnings)
 }
@@ -72,7 +77,8 @@ struct Prepared {
 /// The record's name in files: the stem of the path, a plain word.
 fn plain_name(path: &Path) -> Result<String> {
     let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("");
-    let is_plain = !stem.is_empty() && stem.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
+    let is_plain =
+        !stem.is_empty() && stem.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
     if is_plain && !stem.starts_with(['.', '-']) {
         return Ok(stem.to_string());
     }
@@ -98,7 +104,9 @@ fn check_text(record: &Record) -> Result<()> {
             return fault(format!("unit of lead {}: found {}, expected a word", lead.name, quoted(&lead.units)));
         }
         let is_valid_gain = |gain: Option<f64>| gain.is_none_or(f64::is_normal);
-        if !is_valid_gain(lead.gain_adu_per_unit) || !lead.gain_changes.iter().all(|change| is_valid_gain(change.gain_adu_per_unit)) {
+        if !is_valid_gain(lead.gain_adu_per_unit)
+            || !lead.gain_changes.iter().all(|change| is_valid_gain(change.gain_adu_per_unit))
+        {
             return fault(format!("gain of lead {}: expected a finite number other than 0", lead.name));
         }
         if lead.samples_per_frame == 0 {
@@ -135,13 +143,17 @@ fn prepare(lead: &Lead, path: &Path, options: &WriteOptions, warnings: &mut Vec<
             if cannot_hold {
                 let wider = [StorageFormat::F16, StorageFormat::F24, StorageFormat::F32];
                 let before = lead.format;
-                lead.format = wider.into_iter().find(|&format| out_of_range(&lead.adu, format).is_none()).unwrap_or(StorageFormat::F32);
+                lead.format = wider
+                    .into_iter()
+                    .find(|&format| out_of_range(&lead.adu, format).is_none())
+                    .unwrap_or(StorageFormat::F32);
                 warn("D12", format!("lead {}: format {before} cannot hold it, took {}", lead.name, lead.format));
             }
         }
     }
     let fault = |point: usize, found: String, expected: String| {
-        let mut error = input("D12", path, Position::File, format!("lead {}, point {point}", lead.name), found, expected);
+        let mut error =
+            input("D12", path, Position::File, format!("lead {}, point {point}", lead.name), found, expected);
         error.hint = "choose another storage format, or clip".into();
         Error::from(error)
     };
@@ -160,7 +172,9 @@ fn prepare(lead: &Lead, path: &Path, options: &WriteOptions, warnings: &mut Vec<
             warn("D12", format!("lead {}: clipped {n} points to {low}..{high}", lead.name));
         }
     }
-    if format.missing_marker().is_some() && let Some(point) = out_of_range(&lead.adu, format) {
+    if format.missing_marker().is_some()
+        && let Some(point) = out_of_range(&lead.adu, format)
+    {
         let (low, high) = format.range();
         return Err(fault(point, lead.adu[point].to_string(), format!("{low} to {high} in format {format}")));
     }
@@ -177,7 +191,11 @@ fn prepare(lead: &Lead, path: &Path, options: &WriteOptions, warnings: &mut Vec<
                     return Err(fault(point, "a missing point".into(), "none in format 8".into()));
                 }
                 Err(point) => {
-                    return Err(fault(point, format!("a step to {}", lead.adu[point]), "steps of at most 127 in format 8".into()));
+                    return Err(fault(
+                        point,
+                        format!("a step to {}", lead.adu[point]),
+                        "steps of at most 127 in format 8".into(),
+                    ));
                 }
             }
         }
@@ -231,7 +249,8 @@ fn groups(leads: &[Prepared]) -> Vec<Range<usize>> {
     for (index, Prepared { lead, .. }) in leads.iter().enumerate() {
         let joins = groups.last().is_some_and(|group| {
             let first = &leads[group.start].lead;
-            let is_full = lead.format.is_flac() && (group.len() == 8 || first.samples_per_frame != lead.samples_per_frame);
+            let is_full =
+                lead.format.is_flac() && (group.len() == 8 || first.samples_per_frame != lead.samples_per_frame);
             first.format == lead.format && lead.format != StorageFormat::Null && !is_full
         });
         match groups.last_mut() {

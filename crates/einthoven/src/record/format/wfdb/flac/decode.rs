@@ -100,7 +100,8 @@ fn metadata(bytes: &[u8]) -> Result<(StreamInfo, usize), Broken> {
             if kind & 0x7f != 0 {
                 return Err(fault(at, "another block", "STREAMINFO first"));
             }
-            info = Some(stream_info(body).ok_or_else(|| fault(at, "a short or empty block", "STREAMINFO of 34 bytes"))?);
+            info =
+                Some(stream_info(body).ok_or_else(|| fault(at, "a short or empty block", "STREAMINFO of 34 bytes"))?);
         }
         at += 4 + len;
         if kind & 0x80 != 0 {
@@ -130,9 +131,16 @@ fn stream_info(body: &[u8]) -> Option<StreamInfo> {
 type FrameFault = (usize, String, String);
 
 /// Decodes one frame onto the channels and returns its length in bytes.
-fn frame(bytes: &[u8], info: &StreamInfo, index: usize, limit: u64, channels: &mut [Vec<i32>]) -> Result<usize, FrameFault> {
+fn frame(
+    bytes: &[u8],
+    info: &StreamInfo,
+    index: usize,
+    limit: u64,
+    channels: &mut [Vec<i32>],
+) -> Result<usize, FrameFault> {
     let end = |reader: &BitReader| (reader.byte_position(), "end of file".to_string(), "a whole frame".to_string());
-    let fault = |reader: &BitReader, found: String, expected: &str| (reader.byte_position(), found, expected.to_string());
+    let fault =
+        |reader: &BitReader, found: String, expected: &str| (reader.byte_position(), found, expected.to_string());
     let mut reader = BitReader::new(bytes);
     let (block, assignment) = frame_header(&mut reader, bytes, info, index)?;
     let before = channels[0].len();
@@ -169,8 +177,14 @@ fn frame(bytes: &[u8], info: &StreamInfo, index: usize, limit: u64, channels: &m
 }
 
 /// The header of a frame: block size and channel assignment.
-fn frame_header(reader: &mut BitReader, bytes: &[u8], info: &StreamInfo, index: usize) -> Result<(usize, u32), FrameFault> {
-    let mut read = |n: u32| reader.unsigned(n).ok_or_else(|| (0, "end of file".to_string(), "a frame header".to_string()));
+fn frame_header(
+    reader: &mut BitReader,
+    bytes: &[u8],
+    info: &StreamInfo,
+    index: usize,
+) -> Result<(usize, u32), FrameFault> {
+    let mut read =
+        |n: u32| reader.unsigned(n).ok_or_else(|| (0, "end of file".to_string(), "a frame header".to_string()));
     let fault = |found: String, expected: &str| (0, found, expected.to_string());
     let sync = read(15)?;
     if sync != 0x7ffc {
@@ -223,10 +237,18 @@ fn frame_header(reader: &mut BitReader, bytes: &[u8], info: &StreamInfo, index: 
     let stated = reader.unsigned(8).ok_or_else(|| (0, "end of file".to_string(), "a frame header".to_string()))?;
     let computed = crc8(&bytes[..header_len]);
     if stated != u32::from(computed) {
-        return Err((header_len, format!("header CRC-8 0x{computed:02x}"), format!("0x{stated:02x} as the frame states")));
+        return Err((
+            header_len,
+            format!("header CRC-8 0x{computed:02x}"),
+            format!("0x{stated:02x} as the frame states"),
+        ));
     }
     if block > info.max_block {
-        return Err((0, format!("a block of {block} samples"), format!("at most {} as STREAMINFO states", info.max_block)));
+        return Err((
+            0,
+            format!("a block of {block} samples"),
+            format!("at most {} as STREAMINFO states", info.max_block),
+        ));
     }
     Ok((block, assignment))
 }
@@ -310,7 +332,13 @@ fn warm_up(reader: &mut BitReader, n: usize, width: u32, points: &mut Vec<i64>) 
 }
 
 /// Rice-coded residuals, added to the prediction from the points before.
-fn residual(reader: &mut BitReader, block: usize, coefficients: &[i64], shift: u32, points: &mut Vec<i64>) -> Result<(), Option<String>> {
+fn residual(
+    reader: &mut BitReader,
+    block: usize,
+    coefficients: &[i64],
+    shift: u32,
+    points: &mut Vec<i64>,
+) -> Result<(), Option<String>> {
     let order = coefficients.len();
     let method = reader.unsigned(2).ok_or(None)?;
     if method > 1 {
@@ -336,7 +364,8 @@ fn residual(reader: &mut BitReader, block: usize, coefficients: &[i64], shift: u
                 }
             };
             let recent = points.iter().rev();
-            let sum: i64 = coefficients.iter().zip(recent).map(|(c, point)| c.wrapping_mul(*point)).fold(0, i64::wrapping_add);
+            let sum: i64 =
+                coefficients.iter().zip(recent).map(|(c, point)| c.wrapping_mul(*point)).fold(0, i64::wrapping_add);
             let point = (sum >> shift).wrapping_add(delta);
             if i32::try_from(point).is_err() {
                 return Err(Some(format!("a prediction of {point}")));

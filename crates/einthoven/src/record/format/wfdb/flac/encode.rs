@@ -43,7 +43,16 @@ fn frame(channels: &[Vec<i32>], bits: u32, index: u32, range: std::ops::Range<us
     writer.put(7, 4);
     writer.put(0, 4);
     writer.put(channels.len() as u32 - 1, 4);
-    writer.put(if bits == 8 { 1 } else if bits == 16 { 4 } else { 6 }, 3);
+    writer.put(
+        if bits == 8 {
+            1
+        } else if bits == 16 {
+            4
+        } else {
+            6
+        },
+        3,
+    );
     writer.put(0, 1);
     put_number(&mut writer, index);
     writer.put(range.len() as u32 - 1, 16);
@@ -127,7 +136,8 @@ fn fold(delta: i64) -> u64 {
 
 /// The parameter with the fewest bits, and the bits.
 fn rice_parameter(body: &[i64]) -> (u32, u64) {
-    let cost = |parameter: u32| body.iter().map(|&delta| (fold(delta) >> parameter) + 1 + u64::from(parameter)).sum::<u64>();
+    let cost =
+        |parameter: u32| body.iter().map(|&delta| (fold(delta) >> parameter) + 1 + u64::from(parameter)).sum::<u64>();
     (0..=30).map(|parameter| (parameter, cost(parameter))).min_by_key(|&(_, cost)| cost).unwrap_or((0, 0))
 }
 
