@@ -36,7 +36,6 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Record> {
     // The line feed at the end of the last row begins no further one.
     let body = body.strip_suffix(b"\n").unwrap_or(body);
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-<<<<<<< HEAD
     let mut reader = Reader {
         path,
         record: Record::new(stem, f64::NAN),
@@ -47,11 +46,6 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Record> {
     // What follows the last line break is no line, and with a single column no blank cell either.
     let lines = body.strip_suffix(b"\n").unwrap_or(&body);
     for (index, line) in lines.split(|&b| b == b'\n').enumerate() {
-=======
-    let mut reader =
-        Reader { path, record: Record::new(stem, f64::NAN), calibrations: Vec::new(), missing: None, n_columns: None };
-    for (index, line) in body.split(|&b| b == b'\n').enumerate() {
->>>>>>> records
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         reader.line(index + 1, line, options.caps.line_bytes)?;
     }
