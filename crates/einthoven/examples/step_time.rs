@@ -247,7 +247,7 @@ fn record(header: PathBuf) -> Work {
 /// An annotation file; returns the number of annotations.
 fn annotations(file: PathBuf) -> Work {
     let options = ReadOptions::strict();
-    Box::new(move || Ok(read_annotations(&file, Some(360.0), &options)?.len() as f64))
+    Box::new(move || Ok(read_annotations(&file, Some(360.0), &options)?.0.len() as f64))
 }
 
 /// A batch of beats from a model file by its own sampler; returns their mean square in mV².
