@@ -19,13 +19,13 @@ use crate::seed::Seed;
 pub struct Preparation {
     /// Database by its name in the catalogue.
     pub database: String,
-    /// Folder that holds it.
+    /// Folder that holds it; a simulated one needs none.
     pub folder: PathBuf,
     /// Label set by name.
     pub labels: String,
     /// Split by name.
     pub split: String,
-    /// Seed of the split, where it has chance.
+    /// Seed of the split, where it has chance, and of a simulated database.
     pub seed: u64,
     /// Cut-off of the high-pass in Hz; none to leave the signals as they are.
     pub high_pass_hz: Option<f64>,
@@ -53,6 +53,7 @@ pub fn prepare(preparation: &Preparation, out: &Path) -> Result<Prepared> {
     let options = OpenOptions {
         labels: label_set(&preparation.labels)?,
         high_pass_hz: preparation.high_pass_hz,
+        seed: preparation.seed,
         ..OpenOptions::default()
     };
     let whole = catalog::database(&preparation.database)?.open(&preparation.folder, &options)?;

@@ -7,7 +7,7 @@ use einthoven::dataset::catalog::{DATABASES, database};
 use einthoven::dataset::mix::{self, Plan};
 use einthoven::dataset::npz::{self, npy};
 use einthoven::dataset::split::{self, Scheme};
-use einthoven::dataset::{Dataset, Split, augment, catalog::mitdb, guard};
+use einthoven::dataset::{Dataset, Preparation, Split, augment, catalog::mitdb, guard, prepare};
 use einthoven::{Error, Seed};
 use serde_json::json;
 
@@ -457,4 +457,28 @@ fn catalogue_entries_are_complete() {
         }
     }
     assert!(matches!(database("mitbd"), Err(Error::Unknown { kind: "database", .. })));
+}
+
+#[test]
+fn simulated_database_is_prepared_like_a_real_one_without_a_folder() {
+    let scratch = Scratch::new("prepare-simulated");
+    let preparation = Preparation {
+        database: "simulated".into(),
+        folder: PathBuf::new(),
+        labels: "aami".into(),
+        split: "inter".into(),
+        seed: 3,
+        high_pass_hz: None,
+    };
+    let prepared = prepare(&preparation, &scratch.0).expect("prepared");
+    assert_eq!(npz::read(&prepared.npz).expect("read"), prepared.data);
+    assert_eq!(prepared.data.provenance["synthetic"], true);
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&prepared.manifest).expect("bytes")).expect("JSON");
+    assert_eq!(manifest["n_items"], prepared.data.len());
+    assert_eq!(manifest["provenance"]["split"]["scheme"], "inter");
+    let order = split::generator_training(&prepared.data, Seed::new(3)).expect("serves both splits");
+    assert!(!order.is_empty() && order.iter().all(|&i| prepared.data.split[i] == Split::Train));
+    let unfit = Preparation { labels: "nine-symbol".into(), ..preparation };
+    assert!(matches!(prepare(&unfit, &scratch.0), Err(Error::Config { .. })));
 }

@@ -11,6 +11,7 @@ mod guard;
 #[cfg(feature = "nn")]
 mod kernel;
 mod metrics;
+mod mitdb;
 #[cfg(feature = "nn")]
 mod parity;
 #[cfg(feature = "nn")]

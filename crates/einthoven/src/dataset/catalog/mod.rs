@@ -36,7 +36,7 @@ pub trait Database: Sync {
     fn url(&self) -> &'static str;
     /// Published files with their checksums; empty if unknown.
     fn files(&self) -> Vec<PublishedFile>;
-    /// Cuts the beats out of a folder of the database.
+    /// Cuts the beats out of a folder of the database; a simulated one needs none.
     ///
     /// # Errors
     /// [`Error::Io`] and [`Error::Input`] of the record reader; [`Error::Config`] for options that the
@@ -67,16 +67,18 @@ pub struct OpenOptions {
     pub high_pass_hz: Option<f64>,
     /// Records to open; all of the database if empty.
     pub records: Vec<String>,
+    /// Seed of a simulated database; the others do not look at it.
+    pub seed: u64,
 }
 
 impl Default for OpenOptions {
     fn default() -> OpenOptions {
-        OpenOptions { labels: &AAMI, window: Window::BEAT, high_pass_hz: None, records: Vec::new() }
+        OpenOptions { labels: &AAMI, window: Window::BEAT, high_pass_hz: None, records: Vec::new(), seed: 1 }
     }
 }
 
 /// Every database of the catalogue.
-pub static DATABASES: &[&dyn Database] = &[&mitdb::Mitdb];
+pub static DATABASES: &[&dyn Database] = &[&mitdb::Mitdb, &simulated::Simulated];
 
 /// The database of that name.
 ///
