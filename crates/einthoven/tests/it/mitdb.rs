@@ -1,5 +1,6 @@
 //! Data sets of the MIT-BIH Arrhythmia Database, on its own files, and MIT-BIH-PLUS.
 
+use einthoven::record::WriteOptions;
 use einthoven::Seed;
 use einthoven::dataset::catalog::{OpenOptions, database, mitdb};
 use einthoven::dataset::label::NINE_SYMBOL;
@@ -209,7 +210,7 @@ fn mitdb_plus_is_marked_annotated_and_reads_back_to_half_a_count() {
     data.provenance["generator"] = json!("dgn");
     data.provenance["training_data"] = json!("mitdb 1.0.0, DS1");
     data.provenance["training_license"] = json!("ODC-By-1.0");
-    let paths = dataset::plus::write_plus(&scratch.0, &data).expect("written");
+    let paths = dataset::plus::write_plus(&scratch.0, &data, &WriteOptions::default()).expect("written");
     let names: Vec<String> =
         paths.iter().map(|path| path.file_name().expect("name").to_string_lossy().into_owned()).collect();
     assert_eq!(names, ["syn_N.hea", "syn_V.hea"]);
@@ -231,6 +232,6 @@ fn mitdb_plus_is_marked_annotated_and_reads_back_to_half_a_count() {
         assert!(record.comments.iter().any(|comment| comment.trim() == line), "{line}: {:?}", record.comments);
     }
     assert!(record.comments.iter().any(|comment| comment.contains("RR intervals are meaningless")));
-    let error = dataset::plus::write_plus(&scratch.0, &noise(&[("a", &[1])], 1)).expect_err("real");
+    let error = dataset::plus::write_plus(&scratch.0, &noise(&[("a", &[1])], 1), &WriteOptions::default()).expect_err("real");
     assert!(error.to_string().contains("real"), "{error}");
 }
