@@ -32,7 +32,7 @@ const MICRO: &[&str] = &[
     "classifier.replicates=50",
     "quality.beats_per_class=12",
     "quality.timed_beats=4",
-    "quality.timed_runs=1",
+    "quality.timed_runs=2",
 ];
 pub const MICRO_COHORT: &[&str] = &["data.simulated_patients=24", "data.simulated_beats_per_patient=40"];
 

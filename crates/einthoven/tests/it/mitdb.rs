@@ -208,8 +208,7 @@ fn mitdb_plus_is_marked_annotated_and_reads_back_to_half_a_count() {
     let scratch = Scratch::new("plus");
     let mut data = drawn(&[3, 0, 2], &noise(&[("a", &[1, 1, 1])], 1));
     data.provenance["generator"] = json!("dgn");
-    data.provenance["training_data"] = json!("mitdb 1.0.0, DS1");
-    data.provenance["training_license"] = json!("ODC-By-1.0");
+    data.provenance["training_data"] = json!({ "source": "mitdb 1.0.0, DS1", "license": "ODC-By-1.0" });
     let paths = dataset::plus::write_plus(&scratch.0, &data, &WriteOptions::default()).expect("written");
     let names: Vec<String> =
         paths.iter().map(|path| path.file_name().expect("name").to_string_lossy().into_owned()).collect();
