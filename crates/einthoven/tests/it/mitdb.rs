@@ -5,6 +5,7 @@ use einthoven::dataset::catalog::{OpenOptions, database, mitdb};
 use einthoven::dataset::label::NINE_SYMBOL;
 use einthoven::dataset::split::{self, Scheme};
 use einthoven::dataset::{self, Dataset, Preparation, Split, guard, npz};
+use einthoven::record::WriteOptions;
 use serde_json::json;
 
 use super::dataset::{Scratch, drawn, mitdb_folder, noise};
@@ -207,9 +208,8 @@ fn mitdb_plus_is_marked_annotated_and_reads_back_to_half_a_count() {
     let scratch = Scratch::new("plus");
     let mut data = drawn(&[3, 0, 2], &noise(&[("a", &[1, 1, 1])], 1));
     data.provenance["generator"] = json!("dgn");
-    data.provenance["training_data"] = json!("mitdb 1.0.0, DS1");
-    data.provenance["training_license"] = json!("ODC-By-1.0");
-    let paths = dataset::plus::write_plus(&scratch.0, &data).expect("written");
+    data.provenance["training_data"] = json!({ "source": "mitdb 1.0.0, DS1", "license": "ODC-By-1.0" });
+    let paths = dataset::plus::write_plus(&scratch.0, &data, &WriteOptions::default()).expect("written");
     let names: Vec<String> =
         paths.iter().map(|path| path.file_name().expect("name").to_string_lossy().into_owned()).collect();
     assert_eq!(names, ["syn_N.hea", "syn_V.hea"]);
@@ -231,6 +231,7 @@ fn mitdb_plus_is_marked_annotated_and_reads_back_to_half_a_count() {
         assert!(record.comments.iter().any(|comment| comment.trim() == line), "{line}: {:?}", record.comments);
     }
     assert!(record.comments.iter().any(|comment| comment.contains("RR intervals are meaningless")));
-    let error = dataset::plus::write_plus(&scratch.0, &noise(&[("a", &[1])], 1)).expect_err("real");
+    let real = noise(&[("a", &[1])], 1);
+    let error = dataset::plus::write_plus(&scratch.0, &real, &WriteOptions::default()).expect_err("real");
     assert!(error.to_string().contains("real"), "{error}");
 }
