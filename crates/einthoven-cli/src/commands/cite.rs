@@ -23,7 +23,10 @@ pub fn execute(args: Args) -> Result<u8> {
     if args.json {
         print_json(&report.references)?;
     } else {
-        report.references.iter().try_for_each(|reference| print_line(&format!("{}: {}", reference.key, reference.text)))?;
+        report
+            .references
+            .iter()
+            .try_for_each(|reference| print_line(&format!("{}: {}", reference.key, reference.text)))?;
     }
     Ok(0)
 }

@@ -40,17 +40,31 @@ pub fn execute(args: Args) -> Result<u8> {
 /// The summary for people.
 fn table(summary: &RecordSummary) -> String {
     let mut lines = vec![format!("record {}: {} points at {} Hz", summary.record, summary.sig_len, summary.fs_hz)];
-    lines.push(format!("{:12} {:>6} {:>10} {:>10} {:>10} {:>8}  quality", "lead", "unit", "gain", "min mV", "max mV", "missing"));
+    lines.push(format!(
+        "{:12} {:>6} {:>10} {:>10} {:>10} {:>8}  quality",
+        "lead", "unit", "gain", "min mV", "max mV", "missing"
+    ));
     let number = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.3}"));
     for lead in &summary.leads {
         lines.push(format!(
             "{:12} {:>6} {:>10} {:>10} {:>10} {:>8}  {}",
-            lead.name, lead.units, number(lead.gain_adu_per_mv), number(lead.min_mv), number(lead.max_mv), lead.n_missing, lead.quality
+            lead.name,
+            lead.units,
+            number(lead.gain_adu_per_mv),
+            number(lead.min_mv),
+            number(lead.max_mv),
+            lead.n_missing,
+            lead.quality
         ));
     }
     for (annotator, marks) in &summary.annotations {
         let symbols: Vec<String> = marks.by_symbol.iter().map(|(symbol, n)| format!("{symbol} {n}")).collect();
-        lines.push(format!("annotations {annotator}: {}, of which beats {} ({})", marks.total, marks.beats, symbols.join(", ")));
+        lines.push(format!(
+            "annotations {annotator}: {}, of which beats {} ({})",
+            marks.total,
+            marks.beats,
+            symbols.join(", ")
+        ));
     }
     lines.extend(summary.comments.iter().map(|comment| format!("# {comment}")));
     lines.join("\n")

@@ -62,7 +62,9 @@ impl Launch {
         }
         eprintln!("{expectation}");
         if cost.cpu_minutes > LONG_MINUTES && !self.yes {
-            return Err(Error::Limit { reason: format!("{expectation}; add --yes to start it, or choose a smaller preset") });
+            return Err(Error::Limit {
+                reason: format!("{expectation}; add --yes to start it, or choose a smaller preset"),
+            });
         }
         let mut stop = Stop::on_signals()?;
         if let Some(minutes) = self.max_time {

@@ -41,7 +41,9 @@ pub fn execute(args: Args) -> Result<u8> {
     let table = predictions_csv(&data, model.label_names(), &model.predict(&data)?)?;
     write_atomic(&args.out, table.as_bytes())?;
     match args.json {
-        true => print_json(&json!({ "predictions": args.out, "n_items": data.len(), "label_names": model.label_names() }))?,
+        true => {
+            print_json(&json!({ "predictions": args.out, "n_items": data.len(), "label_names": model.label_names() }))?
+        }
         false => print_line(&args.out.display().to_string())?,
     }
     Ok(0)

@@ -56,7 +56,9 @@ pub fn execute(args: Args) -> Result<u8> {
     })?;
     prepared.waivers.iter().for_each(|waiver| eprintln!("warning: rule {} is waived: {}", waiver.rule, waiver.reason));
     match args.json {
-        true => print_json(&json!({ "data_set": prepared.npz, "manifest": prepared.manifest, "n_items": prepared.data.len() }))?,
+        true => print_json(
+            &json!({ "data_set": prepared.npz, "manifest": prepared.manifest, "n_items": prepared.data.len() }),
+        )?,
         false => print_line(&prepared.npz.display().to_string())?,
     }
     Ok(0)

@@ -52,7 +52,11 @@ fn a_synthetic_data_set_becomes_marked_records() {
         let record = record::read(folder.path().join("plus").join(name), &ReadOptions::strict()).expect("sound");
         assert_eq!((record.sig_len, record.annotations["atr"].len()), (512, 2));
         for wanted in [MARK, "Generator: beat-simulator", "Seed: 1", "Not for clinical use"] {
-            assert!(record.comments.iter().any(|comment| comment.trim() == wanted), "{wanted} in {:?}", record.comments);
+            assert!(
+                record.comments.iter().any(|comment| comment.trim() == wanted),
+                "{wanted} in {:?}",
+                record.comments
+            );
         }
     }
     let summary = einthoven(["inspect", &folder.at("x.npz"), "--json"]).json();

@@ -33,6 +33,10 @@ const MICRO: &[&str] = &[
     "quality.beats_per_class=12",
     "quality.timed_beats=4",
     "quality.timed_runs=2",
+<<<<<<< HEAD
+=======
+    "quality.slow_runs=2",
+>>>>>>> main
 ];
 pub const MICRO_COHORT: &[&str] = &["data.simulated_patients=24", "data.simulated_beats_per_patient=40"];
 
@@ -75,7 +79,10 @@ fn a_run_leaves_report_synthetic_set_and_checkpoints() {
     for key in ["schema_version", "preset", "seed", "device", "data", "tables", "headline"] {
         assert!(!report[key].is_null(), "{key}");
     }
-    assert_eq!((&report["preset"], &report["seed"], &report["device"]), (&"quickstart".into(), &1.into(), &"cpu".into()));
+    assert_eq!(
+        (&report["preset"], &report["seed"], &report["device"]),
+        (&"quickstart".into(), &1.into(), &"cpu".into())
+    );
     for name in [
         "student_size_ratio",
         "student_peak_memory_ratio",
@@ -90,7 +97,10 @@ fn a_run_leaves_report_synthetic_set_and_checkpoints() {
     ] {
         let number = &report["headline"][name];
         assert!(number["value"].is_number(), "{name}: {number}");
-        assert!(number["ci_low"].is_number() || name == "student_size_ratio" || name == "student_peak_memory_ratio", "{name}: {number}");
+        assert!(
+            number["ci_low"].is_number() || name == "student_size_ratio" || name == "student_peak_memory_ratio",
+            "{name}: {number}"
+        );
     }
     let names: Vec<PathBuf> = synthetic_files(run).into_iter().map(|(name, _)| name).collect();
     assert!(names.contains(&"beats.npz".into()) && names.contains(&"wfdb/syn_V.hea".into()), "{names:?}");
@@ -115,8 +125,12 @@ fn r3_another_folder_and_another_number_of_threads_give_the_same_bytes() {
 fn a_run_stopped_by_sigterm_goes_on_to_the_same_bytes() {
     let folder = TempFolder::new("stopped");
     let out = folder.path().join("run");
-    let mut child =
-        micro("run", &out).arg("--json").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the command starts");
+    let mut child = micro("run", &out)
+        .arg("--json")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command starts");
     let start = Instant::now();
     while !out.join("checkpoint/teacher").exists() {
         assert!(start.elapsed() < Duration::from_secs(120), "the teacher is never trained");
@@ -182,7 +196,8 @@ fn a_marker_in_test_beats_reaches_no_model_and_no_synthetic_set() {
     let mut record = record::read(real.join("100"), &ReadOptions::strict()).expect("sound");
     let lead = &mut record.leads[0];
     record.annotations["atr"].iter().for_each(|mark| lead.adu[mark.sample as usize] = marker_adu);
-    let marker_mv = (f64::from(marker_adu) - f64::from(lead.baseline_adu)) / lead.gain_adu_per_unit.expect("calibrated");
+    let marker_mv =
+        (f64::from(marker_adu) - f64::from(lead.baseline_adu)) / lead.gain_adu_per_unit.expect("calibrated");
     let options = WriteOptions { overwrite: true, ..WriteOptions::default() };
     record::write(&record, planted.join("100.hea"), &options).expect("writable");
 
@@ -201,7 +216,8 @@ fn a_marker_in_test_beats_reaches_no_model_and_no_synthetic_set() {
     };
     assert_ne!(fingerprint("a"), fingerprint("b"), "the marker is not in the data");
     for role in ["teacher", "student", "control", "few-step-01"] {
-        let model = |out: &str| std::fs::read(folder.path().join(out).join("checkpoint").join(role).join("model.safetensors"));
+        let model =
+            |out: &str| std::fs::read(folder.path().join(out).join("checkpoint").join(role).join("model.safetensors"));
         assert_eq!(model("a").expect("a model"), model("b").expect("a model"), "{role}");
     }
     let drawn = ["sample", &folder.at("b"), "-n", "50", "--out", &folder.at("x.npz")];

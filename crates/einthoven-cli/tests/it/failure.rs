@@ -86,7 +86,10 @@ fn m05_a_request_beyond_memory_is_refused_with_an_estimate_before_any_work() {
     assert!(!std::path::Path::new(&out).exists());
     // A batch is never larger than the request, so that a huge one costs nothing.
     assert_eq!(einthoven(["sample", "beat-simulator", "-n", "2", "--batch", "1000000000", "--out", &out]).code, 0);
-    assert_eq!(einthoven(["sample", "beat-simulator", "-n", "2", "--batch", "0", "--out", &folder.at("y.npz")]).code, 2);
+    assert_eq!(
+        einthoven(["sample", "beat-simulator", "-n", "2", "--batch", "0", "--out", &folder.at("y.npz")]).code,
+        2
+    );
 }
 
 #[test]

@@ -11,7 +11,9 @@ pub fn write_record(path: &Path, comments: &[&str]) {
     let mv: Vec<f32> = (0..500).map(|t| (t % 100) as f32 * 0.01 - 0.25).collect();
     record.sig_len = mv.len();
     record.leads.push(Lead::from_mv("II", &mv, 200.0).expect("amplitudes in range"));
-    record.annotations.insert("atr".into(), vec![Annotation::new(10, "+"), Annotation::new(50, "N"), Annotation::new(250, "V")]);
+    record
+        .annotations
+        .insert("atr".into(), vec![Annotation::new(10, "+"), Annotation::new(50, "N"), Annotation::new(250, "V")]);
     record.comments = comments.iter().map(|comment| (*comment).into()).collect();
     record::write(&record, path, &WriteOptions::default()).expect("a writable folder");
 }
@@ -64,7 +66,8 @@ fn strict_refuses_what_lenient_notes() {
     write_record(&folder.path().join("rec.hea"), &[]);
     let header = std::fs::read_to_string(folder.path().join("rec.hea")).expect("a header");
     let checksum = einthoven(["inspect", &folder.at("rec"), "--json"]).json()["leads"][0]["checksum"].to_string();
-    std::fs::write(folder.path().join("rec.hea"), header.replace(&format!(" {checksum} "), " 12345 ")).expect("writable");
+    std::fs::write(folder.path().join("rec.hea"), header.replace(&format!(" {checksum} "), " 12345 "))
+        .expect("writable");
     let lenient = einthoven(["inspect", &folder.at("rec"), "--json"]);
     assert!(lenient.json()["warnings"][0].as_str().is_some_and(|text| text.contains("[W23]")), "{}", lenient.stdout);
     assert!(lenient.stderr.starts_with("warning: "), "{}", lenient.stderr);

@@ -5,8 +5,18 @@ use std::collections::BTreeSet;
 use super::command::einthoven;
 
 const KINDS: [&str; 12] = [
-    "generators", "samplers", "datasets", "presets", "metrics", "formats", "schedules", "splits", "classifiers",
-    "augmentations", "plans", "labels",
+    "generators",
+    "samplers",
+    "datasets",
+    "presets",
+    "metrics",
+    "formats",
+    "schedules",
+    "splits",
+    "classifiers",
+    "augmentations",
+    "plans",
+    "labels",
 ];
 
 #[test]
@@ -38,7 +48,8 @@ fn what_others_rely_on_is_listed() {
         ("labels", vec!["aami", "nine-symbol"]),
     ] {
         let list = einthoven(["list", kind, "--json"]).json();
-        let names: BTreeSet<&str> = list.as_array().expect("a list").iter().filter_map(|e| e["name"].as_str()).collect();
+        let names: BTreeSet<&str> =
+            list.as_array().expect("a list").iter().filter_map(|e| e["name"].as_str()).collect();
         wanted.iter().for_each(|name| assert!(names.contains(name), "{kind}: {name} in {names:?}"));
     }
 }

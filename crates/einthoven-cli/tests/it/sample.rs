@@ -48,10 +48,14 @@ fn every_source_gives_a_marked_set_with_the_labels_asked_for() {
     let model = run.join("checkpoint/student/model.safetensors");
     for (source, generator) in [(text(run), "dgn"), (text(&model), "dgn"), ("beat-simulator", "beat-simulator")] {
         let out = folder.at("x.npz");
-        let found =
-            einthoven(["sample", source, "-n", "6", "--labels", "N,V", "--seed", "7", "--out", &out, "--force", "--json"]);
+        let found = einthoven([
+            "sample", source, "-n", "6", "--labels", "N,V", "--seed", "7", "--out", &out, "--force", "--json",
+        ]);
         let found = found.json();
-        assert_eq!((&found["n_items"], &found["counts"]["N"], &found["counts"]["V"]), (&6.into(), &3.into(), &3.into()));
+        assert_eq!(
+            (&found["n_items"], &found["counts"]["N"], &found["counts"]["V"]),
+            (&6.into(), &3.into(), &3.into())
+        );
         let set = npz::read(std::path::Path::new(&out)).expect("a data set");
         assert_eq!(set.provenance["synthetic"], true);
         assert_eq!((&set.provenance["generator"], &set.provenance["seed"]), (&generator.into(), &7.into()));
@@ -65,7 +69,13 @@ fn every_source_gives_a_marked_set_with_the_labels_asked_for() {
     let out = folder.at("folder");
     assert_eq!(einthoven(["sample", text(run), "-n", "5", "--out", &out]).code, 0);
     let header = std::fs::read_to_string(folder.path().join("folder/wfdb/syn_S.hea")).expect("a record");
-    for wanted in ["Synthetic: yes", "Generator: dgn", "Model hash: ", "Training data: simulated", "License of the training data: MIT"] {
+    for wanted in [
+        "Synthetic: yes",
+        "Generator: dgn",
+        "Model hash: ",
+        "Training data: simulated",
+        "License of the training data: MIT",
+    ] {
         assert!(header.contains(wanted), "{wanted} in {header}");
     }
     assert!(header.lines().all(|line| line.len() <= 255), "{header}");

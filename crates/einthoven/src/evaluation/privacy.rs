@@ -1,6 +1,8 @@
 //! Whether a synthetic set gives its training patients away: copies and nearest neighbors, each
 //! against patients that the generator never met.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 use crate::dataset::Dataset;
@@ -21,13 +23,16 @@ pub struct Audit {
     pub n_train: usize,
     /// Held-out beats compared with, of other patients.
     pub n_held_out: usize,
+    /// Synthetic items that equal a training item in every point; nothing is left out of this count.
+    pub n_exact_copies: usize,
     /// P1, P2, P3 and P6 with their exchange tests.
     pub scores: PrivacyScores,
     /// 5th percentile of the distance to the training set, generated against held out.
     pub nearest: NearestComparison,
 }
 
-/// Most items of each set; sets are thinned evenly. Copies are looked for among all that are kept.
+/// Most items of each set in the comparisons with held-out items, which need sets of equal size; they are
+/// thinned evenly.
 const MAX_ITEMS: usize = 20_000;
 /// Most synthetic items.
 const MAX_SYNTHETIC: usize = 2_000;
@@ -49,6 +54,7 @@ pub fn audit(
     replicates: usize,
     seed: Seed,
 ) -> Result<Audit> {
+    let n_exact_copies = exact_copies(train, synthetic);
     let n = train.len().min(held_out.len()).min(MAX_ITEMS);
     let (train, held_out) = (thinned(train, n), thinned(held_out, n));
     let synthetic = thinned(synthetic, synthetic.len().min(MAX_SYNTHETIC));
@@ -69,9 +75,17 @@ pub fn audit(
         source: source.into(),
         n_train: train.len(),
         n_held_out: held_out.len(),
+        n_exact_copies,
         scores: privacy_scores(sets, options, seed)?,
         nearest: nearest_comparison(sets, replicates, seed)?,
     })
+}
+
+/// Synthetic items that equal an item of the training set in every point.
+fn exact_copies(train: &Dataset, synthetic: &Dataset) -> usize {
+    let bits = |data: &Dataset, i: usize| -> Vec<u32> { data.item(i).iter().map(|mv| mv.to_bits()).collect() };
+    let known: HashSet<Vec<u32>> = (0..train.len()).map(|i| bits(train, i)).collect();
+    (0..synthetic.len()).filter(|&i| known.contains(&bits(synthetic, i))).count()
 }
 
 /// `n` items at equal distances in the order of the set, so that every patient stays represented.

@@ -388,7 +388,7 @@ pub fn privacy_section(report: &mut Report, quality: &Quality) {
         let s = &audit.scores;
         table = table.row(
             Row::new(if audit.source == "control" { RowKind::Control } else { RowKind::Result }, audit.source.clone())
-                .cell("exact_copies", s.exact_copies.train)
+                .cell("exact_copies", audit.n_exact_copies as f64)
                 .cell("memorized", s.memorized.train)
                 .cell("memorized_held_out", s.memorized.held_out)
                 .cell("memorized_p", s.memorized.p_value)

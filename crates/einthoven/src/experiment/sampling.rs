@@ -98,7 +98,10 @@ pub fn run_model(dir: &Path, role: Option<&str>) -> Result<PathBuf> {
     let (info, _) = read_run(dir)?;
     let role = match role {
         Some(role) => role.to_string(),
-        None => format!("few-step-{:02}", crate::config::load_valid::<super::Experiment>(&info.config, "config.toml", &[])?.few_step.chosen),
+        None => format!(
+            "few-step-{:02}",
+            crate::config::load_valid::<super::Experiment>(&info.config, "config.toml", &[])?.few_step.chosen
+        ),
     };
     let stages = dir.join("checkpoint");
     let file = |role: &str| stages.join(role).join("model.safetensors");
@@ -107,7 +110,8 @@ pub fn run_model(dir: &Path, role: Option<&str>) -> Result<PathBuf> {
     }
     let entries = std::fs::read_dir(&stages).map_err(|source| Error::io(&stages, source))?;
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut known: Vec<String> = names.filter(|name| !name.starts_with("classifier-") && file(name).is_file()).collect();
+    let mut known: Vec<String> =
+        names.filter(|name| !name.starts_with("classifier-") && file(name).is_file()).collect();
     known.sort();
     Err(Error::Unknown { kind: "finished model of this run", name: role, known })
 }
@@ -135,15 +139,15 @@ fn refuse_oversize(request: &DrawRequest, generator: &dyn Generator, axes: &Data
         _ => Path::new("."),
     };
     let mib = |bytes: u64| bytes / (1 << 20);
-    for (what, needed, available) in
-        [("memory", memory, available_memory()), ("disk", disk, Disk.free_bytes(folder))]
-    {
+    for (what, needed, available) in [("memory", memory, available_memory()), ("disk", disk, Disk.free_bytes(folder))] {
         if let Some(available) = available.filter(|available| needed > *available) {
             return Err(Error::Limit {
                 reason: format!(
                     "{} items in batches of {batch} need about {} MiB of {what}, {} MiB are free; draw fewer at a time with \
                      -n, --first and --batch",
-                    request.n, mib(needed), mib(available)
+                    request.n,
+                    mib(needed),
+                    mib(available)
                 ),
             });
         }
@@ -157,6 +161,8 @@ impl DrawRequest<'_> {
         let counts = data.class_counts(crate::dataset::Split::Train)?;
         let counts: serde_json::Map<String, serde_json::Value> =
             data.label_names.iter().cloned().zip(counts.into_iter().map(Into::into)).collect();
-        Ok(json!({ "out": self.out, "n_items": data.len(), "counts": counts, "seed": self.seed, "provenance": data.provenance }))
+        Ok(
+            json!({ "out": self.out, "n_items": data.len(), "counts": counts, "seed": self.seed, "provenance": data.provenance }),
+        )
     }
 }

@@ -129,7 +129,9 @@ impl CheckpointStore {
         let mut steps = Vec::new();
         for entry in entries {
             let name = entry.map_err(|source| Error::io(&self.dir, source))?.file_name();
-            steps.extend(name.to_str().and_then(|name| name.strip_prefix("step-")).and_then(|step| step.parse::<u64>().ok()));
+            steps.extend(
+                name.to_str().and_then(|name| name.strip_prefix("step-")).and_then(|step| step.parse::<u64>().ok()),
+            );
         }
         steps.sort_unstable();
         Ok(steps)
@@ -264,7 +266,8 @@ impl CheckpointStore {
     pub fn load(&self, step: u64) -> Result<Checkpoint> {
         let manifest = self.manifest(step)?;
         let path = self.path(step);
-        let damaged = |file: &str, reason: String| Error::data(path.display().to_string(), format!("damaged: {file}: {reason}"));
+        let damaged =
+            |file: &str, reason: String| Error::data(path.display().to_string(), format!("damaged: {file}: {reason}"));
         let mut checkpoint =
             Checkpoint { step, score: manifest.score, seconds: manifest.seconds, ..Checkpoint::default() };
         for (name, entry) in &manifest.files {
@@ -294,7 +297,11 @@ impl CheckpointStore {
         let content = unseal(&bytes).ok_or_else(|| damaged("its SHA-256 differs from its content's"))?;
         let value: Value = serde_json::from_slice(content).map_err(|error| damaged(&error.to_string()))?;
         if value["format"].as_u64() > Some(u64::from(FORMAT)) {
-            let what = format!("{}: checkpoint format {} (this version reads up to {FORMAT})", path.display(), value["format"]);
+            let what = format!(
+                "{}: checkpoint format {} (this version reads up to {FORMAT})",
+                path.display(),
+                value["format"]
+            );
             return Err(Error::Unsupported { what });
         }
         let manifest: Manifest = serde_json::from_value(value).map_err(|error| damaged(&error.to_string()))?;

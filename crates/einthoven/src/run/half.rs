@@ -66,7 +66,9 @@ mod tests {
     #[test]
     fn known_values() {
         // IEEE 754-2019, table of binary16 examples.
-        for (value, half) in [(1.0, 0x3c00), (-2.0, 0xc000), (65504.0, 0x7bff), (65520.0, 0x7c00), (0.333_251_95, 0x3555)] {
+        for (value, half) in
+            [(1.0, 0x3c00), (-2.0, 0xc000), (65504.0, 0x7bff), (65520.0, 0x7c00), (0.333_251_95, 0x3555)]
+        {
             assert_eq!(f16_from_f32(value), half);
         }
         assert_eq!(f32_from_f16(1), 5.960_464_5e-8);

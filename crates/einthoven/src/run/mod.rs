@@ -39,7 +39,9 @@ pub use self::memory::available_memory;
 pub use self::progress::{Progress, Silent};
 pub use self::safetensors::{StoredType, Tensors};
 pub use self::stop::{Stop, StopReason};
-pub use self::storage::{Disk, Storage, TEMPORARY_PREFIX, clean_temporaries, require_space, write_atomic, write_atomic_on};
+pub use self::storage::{
+    Disk, Storage, TEMPORARY_PREFIX, clean_temporaries, require_space, write_atomic, write_atomic_on,
+};
 pub use self::training::{Cadence, Outcome, StepReport, TrainPlan, TrainSummary, Trainee, train};
 
 use crate::error::{Error, Result};
@@ -224,7 +226,10 @@ impl Run {
     pub fn stage(&self, name: &str) -> Result<RunStage> {
         let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
         if name.is_empty() || !name.bytes().all(is_plain) {
-            return Err(Error::config("stage", format!("found {name:?}, expected lower-case letters, digits, - and _")));
+            return Err(Error::config(
+                "stage",
+                format!("found {name:?}, expected lower-case letters, digits, - and _"),
+            ));
         }
         let dir = self.dir.join(CHECKPOINTS).join(name);
         self.storage.create_dir(&dir).map_err(|source| Error::io(&dir, source))?;
@@ -336,7 +341,8 @@ impl RunInfo {
 /// # Errors
 /// [`Error::Guard`] `M06` if the folder holds no run, or its configuration was changed since.
 pub fn read_run(dir: &Path) -> Result<(RunInfo, Origin)> {
-    let origin = read_manifest(dir)?.ok_or_else(|| refused(dir, "is not a run folder", "name the folder that run or train made"))?;
+    let origin = read_manifest(dir)?
+        .ok_or_else(|| refused(dir, "is not a run folder", "name the folder that run or train made"))?;
     let path = dir.join(CONFIG);
     let config = fs::read_to_string(&path).map_err(|source| Error::io(&path, source))?;
     let info = RunInfo {
@@ -347,7 +353,11 @@ pub fn read_run(dir: &Path) -> Result<(RunInfo, Origin)> {
         data_fingerprint: origin.data_fingerprint.clone(),
     };
     if sha256_hex(info.config.as_bytes()) != origin.config_sha256 {
-        return Err(refused(dir, "has a config.toml that was changed after the run began", "restore it, or start another run"));
+        return Err(refused(
+            dir,
+            "has a config.toml that was changed after the run began",
+            "restore it, or start another run",
+        ));
     }
     Ok((info, origin))
 }

@@ -65,10 +65,7 @@ pub fn to_bytes(tensors: &Tensors, metadata: &BTreeMap<String, String>, stored: 
             return Err(Error::Shape { what: name.clone(), expected: shape.clone(), actual: vec![values.len()] });
         }
         let end = begin + width * values.len();
-        header.insert(
-            name.clone(),
-            serde_json::json!({"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}),
-        );
+        header.insert(name.clone(), serde_json::json!({"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}));
         begin = end;
     }
     let mut header = serde_json::Value::Object(header).to_string().into_bytes();
@@ -112,7 +109,8 @@ pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<TensorFile> {
     refuse_programs(bytes, path)?;
     let broken = |position, field: &str, found: String, expected: String| -> Error {
         let hint = "copy or download the file again".to_owned();
-        InputError { code: "M02", path: path.to_owned(), position, field: field.to_owned(), found, expected, hint }.into()
+        InputError { code: "M02", path: path.to_owned(), position, field: field.to_owned(), found, expected, hint }
+            .into()
     };
     let Some((length, rest)) = bytes.split_first_chunk::<8>() else {
         return Err(broken(Position::Byte(0), "header length", format!("{} bytes", bytes.len()), "at least 8".into()));
@@ -210,7 +208,8 @@ pub fn read_weights(path: &Path, expected: &BTreeMap<String, Vec<usize>>) -> Res
 /// # Errors
 /// [`Error::Data`] naming each such tensor and how many values are bad.
 pub fn check_finite(tensors: &Tensors) -> Result<()> {
-    bad_values(tensors).map_or(Ok(()), |found| Err(Error::data("weights", format!("found {found}, expected finite values [M03]"))))
+    bad_values(tensors)
+        .map_or(Ok(()), |found| Err(Error::data("weights", format!("found {found}, expected finite values [M03]"))))
 }
 
 /// Compares names and shapes with what a network needs.

@@ -41,10 +41,12 @@ impl Stop {
     pub fn on_signals() -> Result<Stop> {
         let stop = Stop::default();
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-            let refused = |error: std::io::Error| Error::Unsupported { what: format!("a handler for signal {signal} ({error})") };
+            let refused =
+                |error: std::io::Error| Error::Unsupported { what: format!("a handler for signal {signal} ({error})") };
             // The order matters: on the first signal the flag is not yet set when the first handler looks.
             let is_second = Arc::clone(second_signal());
-            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&is_second)).map_err(refused)?;
+            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&is_second))
+                .map_err(refused)?;
             signal_hook::flag::register(signal, is_second).map_err(refused)?;
             signal_hook::flag::register_usize(signal, Arc::clone(&stop.signal), signal as usize).map_err(refused)?;
         }

@@ -200,7 +200,10 @@ impl<'a> Training<'a> {
             }
             let checkpoint = loaded.checkpoint;
             training.state = serde_json::from_value(checkpoint.loop_state).map_err(|error| {
-                Error::data(stage.checkpoints().path(checkpoint.step).display().to_string(), format!("training state: {error}"))
+                Error::data(
+                    stage.checkpoints().path(checkpoint.step).display().to_string(),
+                    format!("training state: {error}"),
+                )
             })?;
             training.trainee.restore(&checkpoint.snapshot)?;
             training.done = checkpoint.step;

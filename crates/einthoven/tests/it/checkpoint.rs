@@ -133,7 +133,13 @@ fn m02_broken_files_name_the_tensor() {
     check(&file(&backwards, 8), Position::Byte(header_len(&backwards)), "w", "[8, 0]", "ascending");
     let misshaped = one("[3]", "[0,8]");
     check(&file(&misshaped, 8), Position::Byte(header_len(&misshaped)), "w", "8 bytes", "12 for shape [3] of F32");
-    check(&file(&good, 11), Position::Byte(header_len(&good) + 8), "end of file", "3 bytes after the last tensor", "none");
+    check(
+        &file(&good, 11),
+        Position::Byte(header_len(&good) + 8),
+        "end of file",
+        "3 bytes after the last tensor",
+        "none",
+    );
     let unknown = safetensors::from_bytes(&file(&good.replace("F32", "I64"), 8), Path::new("w")).unwrap_err();
     assert_eq!((unknown.exit_code(), unknown.to_string().contains("w: w: type I64")), (2, true), "{unknown}");
 }
@@ -226,7 +232,10 @@ fn k5_a_damaged_newest_checkpoint_is_passed_over_by_name() {
         assert_eq!(loaded.checkpoint, checkpoint(10, None), "{what}");
         assert_eq!(loaded.warnings.len(), 1, "{what}");
         let warning = &loaded.warnings[0];
-        assert!(warning.contains("step-0000000020: damaged") && warning.ends_with("step-0000000010"), "{what}: {warning}");
+        assert!(
+            warning.contains("step-0000000020: damaged") && warning.ends_with("step-0000000010"),
+            "{what}: {warning}"
+        );
     };
     let mut n_files = 0;
     for entry in fs::read_dir(store.path(20)).unwrap() {

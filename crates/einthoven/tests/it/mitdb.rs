@@ -6,6 +6,7 @@ use einthoven::dataset::catalog::{OpenOptions, database, mitdb};
 use einthoven::dataset::label::NINE_SYMBOL;
 use einthoven::dataset::split::{self, Scheme};
 use einthoven::dataset::{self, Dataset, Preparation, Split, guard, npz};
+use einthoven::record::WriteOptions;
 use serde_json::json;
 
 use super::dataset::{Scratch, drawn, mitdb_folder, noise};
@@ -231,6 +232,11 @@ fn mitdb_plus_is_marked_annotated_and_reads_back_to_half_a_count() {
         assert!(record.comments.iter().any(|comment| comment.trim() == line), "{line}: {:?}", record.comments);
     }
     assert!(record.comments.iter().any(|comment| comment.contains("RR intervals are meaningless")));
+<<<<<<< HEAD
     let error = dataset::plus::write_plus(&scratch.0, &noise(&[("a", &[1])], 1), &WriteOptions::default()).expect_err("real");
+=======
+    let real = noise(&[("a", &[1])], 1);
+    let error = dataset::plus::write_plus(&scratch.0, &real, &WriteOptions::default()).expect_err("real");
+>>>>>>> main
     assert!(error.to_string().contains("real"), "{error}");
 }

@@ -114,9 +114,10 @@ fn k4_whichever_call_fails_the_run_goes_on_from_the_checkpoint_before() {
     let expected = lasting_files(&whole, 8);
 
     let dir = scratch("k4");
-    for fault in [Fault::Io, Fault::Eacces, Fault::Enospc, Fault::ShortWrite] {
+    // The first two take every call; the others fail on the same paths and take a sample of them.
+    for (fault, stride) in [(Fault::Io, 1), (Fault::Enospc, 1), (Fault::ShortWrite, 3), (Fault::Eacces, 5)] {
         let mut n_failed = 0;
-        for n in 1.. {
+        for n in (1..).step_by(stride) {
             assert!(n < 1000, "the fault loop has to end");
             if dir.exists() {
                 std::fs::remove_dir_all(&dir).unwrap();
@@ -141,7 +142,7 @@ fn k4_whichever_call_fails_the_run_goes_on_from_the_checkpoint_before() {
             assert!(left.is_empty(), "{what}: {left:?}");
         }
         // Three checkpoints of six files, each created, written and synced, make 54 calls alone.
-        assert!(n_failed > 54, "{fault:?}: {n_failed}");
+        assert!(n_failed * stride > 54, "{fault:?}: {n_failed}");
     }
 }
 
@@ -236,7 +237,8 @@ mod with_children {
         let whole = scratch(&format!("{name}-whole"));
         let run = Run::create(&whole, &info()).unwrap();
         // Far fewer checkpoints than the children write: how often they are written must not matter.
-        train(&mut Toy::new(5), &plan(N_STEPS, 25), &run.stage("teacher").unwrap(), &Stop::never(), &mut Silent).unwrap();
+        train(&mut Toy::new(5), &plan(N_STEPS, 25), &run.stage("teacher").unwrap(), &Stop::never(), &mut Silent)
+            .unwrap();
         lasting_files(&whole, N_STEPS)
     }
 

@@ -44,7 +44,7 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Record> {
         n_columns: None,
     };
     // What follows the last line break is no line, and with a single column no blank cell either.
-    let lines = body.strip_suffix(b"\n").unwrap_or(&body);
+    let lines = body.strip_suffix(b"\n").unwrap_or(body);
     for (index, line) in lines.split(|&b| b == b'\n').enumerate() {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         reader.line(index + 1, line, options.caps.line_bytes)?;
