@@ -33,10 +33,7 @@ const MICRO: &[&str] = &[
     "quality.beats_per_class=12",
     "quality.timed_beats=4",
     "quality.timed_runs=2",
-<<<<<<< HEAD
-=======
     "quality.slow_runs=2",
->>>>>>> main
 ];
 pub const MICRO_COHORT: &[&str] = &["data.simulated_patients=24", "data.simulated_beats_per_patient=40"];
 

@@ -1,6 +1,5 @@
 //! Data sets of the MIT-BIH Arrhythmia Database, on its own files, and MIT-BIH-PLUS.
 
-use einthoven::record::WriteOptions;
 use einthoven::Seed;
 use einthoven::dataset::catalog::{OpenOptions, database, mitdb};
 use einthoven::dataset::label::NINE_SYMBOL;
@@ -232,11 +231,7 @@ fn mitdb_plus_is_marked_annotated_and_reads_back_to_half_a_count() {
         assert!(record.comments.iter().any(|comment| comment.trim() == line), "{line}: {:?}", record.comments);
     }
     assert!(record.comments.iter().any(|comment| comment.contains("RR intervals are meaningless")));
-<<<<<<< HEAD
-    let error = dataset::plus::write_plus(&scratch.0, &noise(&[("a", &[1])], 1), &WriteOptions::default()).expect_err("real");
-=======
     let real = noise(&[("a", &[1])], 1);
     let error = dataset::plus::write_plus(&scratch.0, &real, &WriteOptions::default()).expect_err("real");
->>>>>>> main
     assert!(error.to_string().contains("real"), "{error}");
 }
