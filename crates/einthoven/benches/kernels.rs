@@ -109,20 +109,18 @@ fn convolutions() {
         report(
             &format!("{name} forward"),
             operations,
-            [
-                &mut || drop(conv1d(x.clone(), weight.clone(), Some(bias.clone()), options)),
-                &mut || drop(conv1d_reference(x.clone(), weight.clone(), Some(bias.clone()), options)),
-            ],
+            [&mut || drop(conv1d(x.clone(), weight.clone(), Some(bias.clone()), options)), &mut || {
+                drop(conv1d_reference(x.clone(), weight.clone(), Some(bias.clone()), options))
+            }],
         );
         let (x, weight, bias) = input(&tracked);
         let (x, weight, bias) = (x.require_grad(), weight.require_grad(), bias.require_grad());
         report(
             &format!("{name} train"),
             3.0 * operations,
-            [
-                &mut || drop(conv1d(x.clone(), weight.clone(), Some(bias.clone()), options).backward()),
-                &mut || drop(conv1d_reference(x.clone(), weight.clone(), Some(bias.clone()), options).backward()),
-            ],
+            [&mut || drop(conv1d(x.clone(), weight.clone(), Some(bias.clone()), options).backward()), &mut || {
+                drop(conv1d_reference(x.clone(), weight.clone(), Some(bias.clone()), options).backward())
+            }],
         );
     }
 }
@@ -157,10 +155,9 @@ fn normalizations() {
             report(
                 &format!("rms norm, scale and shift, SiLU {shape:?} {kind}"),
                 0.0,
-                [
-                    &mut || finish(rms_norm(x.clone(), gain.clone(), pair.clone(), act, 1e-12)),
-                    &mut || finish(rms_norm_reference(x.clone(), gain.clone(), pair.clone(), act, 1e-12)),
-                ],
+                [&mut || finish(rms_norm(x.clone(), gain.clone(), pair.clone(), act, 1e-12)), &mut || {
+                    finish(rms_norm_reference(x.clone(), gain.clone(), pair.clone(), act, 1e-12))
+                }],
             );
             report(
                 &format!("SiLU {shape:?} {kind}"),

@@ -49,9 +49,7 @@ fn main() -> Result<()> {
         ["beats", folder] => serve(beats(folder.into()), idle_kib),
         ["record", header] => serve(record(header.into()), idle_kib),
         ["annotations", file] => serve(annotations(file.into()), idle_kib),
-        ["samples", model, steps, batch] => {
-            serve(samples(model.as_ref(), number(steps)?, number(batch)?)?, idle_kib)
-        }
+        ["samples", model, steps, batch] => serve(samples(model.as_ref(), number(steps)?, number(batch)?)?, idle_kib),
         _ => Err(Error::config("arguments", "expected write, train, forward, beats, record, annotations or samples")),
     }
 }
@@ -175,7 +173,10 @@ fn write(width: usize, stride: usize, batch: usize, path: &Path) -> Result<()> {
     let times = (0..batch).map(|_| stream.uniform_in(0.0, 1000.0) as f32).collect();
     tensors.insert(format!("{INPUT}time"), (vec![batch], times));
     let config = serde_json::to_string(&config).map_err(|error| Error::data("network", error.to_string()))?;
-    write_atomic(path, &safetensors::to_bytes(&tensors, &BTreeMap::from([("network".into(), config)]), StoredType::F32)?)
+    write_atomic(
+        path,
+        &safetensors::to_bytes(&tensors, &BTreeMap::from([("network".into(), config)]), StoredType::F32)?,
+    )
 }
 
 /// Mean squared error against the fixed target.

@@ -101,7 +101,13 @@ impl Classification<'_> {
         }
         let (_, label, is_control) = known(name)?;
         let training_counts = training.class_counts(Split::Train)?;
-        let row = |name: String, label: String, runs| Row { name, label, is_control, training_counts: training_counts.clone(), runs };
+        let row = |name: String, label: String, runs| Row {
+            name,
+            label,
+            is_control,
+            training_counts: training_counts.clone(),
+            runs,
+        };
         let mut rows = vec![row(name.into(), label.into(), runs)];
         if !shifted.is_empty() {
             rows.push(row(format!("{name}-shifted"), format!("{label}, prior-shift corrected"), shifted));
@@ -128,7 +134,11 @@ impl Classification<'_> {
             "few-step" => with(synthetic.few_step)?,
             "synthetic" => return Ok(synthetic.kd_dgn.clone()),
             "shuffled" => shuffled(data, self.seed.purpose("shuffled labels")),
-            _ => return Err(known(name).err().unwrap_or_else(|| Error::config("classifier.rows", "row without a training set"))),
+            _ => {
+                return Err(known(name)
+                    .err()
+                    .unwrap_or_else(|| Error::config("classifier.rows", "row without a training set")));
+            }
         };
         Ok(all.part(Split::Train))
     }

@@ -245,11 +245,26 @@ pub const ROWS: &[(&str, &str, bool)] = &[
 
 impl Validate for Experiment {
     fn validate(&self) -> Result<()> {
-        check("data.source", ["mitdb", "simulated"].contains(&self.data.source.as_str()), &self.data.source, "mitdb or simulated")?;
+        check(
+            "data.source",
+            ["mitdb", "simulated"].contains(&self.data.source.as_str()),
+            &self.data.source,
+            "mitdb or simulated",
+        )?;
         crate::dataset::label::label_set(&self.data.labels)?;
-        check("data.highpass_hz", (0.0..10.0).contains(&self.data.highpass_hz), self.data.highpass_hz, "0 to below 10")?;
+        check(
+            "data.highpass_hz",
+            (0.0..10.0).contains(&self.data.highpass_hz),
+            self.data.highpass_hz,
+            "0 to below 10",
+        )?;
         if self.data.source == "simulated" {
-            check("data.simulated_patients", self.data.simulated_patients >= 20, self.data.simulated_patients, "at least 20")?;
+            check(
+                "data.simulated_patients",
+                self.data.simulated_patients >= 20,
+                self.data.simulated_patients,
+                "at least 20",
+            )?;
             check(
                 "data.simulated_beats_per_patient",
                 self.data.simulated_beats_per_patient > 0,
@@ -265,10 +280,17 @@ impl Validate for Experiment {
             check(&format!("{key}.network.blocks"), network.blocks > 0, network.blocks, "at least 1")?;
             network.unet(1, 5).validate()?;
         }
-        for (key, share) in [("teacher.label_dropout", self.teacher.label_dropout), ("student.lambda", self.student.lambda)] {
+        for (key, share) in
+            [("teacher.label_dropout", self.teacher.label_dropout), ("student.lambda", self.student.lambda)]
+        {
             check(key, (0.0..=1.0).contains(&share), share, "0 to 1")?;
         }
-        check("teacher.class_exponent", (0.0..=1.0).contains(&self.teacher.class_exponent), self.teacher.class_exponent, "0 to 1")?;
+        check(
+            "teacher.class_exponent",
+            (0.0..=1.0).contains(&self.teacher.class_exponent),
+            self.teacher.class_exponent,
+            "0 to 1",
+        )?;
         for (key, optimizer) in [
             ("teacher.optimizer", &self.teacher.optimizer),
             ("student.optimizer", &self.student.optimizer),
@@ -301,7 +323,12 @@ impl Validate for Experiment {
             check(key, (1..=100_000_000).contains(&n), n, "1 to 100000000")?;
         }
         let students = crate::diffusion::distill::halvings(self.few_step.start)?;
-        check("few_step.chosen", students.contains(&self.few_step.chosen), self.few_step.chosen, &format!("one of {students:?}"))?;
+        check(
+            "few_step.chosen",
+            students.contains(&self.few_step.chosen),
+            self.few_step.chosen,
+            &format!("one of {students:?}"),
+        )?;
         check(
             "few_step",
             self.teacher.parameterization == "v" && self.teacher.schedule == "angle",
@@ -311,7 +338,12 @@ impl Validate for Experiment {
         for row in &self.classifier.rows {
             check("classifier.rows", ROWS.iter().any(|(name, _, _)| name == row), row, &known_rows())?;
         }
-        check("classifier.rows", self.classifier.rows.first().is_some_and(|row| row == "real"), "another first row", "\"real\" first: every row is compared with it")?;
+        check(
+            "classifier.rows",
+            self.classifier.rows.first().is_some_and(|row| row == "real"),
+            "another first row",
+            "\"real\" first: every row is compared with it",
+        )?;
         for split in &self.classifier.splits {
             crate::dataset::split::Scheme::parse(split)?;
         }

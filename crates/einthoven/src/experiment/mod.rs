@@ -29,8 +29,8 @@ use crate::dataset::catalog::{self, OpenOptions, simulated};
 use crate::dataset::split::{Scheme, generator_training, split};
 use crate::dataset::{self, Dataset, Prepared, Split, label};
 use crate::error::{Error, Result};
-use crate::generators::{Generator, SampleRequest};
 use crate::generators::dgn::Dgn;
+use crate::generators::{Generator, SampleRequest};
 use crate::report::Report;
 use crate::run::{Progress, Run, RunInfo, Stop};
 use crate::seed::Seed;
@@ -136,7 +136,13 @@ pub fn load_data(config: &DataConfig, folder: Option<&Path>, seed: Seed) -> Resu
         return simulated::load(&cohort, seed.purpose("cohort"));
     }
     let folder = folder.ok_or_else(|| {
-        Error::config("--data", format!("this preset needs the folder of {}: name it with --data DIR, or get it with: einthoven fetch {}", c.source, c.source))
+        Error::config(
+            "--data",
+            format!(
+                "this preset needs the folder of {}: name it with --data DIR, or get it with: einthoven fetch {}",
+                c.source, c.source
+            ),
+        )
     })?;
     let options = OpenOptions {
         labels: label::label_set(&c.labels)?,
@@ -175,10 +181,17 @@ pub struct PrepareRequest<'a> {
 pub fn prepare(request: &PrepareRequest) -> Result<Prepared> {
     let mut config = match PRESETS.iter().find(|preset| preset.name == request.name) {
         Some(preset) => resolve(preset.name, request.overrides)?.data,
-        None => DataConfig::of_database(catalog::database(request.name).map_err(|_| Error::Unknown {
-            kind: "preset or database",
-            name: request.name.into(),
-            known: PRESETS.iter().map(|p| p.name).chain(catalog::DATABASES.iter().map(|d| d.name())).map(String::from).collect(),
+        None => DataConfig::of_database(catalog::database(request.name).map_err(|_| {
+            Error::Unknown {
+                kind: "preset or database",
+                name: request.name.into(),
+                known: PRESETS
+                    .iter()
+                    .map(|p| p.name)
+                    .chain(catalog::DATABASES.iter().map(|d| d.name()))
+                    .map(String::from)
+                    .collect(),
+            }
         })?),
     };
     if let Some(labels) = request.labels {
@@ -302,8 +315,7 @@ pub fn run(
     let efficiency = quality::efficiency(config, &models, few_step, probe, seed, progress)?;
 
     let synthetic = classification::SyntheticSets { dgn: &plus[0], kd_dgn: &plus[1], few_step: &plus[2] };
-    let classification =
-        classification::Classification { config, run, stop, device, seed };
+    let classification = classification::Classification { config, run, stop, device, seed };
     let comparisons = splits
         .iter()
         .map(|(name, data)| classification.compare(name, data, &synthetic, progress))

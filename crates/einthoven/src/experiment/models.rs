@@ -132,7 +132,8 @@ impl Workshop<'_> {
         progress: &mut dyn Progress,
     ) -> Result<Trained> {
         let specs = Unet1d::new(card.network.clone())?.params();
-        let start = start.unwrap_or_else(|| Weights::initialize(&specs, self.seed.purpose("start").purpose(&card.role)));
+        let start =
+            start.unwrap_or_else(|| Weights::initialize(&specs, self.seed.purpose("start").purpose(&card.role)));
         let stage = self.run.stage(&card.role)?;
         let mut trainee = NetworkTrainee::new(learner, specs, start, optimizer.clone(), n_steps, self.device);
         let plan = TrainPlan { n_steps, checkpoint_every: Cadence::Seconds(60.0), log_every: 20 };

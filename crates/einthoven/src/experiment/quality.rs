@@ -57,19 +57,32 @@ pub fn judge(
         by_set.push((name.clone(), summary));
     }
     let mut equivalence = Vec::new();
-    let pooled = |summaries: &[SnrSummary]| -> Vec<f64> { summaries.iter().flat_map(|s| s.values_db.clone()).collect() };
+    let pooled =
+        |summaries: &[SnrSummary]| -> Vec<f64> { summaries.iter().flat_map(|s| s.values_db.clone()).collect() };
     if let Some((teacher, teacher_snr)) = by_set.first() {
         for (name, set_snr) in &by_set[1..] {
             for (of_teacher, of_set) in teacher_snr.iter().zip(set_snr).filter(|(t, _)| t.n > 0) {
                 let values = [&of_teacher.values_db, &of_set.values_db];
                 equivalence.push(snr_equivalence([teacher, name], &of_set.class, values[0], values[1], margin_db)?);
             }
-            equivalence.push(snr_equivalence([teacher, name], "all", &pooled(teacher_snr), &pooled(set_snr), margin_db)?);
+            equivalence.push(snr_equivalence(
+                [teacher, name],
+                "all",
+                &pooled(teacher_snr),
+                &pooled(set_snr),
+                margin_db,
+            )?);
         }
     }
     for (name, set_snr) in &by_set {
         for (of_real, of_set) in real.iter().zip(set_snr).filter(|(r, s)| r.n > 0 && s.n > 0) {
-            equivalence.push(snr_equivalence(["real", name], &of_set.class, &of_real.values_db, &of_set.values_db, margin_db)?);
+            equivalence.push(snr_equivalence(
+                ["real", name],
+                &of_set.class,
+                &of_real.values_db,
+                &of_set.values_db,
+                margin_db,
+            )?);
         }
     }
     let mut distances = Vec::new();

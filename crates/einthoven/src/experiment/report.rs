@@ -172,8 +172,7 @@ pub fn beats_section(report: &mut Report, real: &Dataset, judged: &[(String, Dat
         }
         spectra.push(SpectrumPanel { label: label.clone(), series });
     }
-    let overlay =
-        BeatOverlay { fs_hz: real.fs_hz, r_index: real.sig_len / 2, panels, n_columns: sources.len() };
+    let overlay = BeatOverlay { fs_hz: real.fs_hz, r_index: real.sig_len / 2, panels, n_columns: sources.len() };
     report
         .section("beats", "Real and generated beats")
         .text(
@@ -191,7 +190,9 @@ pub fn beats_section(report: &mut Report, real: &Dataset, judged: &[(String, Dat
                     max_hz: (real.fs_hz / 2.0).min(100.0),
                 },
             )
-            .caption("Welch spectra of single beats: median over beats; the band holds the middle half of the real beats."),
+            .caption(
+                "Welch spectra of single beats: median over beats; the band holds the middle half of the real beats.",
+            ),
         );
     Ok(())
 }
@@ -268,7 +269,8 @@ fn equivalence_estimate(e: &SnrEquivalence) -> Estimate {
         Some(test) => {
             let verdict = if test.is_shown { "equivalence shown" } else { "equivalence not shown" };
             let enough = e.needed_n.is_none_or(|needed| e.n.iter().all(|&n| n >= needed));
-            let power = if enough { String::new() } else { format!(", needs {} beats a side", e.needed_n.unwrap_or(0)) };
+            let power =
+                if enough { String::new() } else { format!(", needs {} beats a side", e.needed_n.unwrap_or(0)) };
             Estimate::with_ci(test.difference.value, test.ci_low, test.ci_high).note(format!("{verdict}{power}"))
         }
         None => Estimate::insufficient("fewer than two beats"),
@@ -277,12 +279,11 @@ fn equivalence_estimate(e: &SnrEquivalence) -> Estimate {
 
 /// SNR by class, and the tests of whether it is equal within a margin.
 pub fn snr_section(report: &mut Report, quality: &Quality, class_names: &[String], margin: f64) {
-    let mut table = Table::new("snr", "Signal-to-noise ratio by class", "class")
-        .caption(
-            "SNR = 10 log10(sum s² / sum (x - s)²), s the beat after a zero-phase 40 Hz low-pass with its mean removed. \
+    let mut table = Table::new("snr", "Signal-to-noise ratio by class", "class").caption(
+        "SNR = 10 log10(sum s² / sum (x - s)²), s the beat after a zero-phase 40 Hz low-pass with its mean removed. \
              Mean ± standard deviation over beats. Smooth output raises it, so higher is not better: the question is \
              whether it equals the real value. Of each generator, equal numbers of beats of every class were drawn.",
-        );
+    );
     let sources: Vec<&str> = quality.snr.iter().map(|s| s.source.as_str()).fold(Vec::new(), |mut seen, source| {
         if !seen.contains(&source) {
             seen.push(source);
@@ -323,20 +324,16 @@ pub fn snr_section(report: &mut Report, quality: &Quality, class_names: &[String
                 .cell("verdict", verdict),
         );
     }
-    report
-        .section("snr", "Signal-to-noise ratio")
-        .table(table)
-        .table(tests)
-        .figure(Figure::new(
-            "snr_forest",
-            "Differences in mean SNR",
-            Forest {
-                x_label: "difference of mean SNR, dB".into(),
-                rows: forest,
-                reference: Some(Marker { value: 0.0, label: "equal".into() }),
-                margin: Some(crate::report::Margin { low: -margin, high: margin, label: format!("±{margin} dB") }),
-            },
-        ));
+    report.section("snr", "Signal-to-noise ratio").table(table).table(tests).figure(Figure::new(
+        "snr_forest",
+        "Differences in mean SNR",
+        Forest {
+            x_label: "difference of mean SNR, dB".into(),
+            rows: forest,
+            reference: Some(Marker { value: 0.0, label: "equal".into() }),
+            margin: Some(crate::report::Margin { low: -margin, high: margin, label: format!("±{margin} dB") }),
+        },
+    ));
 }
 
 /// Distances to held-out beats.
@@ -500,15 +497,22 @@ fn comparison_section(report: &mut Report, f: &Findings, comparison: &Comparison
         recalls = recalls.row(out);
     }
 
-    let mut claims = Table::new(format!("claims_{key}"), format!("Differences to real only, split {split}"), "training data")
-        .stamp(stamp(split))
-        .caption("Row minus real only, on the same patients and seeds. p is corrected for all differences of the table (Holm).")
-        .column("difference", "difference", "", Better::Neither)
-        .column("p_holm", "p", "", Better::Neither)
-        .column("minimum_detectable_effect", "smallest detectable", "", Better::Neither)
-        .column("verdict", "verdict", "", Better::Neither);
+    let mut claims = Table::new(
+        format!("claims_{key}"),
+        format!("Differences to real only, split {split}"),
+        "training data",
+    )
+    .stamp(stamp(split))
+    .caption(
+        "Row minus real only, on the same patients and seeds. p is corrected for all differences of the table (Holm).",
+    )
+    .column("difference", "difference", "", Better::Neither)
+    .column("p_holm", "p", "", Better::Neither)
+    .column("minimum_detectable_effect", "smallest detectable", "", Better::Neither)
+    .column("verdict", "verdict", "", Better::Neither);
     for claim in &comparison.claims {
-        let label = comparison.rows.iter().find(|row| row.name == claim.row).map_or(claim.row.as_str(), |row| &row.label);
+        let label =
+            comparison.rows.iter().find(|row| row.name == claim.row).map_or(claim.row.as_str(), |row| &row.label);
         let good = (claim.difference > 0.0) != (claim.score == "misidentification");
         let shown = claim.p_holm < 0.05 && (claim.ci_low > 0.0 || claim.ci_high < 0.0);
         let verdict = match (&claim.insufficient, shown, good) {
@@ -586,7 +590,10 @@ fn headline(report: &mut Report, f: &Findings) {
     };
     let (teacher, student) = (&f.models.teacher.model, &f.models.student.model);
     let size = student.n_bytes() as f64 / teacher.n_bytes() as f64;
-    let memory = match (measured(f, STUDENT).and_then(|m| m.peak_memory_bytes), measured(f, FAST).and_then(|m| m.peak_memory_bytes)) {
+    let memory = match (
+        measured(f, STUDENT).and_then(|m| m.peak_memory_bytes),
+        measured(f, FAST).and_then(|m| m.peak_memory_bytes),
+    ) {
         (Some(student), Some(teacher)) => Estimate::new(student as f64 / teacher as f64),
         _ => Estimate::insufficient("no counting allocator in this build"),
     };
@@ -611,11 +618,21 @@ fn headline(report: &mut Report, f: &Findings) {
         "Few steps",
         "",
         [
-            ("few_step_speedup", time_ratio(SLOW, FEW).label(format!("faster than the teacher in {} steps", f.config.teacher.schedule_steps))),
-            ("few_step_speedup_over_fast", time_ratio(FAST, FEW).label(format!("faster than the teacher in {} steps", f.config.synthesis.steps))),
+            (
+                "few_step_speedup",
+                time_ratio(SLOW, FEW)
+                    .label(format!("faster than the teacher in {} steps", f.config.teacher.schedule_steps)),
+            ),
+            (
+                "few_step_speedup_over_fast",
+                time_ratio(FAST, FEW).label(format!("faster than the teacher in {} steps", f.config.synthesis.steps)),
+            ),
             (
                 "few_step_beats_per_second",
-                measured(f, FEW).map_or(Estimate::insufficient("not measured"), |m| Estimate::new(m.beats_per_second)).label("beats per second").unit("1/s"),
+                measured(f, FEW)
+                    .map_or(Estimate::insufficient("not measured"), |m| Estimate::new(m.beats_per_second))
+                    .label("beats per second")
+                    .unit("1/s"),
             ),
         ],
     );
@@ -623,9 +640,22 @@ fn headline(report: &mut Report, f: &Findings) {
         "Classifier, intra-patient split",
         "not comparable: same patients in training and test",
         [
-            ("intra_macro_precision_real", scored(f, true, "real", "headline_precision").label("macro precision, real only")),
-            ("intra_macro_precision_augmented", scored(f, true, "kd-dgn", "headline_precision").label("macro precision, + KD-DGN").published(paper(0.957))),
-            ("intra_misidentification_augmented", scored(f, true, "kd-dgn", "misidentification").label("misidentification, + KD-DGN").published(paper(0.03))),
+            (
+                "intra_macro_precision_real",
+                scored(f, true, "real", "headline_precision").label("macro precision, real only"),
+            ),
+            (
+                "intra_macro_precision_augmented",
+                scored(f, true, "kd-dgn", "headline_precision")
+                    .label("macro precision, + KD-DGN")
+                    .published(paper(0.957)),
+            ),
+            (
+                "intra_misidentification_augmented",
+                scored(f, true, "kd-dgn", "misidentification")
+                    .label("misidentification, + KD-DGN")
+                    .published(paper(0.03)),
+            ),
         ],
     );
     report.headline_group(
@@ -736,7 +766,10 @@ pub fn references(report: &mut Report) {
             "moody2001",
             "Moody GB, Mark RG. The impact of the MIT-BIH Arrhythmia Database. IEEE Eng Med Biol 2001; 20(3):45-50",
         ),
-        ("carlini2023", "Carlini N et al. Extracting training data from diffusion models. USENIX Security 2023. arXiv:2301.13188"),
+        (
+            "carlini2023",
+            "Carlini N et al. Extracting training data from diffusion models. USENIX Security 2023. arXiv:2301.13188",
+        ),
     ] {
         report.reference(key, text);
     }

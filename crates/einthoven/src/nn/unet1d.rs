@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::kernel::{Activation, group_norm_act, rms_norm, silu};
 use super::layer::{
-    attention, conv, conv_standardized, conv_unbiased, declare_constant, declare_conv,
-    declare_linear, fourier_embedding, linear, linear_attention, sinusoidal_embedding, upsample_nearest,
+    attention, conv, conv_standardized, conv_unbiased, declare_constant, declare_conv, declare_linear,
+    fourier_embedding, linear, linear_attention, sinusoidal_embedding, upsample_nearest,
 };
 
 use super::weights::{Init, ParamSpec, View};

@@ -135,15 +135,19 @@ macro_rules! portable {
             }
             #[inline(always)]
             fn max(self, other: Self) -> Self {
-                Portable(std::array::from_fn(|lane| {
-                    if self.0[lane] > other.0[lane] { self.0[lane] } else { other.0[lane] }
-                }))
+                Portable(std::array::from_fn(
+                    |lane| {
+                        if self.0[lane] > other.0[lane] { self.0[lane] } else { other.0[lane] }
+                    },
+                ))
             }
             #[inline(always)]
             fn min(self, other: Self) -> Self {
-                Portable(std::array::from_fn(|lane| {
-                    if self.0[lane] < other.0[lane] { self.0[lane] } else { other.0[lane] }
-                }))
+                Portable(std::array::from_fn(
+                    |lane| {
+                        if self.0[lane] < other.0[lane] { self.0[lane] } else { other.0[lane] }
+                    },
+                ))
             }
             #[inline(always)]
             fn sqrt(self) -> Self {

@@ -152,12 +152,7 @@ fn modulate_and_activate(
     }
 }
 
-fn check(
-    x: &Tensor<3>,
-    gain: &Tensor<1>,
-    bias: Option<&Tensor<1>>,
-    scale_shift: Option<&(Tensor<2>, Tensor<2>)>,
-) {
+fn check(x: &Tensor<3>, gain: &Tensor<1>, bias: Option<&Tensor<1>>, scale_shift: Option<&(Tensor<2>, Tensor<2>)>) {
     let [batch, channels, _] = x.dims();
     assert_eq!(gain.dims(), [channels], "normalization: shape of the gain");
     if let Some(bias) = bias {
@@ -170,11 +165,7 @@ fn check(
 }
 
 /// Whether our loops exist for this device and these number types.
-fn runs_here(
-    x: &Tensor<3>,
-    vectors: [Option<&Tensor<1>>; 2],
-    scale_shift: Option<&(Tensor<2>, Tensor<2>)>,
-) -> bool {
+fn runs_here(x: &Tensor<3>, vectors: [Option<&Tensor<1>>; 2], scale_shift: Option<&(Tensor<2>, Tensor<2>)>) -> bool {
     let dtype = x.dtype();
     is_cpu(&x.device())
         && is_real(dtype)
@@ -315,9 +306,7 @@ fn record<C: CheckpointStrategy, const N: usize>(
             let (out, statistics) = forward(&inputs.map(|input| input.into_primitive()), settings);
             prep.finish((saved, statistics, settings), out)
         }
-        OpsKind::UnTracked(prep) => {
-            prep.finish(forward(&inputs.map(|input| input.into_primitive()), settings).0)
-        }
+        OpsKind::UnTracked(prep) => prep.finish(forward(&inputs.map(|input| input.into_primitive()), settings).0),
     }
 }
 
@@ -331,10 +320,8 @@ impl<const N: usize> Backward<Flex, N> for NormBackward {
     fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
         let grad = grads.consume::<Flex>(&ops.node).to_contiguous();
         let (saved, statistics, settings) = ops.state;
-        let inputs: Vec<FlexTensor> = saved
-            .into_iter()
-            .map(|id| checkpointer.retrieve_node_output::<FlexTensor>(id).to_contiguous())
-            .collect();
+        let inputs: Vec<FlexTensor> =
+            saved.into_iter().map(|id| checkpointer.retrieve_node_output::<FlexTensor>(id).to_contiguous()).collect();
         let all = match grad.dtype() {
             DType::F64 => gradients::<f64>(&grad, &inputs, &statistics, settings),
             _ => gradients::<f32>(&grad, &inputs, &statistics, settings),

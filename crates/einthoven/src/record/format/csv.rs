@@ -36,13 +36,8 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Record> {
     // The line feed at the end of the last row begins no further one.
     let body = body.strip_suffix(b"\n").unwrap_or(body);
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let mut reader = Reader {
-        path,
-        record: Record::new(stem, f64::NAN),
-        calibrations: Vec::new(),
-        missing: None,
-        n_columns: None,
-    };
+    let mut reader =
+        Reader { path, record: Record::new(stem, f64::NAN), calibrations: Vec::new(), missing: None, n_columns: None };
     // What follows the last line break is no line, and with a single column no blank cell either.
     let lines = body.strip_suffix(b"\n").unwrap_or(body);
     for (index, line) in lines.split(|&b| b == b'\n').enumerate() {

@@ -431,9 +431,7 @@ impl Job<f32> for Outer<'_> {
         assert!(last + reach <= self.right.len() / self.records, "a tap reaches beyond the copied signal");
         // SAFETY: the assertions cover every row, column and record, with positions rounded up to
         // whole vectors.
-        unsafe {
-            if L::WIDTH == 16 { self.tiles::<L, 4, 6>() } else { self.tiles::<L, 2, 4>() }
-        }
+        unsafe { if L::WIDTH == 16 { self.tiles::<L, 4, 6>() } else { self.tiles::<L, 2, 4>() } }
     }
 }
 

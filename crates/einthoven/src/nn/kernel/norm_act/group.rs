@@ -22,14 +22,12 @@ pub(super) fn forward<T: Real, const SILU: bool>(
 
     let mut out = vec![T::ZERO; x.len()];
     let mut statistics = vec![T::ZERO; batch * groups * 2];
-    out.par_chunks_mut(piece)
-        .zip(x.par_chunks(piece))
-        .zip(statistics.par_chunks_mut(2))
-        .enumerate()
-        .for_each(|(index, ((out, x), statistics))| {
+    out.par_chunks_mut(piece).zip(x.par_chunks(piece)).zip(statistics.par_chunks_mut(2)).enumerate().for_each(
+        |(index, ((out, x), statistics))| {
             let affine = affine.of(index / groups, index % groups * per_group, per_group);
             T::run(Forward::<T, SILU> { x, out, statistics, affine, length, eps });
-        });
+        },
+    );
     (tensor(out, &[batch, channels, length]), tensor(statistics, &[batch, groups, 2]))
 }
 
@@ -139,8 +137,7 @@ impl<T: Real, const SILU: bool> Job<T> for Gradient<'_, T, SILU> {
     /// the means over the group.
     #[inline(always)]
     fn run<L: Lanes<T>>(self) {
-        let Gradient { x, grad, out, sums, statistics: (mean, inverse), affine: (factors, offsets), length } =
-            self;
+        let Gradient { x, grad, out, sums, statistics: (mean, inverse), affine: (factors, offsets), length } = self;
         let means = L::splat(mean);
         let inverse = inverse.into_f64();
         let (mut plain, mut weighted) = (0.0, 0.0);
@@ -151,9 +148,7 @@ impl<T: Real, const SILU: bool> Job<T> for Gradient<'_, T, SILU> {
             let scaled = L::splat(T::from_f64(factor.into_f64() * inverse));
             let offset = L::splat(*offset);
             let (mut sum, mut moment) = (L::splat(T::ZERO), L::splat(T::ZERO));
-            for ((x, grad), out) in
-                x.chunks(L::WIDTH).zip(grad.chunks(L::WIDTH)).zip(out.chunks_mut(L::WIDTH))
-            {
+            for ((x, grad), out) in x.chunks(L::WIDTH).zip(grad.chunks(L::WIDTH)).zip(out.chunks_mut(L::WIDTH)) {
                 let centered = L::load_or(x, mean).sub(means);
                 let h = centered.mul_add(scaled, offset);
                 let g = times_slope::<T, L, SILU>(L::load_or(grad, T::ZERO), h);

@@ -8,10 +8,7 @@ use super::super::lanes::{Job, Lanes};
 use super::affine::{self, Affine, activate, times_slope};
 
 /// The result, and the reciprocal norm per record and sample.
-pub(super) fn forward<T: Real, const SILU: bool>(
-    inputs: &[FlexTensor],
-    eps: f64,
-) -> (FlexTensor, FlexTensor) {
+pub(super) fn forward<T: Real, const SILU: bool>(inputs: &[FlexTensor], eps: f64) -> (FlexTensor, FlexTensor) {
     let shape = inputs[0].layout().shape();
     let [batch, channels, length] = [shape[0], shape[1], shape[2]];
     let x = values::<T>(&inputs[0]);
@@ -20,14 +17,12 @@ pub(super) fn forward<T: Real, const SILU: bool>(
 
     let mut out = vec![T::ZERO; x.len()];
     let mut inverse = vec![T::ZERO; batch * length];
-    out.par_chunks_mut(piece)
-        .zip(x.par_chunks(piece))
-        .zip(inverse.par_chunks_mut(length.max(1)))
-        .enumerate()
-        .for_each(|(record, ((out, x), inverse))| {
+    out.par_chunks_mut(piece).zip(x.par_chunks(piece)).zip(inverse.par_chunks_mut(length.max(1))).enumerate().for_each(
+        |(record, ((out, x), inverse))| {
             let affine = affine.of(record, 0, channels);
             T::run(Forward::<T, SILU> { x, out, inverse, affine, eps });
-        });
+        },
+    );
     (tensor(out, &[batch, channels, length]), tensor(inverse, &[batch, length]))
 }
 
