@@ -5,8 +5,10 @@
 //! slices. Read on in [`format`] for the file formats and in [`annotation`] for the symbols.
 
 pub mod annotation;
+pub mod fiducial;
 pub mod format;
 pub mod lead;
+pub mod lead_law;
 pub mod options;
 pub mod storage;
 pub mod summary;
@@ -18,6 +20,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Position, Result};
 
 pub use annotation::Annotation;
+pub use fiducial::{Fiducial, Wave};
 pub use format::{FORMATS, RecordFormat, read, write};
 pub use lead::{GainChange, Lead, LeadQuality};
 pub use options::{Annotators, Caps, Frames, ReadOptions, Strictness, WriteOptions};
