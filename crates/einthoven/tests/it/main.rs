@@ -1,5 +1,7 @@
 //! The integration tests: one binary, one module per area.
 
+#[cfg(feature = "nn")]
+mod attention;
 mod bad_wfdb;
 mod checkpoint;
 mod config;
@@ -13,12 +15,16 @@ mod kernel;
 mod metrics;
 mod mitdb;
 #[cfg(feature = "nn")]
+mod ops;
+#[cfg(feature = "nn")]
 mod parity;
 #[cfg(feature = "nn")]
 mod presets;
 mod report;
 mod resume;
 mod run;
+#[cfg(feature = "nn")]
+mod s4;
 #[cfg(feature = "nn")]
 mod sampler;
 mod signal;
