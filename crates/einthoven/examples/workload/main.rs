@@ -40,9 +40,9 @@ fn main() -> Result<()> {
 
 /// Numbers in [-1, 1) from a hash of a name and their index.
 fn hashed(name: &str, count: usize) -> impl Iterator<Item = f32> {
-    let salt = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let salt = name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     (0..count as u64).map(move |index| {
         let mut word = salt.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

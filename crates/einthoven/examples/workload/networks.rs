@@ -4,12 +4,10 @@ use burn::tensor::{Tensor, activation};
 use einthoven::error::{Error, Result};
 use einthoven::nn::kernel::{
     Activation, Affine, ChannelStatistics, Conv1dOptions, Gate, GateConv, GateOut, Pointwise, attention,
-    batch_norm_act, batch_norm_act_fixed, conv1d, fft_conv, gated_residual, gelu, glu, group_norm_act,
-    layer_norm_act, silu,
+    batch_norm_act, batch_norm_act_fixed, conv1d, fft_conv, gated_residual, gelu, glu, group_norm_act, layer_norm_act,
+    silu,
 };
-use einthoven::nn::layer::{
-    conv, declare_constant, declare_conv, declare_linear, linear, upsample_nearest,
-};
+use einthoven::nn::layer::{conv, declare_constant, declare_conv, declare_linear, linear, upsample_nearest};
 use einthoven::nn::weights::{Init, ParamSpec, View};
 use serde::{Deserialize, Serialize};
 

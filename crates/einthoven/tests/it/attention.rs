@@ -9,10 +9,8 @@ use crate::kernel::{assert_near, bits, noise, tensor, values, with_threads};
 type Op = fn(Tensor<3>, usize, usize) -> Tensor<3>;
 
 /// Each operation beside its reference.
-const OPS: [(&str, Op, Op); 2] = [
-    ("attention", attention, attention_reference),
-    ("linear attention", linear_attention, linear_attention_reference),
-];
+const OPS: [(&str, Op, Op); 2] =
+    [("attention", attention, attention_reference), ("linear attention", linear_attention, linear_attention_reference)];
 
 /// Batch, heads, width of a head, length.
 fn shapes() -> Vec<[usize; 4]> {

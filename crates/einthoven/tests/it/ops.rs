@@ -139,7 +139,8 @@ fn stays_finite(case: &Case) {
         let inputs: Vec<Tensor<1>> = (0..case.shapes.len())
             .map(|index| {
                 let count: usize = case.shapes[index].iter().product();
-                let values: Vec<f32> = noise(count, index as u64 + 1).into_iter().map(|v| (v * scaled[index]) as f32).collect();
+                let values: Vec<f32> =
+                    noise(count, index as u64 + 1).into_iter().map(|v| (v * scaled[index]) as f32).collect();
                 Tensor::<1>::from_data(TensorData::new(values, [count]), &device).require_grad()
             })
             .collect();
@@ -185,8 +186,7 @@ fn gated(sizes: [usize; 7], gate: Gate, has_conditioner: bool) -> Case {
 
 fn gated_out([batch, gated, skip, length]: [usize; 4], gate: Gate) -> Case {
     let state = gated + skip;
-    let shapes =
-        vec![vec![batch, state, length], vec![batch, 2 * gated, length], vec![state, gated, 1], vec![state]];
+    let shapes = vec![vec![batch, state, length], vec![batch, 2 * gated, length], vec![state, gated, 1], vec![state]];
     let op = |ours: bool| -> Op {
         Box::new(move |inputs: &[Tensor<1>]| {
             let batch = inputs[0].dims()[0] / (state * length);
@@ -247,7 +247,8 @@ fn gated_residual_refuses_a_batch_of_no_records() {
     let case = gated([1, 2, 2, 2, 4, 3, 1], Gate::First, false);
     let mut all = inputs(&case, DType::F32, &Device::flex());
     let out = GateOut { weight: all.remove(4).reshape([4, 2, 1]), bias: Tensor::zeros([4], &Device::flex()) };
-    let conv = GateConv { weight: all.remove(2).reshape([4, 2, 3]), bias: Tensor::zeros([4], &Device::flex()), dilation: 1 };
+    let conv =
+        GateConv { weight: all.remove(2).reshape([4, 2, 3]), bias: Tensor::zeros([4], &Device::flex()), dilation: 1 };
     let empty = Tensor::zeros([0, 4, 4], &Device::flex());
     gated_residual(empty, Tensor::zeros([0, 2], &Device::flex()), conv, None, out, Gate::First);
 }
@@ -424,7 +425,8 @@ fn norm_gradients_agree_with_finite_differences() {
 fn batch_norm_returns_the_statistics_of_the_batch() {
     let device = Device::flex();
     let x = Tensor::<3>::from_data(TensorData::new(noise(4 * 3 * 50, 1), [4, 3, 50]), (&device, DType::F64));
-    let affine = || Affine { gain: Tensor::ones([3], (&device, DType::F64)), bias: Tensor::zeros([3], (&device, DType::F64)) };
+    let affine =
+        || Affine { gain: Tensor::ones([3], (&device, DType::F64)), bias: Tensor::zeros([3], (&device, DType::F64)) };
     let (_, ours) = batch_norm_act(x.clone(), affine(), None, Pointwise::None, 1e-5);
     let (_, reference) = batch_norm_act_reference(x.clone(), affine(), None, Pointwise::None, 1e-5);
     assert_near("mean", &ours.mean, &reference.mean, 1e-13);
@@ -481,10 +483,11 @@ fn gelu_and_glu_keep_bits_and_stay_finite() {
     ] {
         keeps_bits(&case);
         stays_finite(&case);
-        agrees_with_differences(&pointwise(&case.name, [1, 2, 5], 2.0, if case.name.starts_with("gelu") {
-            [gelu, gelu_reference]
-        } else {
-            [glu, glu_reference]
-        }));
+        agrees_with_differences(&pointwise(
+            &case.name,
+            [1, 2, 5],
+            2.0,
+            if case.name.starts_with("gelu") { [gelu, gelu_reference] } else { [glu, glu_reference] },
+        ));
     }
 }

@@ -250,7 +250,11 @@ fn forward<T: Real, const A: u8>(op: &BatchNorm, inputs: &[FlexTensor]) -> FlexT
     tensor(out, &[batch, channels, length])
 }
 
-fn gradients<T: Real, const A: u8>(op: &BatchNorm, grad: &FlexTensor, inputs: &[FlexTensor]) -> Vec<Option<FlexTensor>> {
+fn gradients<T: Real, const A: u8>(
+    op: &BatchNorm,
+    grad: &FlexTensor,
+    inputs: &[FlexTensor],
+) -> Vec<Option<FlexTensor>> {
     let shape = inputs[0].layout().shape();
     let [batch, channels, length] = [shape[0], shape[1], shape[2]];
     let mut out = vec![T::ZERO; batch * channels * length];

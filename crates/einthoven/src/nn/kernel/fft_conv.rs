@@ -248,8 +248,7 @@ fn spectra<T: Real + FftNum>(plan: &Plan, kernels: &[T]) -> Vec<Complex<T>> {
         |transform, (out, kernel)| {
             let bins = transform.forward(|signal| {
                 signal[..plan.after + 1].copy_from_slice(&kernel[plan.origin..plan.origin + plan.after + 1]);
-                signal[plan.size - plan.before..]
-                    .copy_from_slice(&kernel[plan.origin - plan.before..plan.origin]);
+                signal[plan.size - plan.before..].copy_from_slice(&kernel[plan.origin - plan.before..plan.origin]);
             });
             for (out, bin) in out.iter_mut().zip(bins) {
                 *out = Complex::new(bin.re * scale, bin.im * scale);

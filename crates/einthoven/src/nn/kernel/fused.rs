@@ -8,7 +8,7 @@ use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::Checkpoi
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::{Autodiff, Backend, Dispatch, DispatchTensor, Flex, backend_extension, tensor::FloatTensor};
-use burn::tensor::{Device, DType};
+use burn::tensor::{DType, Device};
 use burn_flex::FlexTensor;
 
 use super::cpu::{is_cpu, is_real};

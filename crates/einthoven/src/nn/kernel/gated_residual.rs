@@ -100,12 +100,8 @@ pub fn gated_output(state: Tensor<3>, gated: Tensor<3>, out: GateOut, gate: Gate
     if !fused::runs_here(&state.device(), &[state.dtype(), gated.dtype(), out.weight.dtype(), out.bias.dtype()]) {
         return gated_output_reference(state, gated, out, gate);
     }
-    let inputs = vec![
-        state.into_dispatch(),
-        out.weight.into_dispatch(),
-        out.bias.into_dispatch(),
-        gated.into_dispatch(),
-    ];
+    let inputs =
+        vec![state.into_dispatch(), out.weight.into_dispatch(), out.bias.into_dispatch(), gated.into_dispatch()];
     Tensor::from_dispatch(fused::run(Layer { gate, dilation: None }, inputs))
 }
 
@@ -156,13 +152,7 @@ fn output_reference(state: Tensor<3>, gated: Tensor<3>, out: GateOut, gate: Gate
     Tensor::cat(vec![h, state.narrow(1, residual, skip) + out.narrow(1, residual, skip)], 1)
 }
 
-fn check_conv(
-    state: &Tensor<3>,
-    shift: &Tensor<2>,
-    conv: &GateConv,
-    conditioner: Option<&Tensor<3>>,
-    out: &GateOut,
-) {
+fn check_conv(state: &Tensor<3>, shift: &Tensor<2>, conv: &GateConv, conditioner: Option<&Tensor<3>>, out: &GateOut) {
     let [batch, channels, length] = state.dims();
     let [gated, residual, kernel] = conv.weight.dims();
     assert!(kernel % 2 == 1 && conv.dilation > 0, "gated_residual: an odd kernel and a dilation of at least 1");

@@ -201,7 +201,9 @@ fn glu_forward<T: Real>(x: &FlexTensor) -> FlexTensor {
     let shape = shape(x);
     let half = shape[1] / 2 * shape[2];
     let mut out = vec![T::ZERO; shape[0] * half];
-    out.par_chunks_mut(half).zip(values::<T>(x).par_chunks(2 * half)).for_each(|(out, x)| T::run(GluForward { x, out }));
+    out.par_chunks_mut(half)
+        .zip(values::<T>(x).par_chunks(2 * half))
+        .for_each(|(out, x)| T::run(GluForward { x, out }));
     tensor(out, &[shape[0], shape[1] / 2, shape[2]])
 }
 

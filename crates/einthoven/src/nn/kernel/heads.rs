@@ -79,10 +79,11 @@ impl Heads {
             let heads = q.chunks_exact_mut(self.piece()).zip(k.chunks_exact_mut(self.piece()));
             pieces.extend(heads.zip(v.chunks_exact_mut(self.piece())).map(|((q, k), v)| [q, k, v]));
         }
-        pieces.into_par_iter().zip(grad.par_chunks(self.piece())).enumerate().for_each_init(
-            Scratch::new,
-            |scratch, (index, (out, grad))| work(self.of(qkv, index), grad, out, scratch),
-        );
+        pieces
+            .into_par_iter()
+            .zip(grad.par_chunks(self.piece()))
+            .enumerate()
+            .for_each_init(Scratch::new, |scratch, (index, (out, grad))| work(self.of(qkv, index), grad, out, scratch));
         tensor(out, &[self.batch, 3 * self.heads * self.width, self.length])
     }
 }

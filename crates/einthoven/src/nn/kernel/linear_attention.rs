@@ -136,8 +136,7 @@ impl<T: Real> Job<T> for Gradient<'_, T> {
         let pitch = pitch(length);
         let (size, square) = (width * pitch, (width * width).next_multiple_of(LINE));
         let padded = length.next_multiple_of(LINE);
-        let [q, k, v, grad, part, context, slope] =
-            self.scratch.split([size, size, size, size, size, square, square]);
+        let [q, k, v, grad, part, context, slope] = self.scratch.split([size, size, size, size, size, square, square]);
         for (from, to) in self.qkv.into_iter().zip([&mut *q, &mut *k, &mut *v]) {
             pad_rows(from, length, to, pitch);
         }
@@ -153,7 +152,8 @@ impl<T: Real> Job<T> for Gradient<'_, T> {
 
         multiply::<T, L, false>([width, length, width], (for_v, length), (slope, by_value), (k, |d| d * pitch));
         multiply::<T, L, false>([width, padded, width], (part, pitch), (slope, by_key), (v, |e| e * pitch));
-        for ((k, part), out) in k.chunks_exact(pitch).zip(part.chunks_exact_mut(pitch)).zip(for_k.chunks_exact_mut(length))
+        for ((k, part), out) in
+            k.chunks_exact(pitch).zip(part.chunks_exact_mut(pitch)).zip(for_k.chunks_exact_mut(length))
         {
             softmax::row_gradient::<T, L>(k, part, length);
             out.copy_from_slice(&part[..length]);

@@ -57,7 +57,7 @@ pub(super) fn activate<T: Real, L: Lanes<T>, const A: u8>(h: L) -> L {
 pub(super) fn times_slope<T: Real, L: Lanes<T>, const A: u8>(grad: L, h: L) -> L {
     let (zero, one) = (L::splat(T::ZERO), L::splat(T::ONE));
     match A {
-        // 1 above zero and 0 elsewhere: any positive number of the type times 1e38 twice exceeds 1.
+        // 1 above zero and 0 elsewhere: any positive f32 times 1e38 twice exceeds 1.
         RELU => {
             let large = L::splat(T::from_f64(1e38));
             grad.mul(one.min(zero.max(h).mul(large).mul(large)))

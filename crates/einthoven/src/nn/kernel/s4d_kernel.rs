@@ -43,12 +43,8 @@ pub fn s4d_kernel(system: DiagonalSystem, length: usize) -> Tensor<3> {
     if !fused::runs_here(&c.device(), &[c.dtype(), log_step.dtype(), log_decay.dtype(), frequency.dtype()]) {
         return s4d_kernel_reference(DiagonalSystem { log_step, log_decay, frequency, c }, length);
     }
-    let inputs = vec![
-        log_step.into_dispatch(),
-        log_decay.into_dispatch(),
-        frequency.into_dispatch(),
-        c.into_dispatch(),
-    ];
+    let inputs =
+        vec![log_step.into_dispatch(), log_decay.into_dispatch(), frequency.into_dispatch(), c.into_dispatch()];
     Tensor::from_dispatch(fused::run(S4dKernel { length }, inputs))
 }
 

@@ -146,8 +146,7 @@ impl<T: Real, F: Fn(usize) -> usize + Copy> Product<'_, T, F> {
                 }
             }
         }
-        let lefts: [usize; M] =
-            std::array::from_fn(|m| self.view.offset + (first + m.min(rows - 1)) * self.view.rows);
+        let lefts: [usize; M] = std::array::from_fn(|m| self.view.offset + (first + m.min(rows - 1)) * self.view.rows);
         let (left, right) = (self.left.as_ptr(), self.right.as_ptr());
         for k in 0..self.terms {
             // SAFETY: by the contract of this function.

@@ -64,8 +64,7 @@ impl<T: Real> Job<T> for Block<'_, T> {
         let Sizes { residual, state, gated, length, kernel, .. } = *self.sizes;
         let (record, first, count) = self.sizes.block(self.index);
         let padded = count.next_multiple_of(LINE);
-        let [panel, z, product] =
-            self.scratch.split([residual * kernel * BLOCK, 2 * gated * BLOCK, state * BLOCK]);
+        let [panel, z, product] = self.scratch.split([residual * kernel * BLOCK, 2 * gated * BLOCK, state * BLOCK]);
         let signal = |channel: usize| &self.state[(record * state + channel) * length..][..length];
 
         match self.before {
