@@ -3,4 +3,6 @@
 //! Everything takes plain slices in mV and positions in points, so that it serves records, data sets
 //! and simulated signals alike.
 
+pub mod ec57;
+pub mod rpeak;
 pub mod segment;
