@@ -6,6 +6,7 @@
 //! hand: no learning period is needed. Boundaries and waves are the business of the delineators.
 
 use crate::error::{Error, Result};
+use crate::signal::symmetric::SymmetricFilter;
 
 /// Rate to which leads are brought, in Hz, roughly: an integer fraction of their own.
 const WORKING_FS_HZ: f64 = 125.0;
@@ -102,7 +103,7 @@ pub fn r_peaks_with(settings: &Settings, leads: &[&[f32]], fs_hz: f64) -> Result
 }
 
 /// Means of `step` consecutive points; the last value before bridges missing ones.
-fn decimate(lead: &[f32], step: usize) -> Vec<f32> {
+pub(crate) fn decimate(lead: &[f32], step: usize) -> Vec<f32> {
     let mut last = lead.iter().copied().find(|v| v.is_finite()).unwrap_or(0.0);
     let mean = |points: &[f32]| {
         let sum: f32 = points.iter().sum();
@@ -122,56 +123,29 @@ fn decimate(lead: &[f32], step: usize) -> Vec<f32> {
 
 /// A Gaussian-windowed cosine and sine, without response to a constant.
 struct Quadrature {
-    /// Taps at lags 0, 1, ... of the even filter.
-    even: Vec<f32>,
-    /// Taps at lags 1, 2, ... of the odd one.
-    odd: Vec<f32>,
+    even: SymmetricFilter,
+    odd: SymmetricFilter,
 }
 
 impl Quadrature {
     fn new(settings: &Settings, fs_hz: f64) -> Quadrature {
-        let reach = (3.0 * settings.width_s * fs_hz).ceil() as usize;
-        let window = |lag: usize| (-0.5 * (lag as f64 / fs_hz / settings.width_s).powi(2)).exp();
-        let phase = |lag: usize| std::f64::consts::TAU * settings.center_hz * lag as f64 / fs_hz;
-        let weight: f64 = window(0) + 2.0 * (1..=reach).map(window).sum::<f64>();
-        let mean = (window(0) + 2.0 * (1..=reach).map(|lag| window(lag) * phase(lag).cos()).sum::<f64>()) / weight;
-        let even = (0..=reach).map(|lag| (window(lag) * (phase(lag).cos() - mean) / weight) as f32).collect();
-        let odd = (1..=reach).map(|lag| (window(lag) * phase(lag).sin() / weight) as f32).collect();
-        Quadrature { even, odd }
+        let reach_s = 3.0 * settings.width_s;
+        let window = |t: f64| (-0.5 * (t / settings.width_s).powi(2)).exp();
+        let phase = |t: f64| std::f64::consts::TAU * settings.center_hz * t;
+        let lags = (1..=(reach_s * fs_hz).ceil() as usize).map(|lag| lag as f64 / fs_hz);
+        let weight = 1.0 + 2.0 * lags.clone().map(window).sum::<f64>();
+        let mean = (1.0 + 2.0 * lags.map(|t| window(t) * phase(t).cos()).sum::<f64>()) / weight;
+        Quadrature {
+            even: SymmetricFilter::even(reach_s, fs_hz, |t| window(t) * (phase(t).cos() - mean) / weight),
+            odd: SymmetricFilter::odd(reach_s, fs_hz, |t| window(t) * phase(t).sin() / weight),
+        }
     }
 
-    /// Magnitude of both responses; the ends are extended by their values.
+    /// Magnitude of both responses.
     fn envelope(&self, x: &[f32]) -> Vec<f32> {
-        let reach = self.odd.len();
-        let Some((&first, &last)) = x.first().zip(x.last()) else { return Vec::new() };
-        let mut padded = vec![first; reach];
-        padded.extend_from_slice(x);
-        padded.extend(std::iter::repeat_n(last, reach));
-        let mut magnitude = vec![0f32; x.len()];
-        // Blocks that stay in the nearest cache; the inner loops run over consecutive points.
-        const BLOCK: usize = 1024;
-        let (mut even, mut odd) = ([0f32; BLOCK], [0f32; BLOCK]);
-        for (block, out) in magnitude.chunks_mut(BLOCK).enumerate() {
-            let (from, n) = (block * BLOCK + reach, out.len());
-            let center = &padded[from..from + n];
-            for (even, &v) in even[..n].iter_mut().zip(center) {
-                *even = self.even[0] * v;
-            }
-            odd[..n].fill(0.0);
-            for lag in 1..=reach {
-                let (a, b) = (self.even[lag], self.odd[lag - 1]);
-                let before = &padded[from - lag..from - lag + n];
-                let after = &padded[from + lag..from + lag + n];
-                for (((even, odd), &p), &q) in even[..n].iter_mut().zip(&mut odd[..n]).zip(before).zip(after) {
-                    *even += a * (p + q);
-                    *odd += b * (q - p);
-                }
-            }
-            for ((out, even), odd) in out.iter_mut().zip(&even).zip(&odd) {
-                *out = (even * even + odd * odd).sqrt();
-            }
-        }
-        magnitude
+        let (mut even, odd) = (self.even.apply(x), self.odd.apply(x));
+        even.iter_mut().zip(&odd).for_each(|(even, odd)| *even = (*even * *even + odd * odd).sqrt());
+        even
     }
 }
 

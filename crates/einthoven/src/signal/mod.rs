@@ -10,6 +10,7 @@ pub mod noise;
 pub mod ode;
 pub mod snr;
 pub mod spectrum;
+pub mod symmetric;
 
 /// Divides each lead by its scale, in the order `[n, lead, time]`.
 ///
