@@ -2,6 +2,8 @@
 
 mod cite;
 mod convert;
+mod delineate;
+mod ec57;
 mod evaluate;
 mod failure;
 mod fetch;
@@ -11,6 +13,7 @@ mod list;
 mod mix;
 mod predict;
 mod prepare;
+mod qrs;
 mod report;
 mod run;
 mod sample;
@@ -60,6 +63,9 @@ commands! {
     Run => run,
     Inspect => inspect,
     Convert => convert,
+    Delineate => delineate,
+    Qrs => qrs,
+    Ec57 => ec57,
     Fetch => fetch,
     Prepare => prepare,
     Train => train,

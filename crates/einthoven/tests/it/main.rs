@@ -1,6 +1,7 @@
 //! The integration tests: one binary, one module per area.
 
 mod bad_wfdb;
+mod beat;
 mod checkpoint;
 mod config;
 mod dataset;

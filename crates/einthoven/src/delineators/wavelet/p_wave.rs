@@ -57,7 +57,7 @@ impl Settings {
     /// Chosen on the development records.
     pub const DEFAULT: Settings = Settings {
         hump_s: 0.024,
-        sigma_s: 0.010,
+        sigma_s: 0.013,
         earliest_s: 0.36,
         latest_s: 0.03,
         after_t_s: 0.08,
@@ -65,14 +65,14 @@ impl Settings {
         spread_s: 0.15,
         reach_s: 0.06,
         beats_around: 12,
-        jitter_s: 0.06,
-        agreement: 0.5,
-        irregular_agreement: 1.0,
-        beat_agreement: 0.3,
-        onset_share: 0.30,
-        offset_share: 0.30,
+        jitter_s: 0.03,
+        agreement: 0.7,
+        irregular_agreement: 0.5,
+        beat_agreement: 0.5,
+        onset_share: 0.50,
+        offset_share: 0.70,
         half_s: 0.10,
-        own_weight: 0.5,
+        own_weight: 0.6,
         own_reach_s: 0.04,
     };
 }
@@ -217,7 +217,6 @@ impl Stretches {
         sorted.sort_by(f32::total_cmp);
         let agreement = sorted.get(sorted.len() / 2).copied().unwrap_or(1.0);
         let limit = settings.agreement + settings.irregular_agreement * self.irregularity(&set);
-        if std::env::var("PDBG").is_ok() && k == set[set.len()/2] { println!("agr {agreement:.2} irr {:.2} dist {}", self.irregularity(&set), (self.len-place) as f64*1000.0/leads.fs_hz); }
         if agreement < limit {
             return None;
         }

@@ -24,6 +24,8 @@ pub struct Settings {
     pub own_weight: f32,
     /// How far a lead's own ends may lie from the common ones.
     pub own_reach_s: f64,
+    /// Smallest R wave, as a share of the depth of Q or S, that is taken for the peak.
+    pub smallest_r: f32,
 }
 
 impl Settings {
@@ -37,6 +39,7 @@ impl Settings {
         quiet_s: 0.016,
         own_weight: 0.3,
         own_reach_s: 0.03,
+        smallest_r: 0.2,
     };
 }
 
@@ -54,20 +57,19 @@ pub(super) fn find(settings: &Settings, leads: &Working, peaks: &[usize]) -> Vec
         if to <= from + 2 {
             continue;
         }
-        let ends = |speed: &[f32], share: f32| Ends::of(settings, leads, speed, from, to, peak, share);
-        let common = ends(&speed, 1.0);
+        let common = Ends::of(settings, leads, &speed, from, to, peak);
         let reach = leads.points(settings.own_reach_s);
         let own: Vec<Landmarks> = (0..leads.mv.len())
             .map(|lead| {
                 let own_speed: Vec<f32> = slopes[lead][from..=to].iter().map(|v| v.abs()).collect();
-                let own = Ends::of(settings, leads, &own_speed, 0, to - from, peak - from, 1.0);
+                let own = Ends::of(settings, leads, &own_speed, 0, to - from, peak - from);
                 let near = |own: usize, common: usize| {
                     let own = own.clamp(common.saturating_sub(reach), common + reach);
                     boundary::between(common, own, settings.own_weight)
                 };
                 let onset = near(own.onset + from, common.onset).max(from);
                 let offset = near(own.offset + from, common.offset).min(to).max(onset + 1);
-                Landmarks { onset, peak: deflection(&leads.mv[lead], onset, offset), offset }
+                Landmarks { onset, peak: r_peak(&leads.mv[lead], onset, offset, settings.smallest_r), offset }
             })
             .collect();
         let top = highest(&speed, common.onset, common.offset + 1);
@@ -96,11 +98,10 @@ impl Ends {
         from: usize,
         to: usize,
         peak: usize,
-        scale: f32,
     ) -> Ends {
         let near = leads.points(0.06);
         let top_at = highest(speed, peak.saturating_sub(near).max(from), (peak + near).min(to) + 1);
-        let top = speed[top_at] * scale;
+        let top = speed[top_at];
         let quiet = leads.points(settings.quiet_s).max(2);
         let rest = |range: std::ops::RangeInclusive<usize>| range.map(|k| speed[k]).fold(f32::INFINITY, f32::min);
         let limit = |share: f32, rest: f32| rest + share * (top - rest);
@@ -114,10 +115,14 @@ impl Ends {
     }
 }
 
-/// The point farthest from the line between the ends.
-fn deflection(lead: &[f32], onset: usize, offset: usize) -> usize {
+/// The R peak: the highest point over the line between the ends, or the lowest below it in a complex whose R wave is
+/// small beside that or missing.
+fn r_peak(lead: &[f32], onset: usize, offset: usize, smallest_r: f32) -> usize {
     let (a, b) = (lead[onset], lead[offset]);
     let n = (offset - onset).max(1) as f32;
-    let height = |k: usize| (lead[k] - a - (b - a) * (k - onset) as f32 / n).abs();
-    (onset..=offset).max_by(|&p, &q| height(p).total_cmp(&height(q))).unwrap_or(onset)
+    let height = |k: usize| lead[k] - a - (b - a) * (k - onset) as f32 / n;
+    let by_height = |p: &usize, q: &usize| height(*p).total_cmp(&height(*q));
+    let top = (onset..=offset).max_by(by_height).unwrap_or(onset);
+    let bottom = (onset..=offset).min_by(by_height).unwrap_or(onset);
+    if height(top) >= -smallest_r * height(bottom) { top } else { bottom }
 }

@@ -8,11 +8,15 @@
 //! # Reference
 //! ANSI/AAMI EC57:1998, sections 3.5 and 4.3; the order of the pairing is the one that the manual of `bxb` documents.
 
+mod folder;
+
 use std::ops::RangeInclusive;
 
 use serde::Serialize;
 
 use crate::record::Annotation;
+
+pub use folder::{FolderComparison, compare_folder, headers};
 
 /// Half the match window in seconds.
 pub const MATCH_WINDOW_S: f64 = 0.15;
