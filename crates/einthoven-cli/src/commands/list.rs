@@ -7,6 +7,7 @@ use einthoven::dataset::catalog::DATABASES;
 use einthoven::dataset::label::LABEL_SETS;
 use einthoven::dataset::mix::PLANS;
 use einthoven::dataset::split::SCHEMES;
+use einthoven::delineators::DELINEATORS;
 use einthoven::diffusion::SAMPLERS;
 use einthoven::diffusion::schedule::SCHEDULES;
 use einthoven::experiment::PRESETS;
@@ -38,6 +39,7 @@ enum Kind {
     Schedules,
     Splits,
     Classifiers,
+    Delineators,
     Augmentations,
     Plans,
     Labels,
@@ -70,6 +72,7 @@ fn entries(kind: Kind) -> Vec<Value> {
         Kind::Schedules => SCHEDULES.iter().map(|s| entry(s.name(), s.summary(), s.reference())).collect(),
         Kind::Splits => SCHEMES.iter().map(|(name, summary)| entry(name, summary, "")).collect(),
         Kind::Classifiers => CLASSIFIERS.iter().map(|c| entry(c.name(), c.summary(), c.reference())).collect(),
+        Kind::Delineators => DELINEATORS.iter().map(|d| entry(d.name(), d.summary(), d.reference())).collect(),
         Kind::Augmentations => AUGMENTATIONS.iter().map(|a| entry(a.name(), a.summary(), a.reference())).collect(),
         Kind::Plans => PLANS.iter().map(|(name, summary)| entry(name, summary, "")).collect(),
         Kind::Labels => LABEL_SETS.iter().map(|l| entry(l.name, l.summary, "")).collect(),

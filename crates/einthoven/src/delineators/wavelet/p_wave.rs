@@ -41,6 +41,8 @@ pub struct Settings {
     pub irregular_agreement: f32,
     /// Correlation of one beat below which it has none.
     pub beat_agreement: f32,
+    /// The same for a P wave away from the usual place.
+    pub elsewhere_agreement: f32,
     /// Share of the speed at which it begins.
     pub onset_share: f32,
     /// Share of the speed at which it ends.
@@ -69,6 +71,7 @@ impl Settings {
         agreement: 0.7,
         irregular_agreement: 0.5,
         beat_agreement: 0.5,
+        elsewhere_agreement: 0.85,
         onset_share: 0.50,
         offset_share: 0.70,
         half_s: 0.10,
@@ -221,11 +224,17 @@ impl Stretches {
             return None;
         }
         let jitter = leads.points(settings.jitter_s) as isize;
-        let (own, shift) = (-jitter..=jitter)
+        // At the usual place a beat is believed more readily than anywhere else before its complex.
+        let needed = |shift: isize| {
+            if shift.abs() <= jitter { settings.beat_agreement } else { settings.elsewhere_agreement }
+        };
+        let first = self.from[k] as isize - place as isize;
+        let (own, shift) = (first.min(-jitter)..=(end as isize - place as isize).max(jitter))
             .map(|shift| (self.agreement(k, shift, place, reach, &sum), shift))
-            .max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.abs().cmp(&a.1.abs())))?;
-        let at = (complexes[k].across.onset - self.len + place) as isize + shift;
-        (own >= settings.beat_agreement).then_some(at as usize)
+            .filter(|&(own, shift)| own >= needed(shift))
+            .max_by(|a, b| (a.0 - needed(a.1)).total_cmp(&(b.0 - needed(b.1))))?;
+        debug_assert!(own >= needed(shift));
+        usize::try_from((complexes[k].across.onset - self.len + place) as isize + shift).ok()
     }
 
     /// Correlation of a stretch, moved by `shift`, with the sum of the others around a place.

@@ -34,7 +34,7 @@ impl Settings {
         sigma_s: 0.006,
         before_s: 0.13,
         after_s: 0.18,
-        onset_share: 0.07,
+        onset_share: 0.05,
         offset_share: 0.10,
         quiet_s: 0.016,
         own_weight: 0.3,
