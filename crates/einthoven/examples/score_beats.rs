@@ -207,7 +207,8 @@ fn span(truth: &[Fiducial]) -> (usize, usize) {
 
 fn peer_waves(path: &Path) -> Result<Vec<Vec<Fiducial>>> {
     let bad = |error: serde_json::Error| Error::data(path.display().to_string(), error.to_string());
-    let leads: Vec<Vec<(Wave, Option<usize>, usize, Option<usize>)>> = serde_json::from_str(&text(path)?).map_err(bad)?;
+    let leads: Vec<Vec<(Wave, Option<usize>, usize, Option<usize>)>> =
+        serde_json::from_str(&text(path)?).map_err(bad)?;
     let wave = |(wave, onset, peak, offset)| Fiducial { wave, onset, peak, offset };
     Ok(leads.into_iter().map(|waves| waves.into_iter().map(wave).collect()).collect())
 }

@@ -24,13 +24,17 @@ pub struct Args {
 
 pub fn execute(args: Args) -> Result<u8> {
     let delineator = delineators::find(&args.delineator)?.build()?;
-    let options =
-        ReadOptions { annotators: Annotators::None, frames: Frames::Average, ..ReadOptions::lenient() };
+    let options = ReadOptions { annotators: Annotators::None, frames: Frames::Average, ..ReadOptions::lenient() };
     let delineate = |path: &Path| delineate_record(&record::read(path, &options)?, delineator.as_ref());
     if args.record.is_dir() {
         let results: Vec<RecordDelineation> =
             headers(&args.record)?.iter().map(|path| delineate(path)).collect::<Result<_>>()?;
-        return if args.json { print_json(&serde_json::json!({ "records": results })) } else { results.iter().try_for_each(|result| print_line(&table(result))) }.map(|()| 0);
+        return if args.json {
+            print_json(&serde_json::json!({ "records": results }))
+        } else {
+            results.iter().try_for_each(|result| print_line(&table(result)))
+        }
+        .map(|()| 0);
     }
     let result = delineate(&args.record)?;
     if args.json { print_json(&result) } else { print_line(&table(&result)) }.map(|()| 0)

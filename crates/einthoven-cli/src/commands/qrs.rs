@@ -34,8 +34,7 @@ pub struct Args {
 }
 
 pub fn execute(args: Args) -> Result<u8> {
-    let options =
-        ReadOptions { annotators: Annotators::None, frames: Frames::Average, ..ReadOptions::lenient() };
+    let options = ReadOptions { annotators: Annotators::None, frames: Frames::Average, ..ReadOptions::lenient() };
     let which = match args.lead {
         None => DetectionLeads::Default,
         Some(name) if name == "all" => DetectionLeads::All,
@@ -53,6 +52,8 @@ pub fn execute(args: Args) -> Result<u8> {
             print_line(&format!("{}: {} beats", file.display(), beats.len()))?;
         }
     }
-    if args.json { print_json(&json!({ "records": written }))? }
+    if args.json {
+        print_json(&json!({ "records": written }))?
+    }
     Ok(0)
 }

@@ -99,7 +99,8 @@ pub fn r_peaks_with(settings: &Settings, leads: &[&[f32]], fs_hz: f64) -> Result
     let envelopes: Vec<Vec<f32>> = leads.iter().map(|lead| filters.envelope(&decimate(lead, step))).collect();
     let humps = combine(settings, envelopes, work_fs_hz);
     let found = choose(settings, &humps, work_fs_hz);
-    Ok(found.into_iter().map(|at| refine(leads, at * step + step / 2, fs_hz)).collect())
+    let weights: Vec<f32> = leads.iter().map(|lead| smoothness(lead)).collect();
+    Ok(found.into_iter().map(|at| refine(leads, &weights, at * step + step / 2, fs_hz)).collect())
 }
 
 /// Means of `step` consecutive points; the last value before bridges missing ones.
@@ -157,7 +158,8 @@ fn usual_heights(settings: &Settings, humps: &[f32], block_len: usize) -> Vec<f3
     (0..highest.len())
         .map(|k| {
             let k = k.min(n - 1);
-            let mut around: Vec<f32> = highest[k.saturating_sub(settings.blocks_around)..(k + settings.blocks_around + 1).min(n)].into();
+            let mut around: Vec<f32> =
+                highest[k.saturating_sub(settings.blocks_around)..(k + settings.blocks_around + 1).min(n)].into();
             around.sort_by(f32::total_cmp);
             around[((around.len() - 1) as f64 * settings.usual_rank).round() as usize]
         })
@@ -251,7 +253,13 @@ fn drop_doubtful(settings: &Settings, beats: &[usize], humps: &[f32]) -> Vec<usi
 }
 
 /// Adds the highest hump of each pause that is too long, while there is one.
-fn search_pauses(settings: &Settings, beats: &[usize], candidates: &[usize], humps: &[f32], refractory: usize) -> Vec<usize> {
+fn search_pauses(
+    settings: &Settings,
+    beats: &[usize],
+    candidates: &[usize],
+    humps: &[f32],
+    refractory: usize,
+) -> Vec<usize> {
     let mut all: Vec<usize> = Vec::with_capacity(beats.len());
     for (k, &beat) in beats.iter().enumerate() {
         all.push(beat);
@@ -272,8 +280,15 @@ fn search_pauses(settings: &Settings, beats: &[usize], candidates: &[usize], hum
     all
 }
 
-/// The point of the largest deflection within 60 ms, over all leads.
-fn refine(leads: &[&[f32]], at: usize, fs_hz: f64) -> usize {
+/// Inverse square of the mean step from point to point, so that a noisy lead does not move the peaks of the others.
+fn smoothness(lead: &[f32]) -> f32 {
+    let steps = lead.windows(2).map(|pair| (pair[1] - pair[0]).abs()).filter(|step| step.is_finite());
+    let (sum, n) = steps.fold((0f32, 0f32), |(sum, n), step| (sum + step, n + 1.0));
+    if sum > 0.0 { (n / sum).powi(2) } else { 0.0 }
+}
+
+/// The point of the largest deflection within 60 ms, over all leads with their weights.
+fn refine(leads: &[&[f32]], weights: &[f32], at: usize, fs_hz: f64) -> usize {
     let reach = (0.06 * fs_hz) as usize;
     let sig_len = leads.first().map_or(0, |lead| lead.len());
     let (from, to) = (at.saturating_sub(reach), (at + reach + 1).min(sig_len));
@@ -281,12 +296,12 @@ fn refine(leads: &[&[f32]], at: usize, fs_hz: f64) -> usize {
         return at.min(sig_len.saturating_sub(1));
     }
     let mut deflection = vec![0f32; to - from];
-    for lead in leads {
+    for (lead, weight) in leads.iter().zip(weights) {
         let part = &lead[from..to];
         // The middle of the range that most points keep to stands for the level.
         let mean = part.iter().filter(|v| v.is_finite()).sum::<f32>() / part.len() as f32;
         for (sum, &v) in deflection.iter_mut().zip(part) {
-            *sum += if v.is_finite() { (v - mean) * (v - mean) } else { 0.0 };
+            *sum += if v.is_finite() { weight * (v - mean) * (v - mean) } else { 0.0 };
         }
     }
     let best = (0..deflection.len()).max_by(|&a, &b| deflection[a].total_cmp(&deflection[b]));

@@ -52,8 +52,7 @@ impl SymmetricFilter {
         let sum: f64 = filter.taps.iter().enumerate().map(|(lag, &tap)| both(lag) * f64::from(tap)).sum();
         let shape = |lag: usize| f64::from(filter.taps[lag]) - sum / weight * bell(lag as f64 / fs_hz);
         let taps: Vec<f64> = (0..filter.taps.len()).map(shape).collect();
-        let response: f64 =
-            taps.iter().enumerate().map(|(lag, tap)| both(lag) * tap * bell(lag as f64 / fs_hz)).sum();
+        let response: f64 = taps.iter().enumerate().map(|(lag, tap)| both(lag) * tap * bell(lag as f64 / fs_hz)).sum();
         filter.taps = taps.iter().map(|tap| (tap / response) as f32).collect();
         filter
     }
@@ -125,10 +124,9 @@ mod tests {
         let whole = filter.apply(&x);
         for at in [2046usize, 2047, 2048, 2049, 4095, 4096] {
             let taps = &filter.taps;
-            let plain: f64 = (1..taps.len())
-                .map(|lag| f64::from(taps[lag]) * f64::from(x[at - lag] + x[at + lag]))
-                .sum::<f64>()
-                + f64::from(taps[0] * x[at]);
+            let plain: f64 =
+                (1..taps.len()).map(|lag| f64::from(taps[lag]) * f64::from(x[at - lag] + x[at + lag])).sum::<f64>()
+                    + f64::from(taps[0] * x[at]);
             assert!((f64::from(whole[at]) - plain).abs() < 1e-5, "{at}");
         }
     }

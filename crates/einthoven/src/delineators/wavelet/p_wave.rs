@@ -111,9 +111,8 @@ pub(super) fn find(
         .collect();
     let event = |k: usize, peak: usize| {
         let half = leads.points(settings.half_s);
-        let start = k.checked_sub(1).map_or(0, |k| {
-            t_waves[k].as_ref().map_or(complexes[k].across.offset, |t| t.across.peak)
-        });
+        let start =
+            k.checked_sub(1).map_or(0, |k| t_waves[k].as_ref().map_or(complexes[k].across.offset, |t| t.across.peak));
         let (from, to) = (start.max(peak.saturating_sub(half)).min(peak), complexes[k].across.onset.min(peak + half));
         let ends = |speed: &[f32], peak: usize| {
             let onset = boundary::flank_end(speed, peak, from, settings.onset_share, 0.5);
@@ -187,7 +186,9 @@ impl Stretches {
                 stretch.iter_mut().for_each(|v| *v *= usual / own);
             }
         }
-        let rr = (0..complexes.len()).map(|k| k.checked_sub(1).map_or(0, |before| complexes[k].across.peak - complexes[before].across.peak)).collect();
+        let rr = (0..complexes.len())
+            .map(|k| k.checked_sub(1).map_or(0, |before| complexes[k].across.peak - complexes[before].across.peak))
+            .collect();
         Stretches { values, n_leads: humps.len(), len, from, rr }
     }
 
@@ -215,7 +216,8 @@ impl Stretches {
         let end = self.len - leads.points(settings.latest_s);
         let place = highest(&weighted, starts[starts.len() / 2].min(end - 1), end);
         let reach = leads.points(settings.reach_s);
-        let others: Vec<f32> = set.iter().filter(|&&j| j != k).map(|&j| self.agreement(j, 0, place, reach, &sum)).collect();
+        let others: Vec<f32> =
+            set.iter().filter(|&&j| j != k).map(|&j| self.agreement(j, 0, place, reach, &sum)).collect();
         let mut sorted = others.clone();
         sorted.sort_by(f32::total_cmp);
         let agreement = sorted.get(sorted.len() / 2).copied().unwrap_or(1.0);

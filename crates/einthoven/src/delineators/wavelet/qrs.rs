@@ -91,14 +91,7 @@ struct Ends {
 }
 
 impl Ends {
-    fn of(
-        settings: &Settings,
-        leads: &Working,
-        speed: &[f32],
-        from: usize,
-        to: usize,
-        peak: usize,
-    ) -> Ends {
+    fn of(settings: &Settings, leads: &Working, speed: &[f32], from: usize, to: usize, peak: usize) -> Ends {
         let near = leads.points(0.06);
         let top_at = highest(speed, peak.saturating_sub(near).max(from), (peak + near).min(to) + 1);
         let top = speed[top_at];

@@ -71,14 +71,16 @@ pub(super) fn find(settings: &Settings, leads: &Working, complexes: &[Event]) ->
             };
             let stretch = (rr as f64 / leads.fs_hz).clamp(0.25, 1.6).sqrt();
             let from = here.offset + leads.points(settings.after_qrs_s * stretch);
-            let to = (here.onset + leads.points(settings.latest_s * stretch)).min(next.saturating_sub(leads.points(0.04)));
+            let to =
+                (here.onset + leads.points(settings.latest_s * stretch)).min(next.saturating_sub(leads.points(0.04)));
             if from + 2 >= to {
                 return None;
             }
             let expected = here.onset as f64 + settings.expected_s * stretch * leads.fs_hz;
             let spread = settings.spread_s * stretch * leads.fs_hz;
             let weight = |at: usize| (1.0 / (1.0 + ((at as f64 - expected) / spread).powi(2))) as f32;
-            let is_top = |at: usize| at > 0 && at + 1 < hump.len() && hump[at] >= hump[at - 1] && hump[at] > hump[at + 1];
+            let is_top =
+                |at: usize| at > 0 && at + 1 < hump.len() && hump[at] >= hump[at - 1] && hump[at] > hump[at + 1];
             let tops = (from..to).filter(|&at| is_top(at));
             tops.max_by(|&a, &b| (hump[a] * weight(a)).total_cmp(&(hump[b] * weight(b))))
         })
