@@ -42,6 +42,13 @@ pub struct Models {
     pub few_step: Vec<(usize, Trained)>,
 }
 
+/// How long, with how much and by which optimizer a model learns.
+struct Course<'a> {
+    n_steps: u64,
+    batch: usize,
+    optimizer: &'a AdamWConfig,
+}
+
 /// Everything that trainings share.
 pub struct Workshop<'a> {
     /// The experiment.
@@ -85,7 +92,7 @@ impl Workshop<'_> {
             batches: Batches { batch, ..batches.clone() },
         };
         let card = self.card("teacher", &c.network)?;
-        self.train(learner, c.batch, card, None, &c.optimizer, c.steps, progress)
+        self.train(learner, card, None, Course { n_steps: c.steps, batch: c.batch, optimizer: &c.optimizer }, progress)
     }
 
     fn student(&self, role: &str, teacher: &Dgn, lambda: f64, progress: &mut dyn Progress) -> Result<Trained> {
@@ -100,7 +107,7 @@ impl Workshop<'_> {
             batches: Batches { batch, ..batches.clone() },
         };
         let card = self.card(role, &c.network)?;
-        self.train(learner, c.batch, card, None, &c.optimizer, c.steps, progress)
+        self.train(learner, card, None, Course { n_steps: c.steps, batch: c.batch, optimizer: &c.optimizer }, progress)
     }
 
     /// Halves the student's steps down to one, each stage starting at the weights of the one before.
@@ -127,9 +134,10 @@ impl Workshop<'_> {
             card.sampler = "ddim".into();
             card.steps = n_steps;
             card.guidance = 1.0;
-            let steps = if n_steps <= 4 { c.last_steps } else { c.steps };
+            let n_updates = if n_steps <= 4 { c.last_steps } else { c.steps };
+            let course = Course { n_steps: n_updates, batch: c.batch, optimizer: &c.optimizer };
             let start = teacher.weights().clone();
-            let trained = self.train(learner, c.batch, card, Some(start), &c.optimizer, steps, progress)?;
+            let trained = self.train(learner, card, Some(start), course, progress)?;
             done.push((n_steps, trained));
         }
         Ok(done)
@@ -138,13 +146,12 @@ impl Workshop<'_> {
     fn train<L: Learner>(
         &self,
         learner: impl Fn(usize) -> L,
-        batch: usize,
         card: DgnCard,
         start: Option<Weights>,
-        optimizer: &AdamWConfig,
-        n_steps: u64,
+        course: Course,
         progress: &mut dyn Progress,
     ) -> Result<Trained> {
+        let Course { n_steps, batch, optimizer } = course;
         let specs = Unet1d::new(card.network.clone())?.params();
         let start =
             start.unwrap_or_else(|| Weights::initialize(&specs, self.seed.purpose("start").purpose(&card.role)));
@@ -153,7 +160,7 @@ impl Workshop<'_> {
         };
         let stage = self.run.stage(&card.role)?;
         if let Some(probe) = self.probe {
-            let budget = Budget::measure(probe, |batch| Ok(trainee(batch, start.clone()).step(0).map(drop)?))?;
+            let budget = Budget::measure(probe, |batch| trainee(batch, start.clone()).step(0).map(drop))?;
             budget.refuse_oversize(&card.role, batch, self.max_memory_bytes, progress)?;
         }
         let mut trainee = trainee(batch, start);
