@@ -4,6 +4,7 @@ mod bad_wfdb;
 mod checkpoint;
 mod config;
 mod dataset;
+mod dipole;
 #[cfg(feature = "fetch")]
 mod fetch;
 mod folder;

@@ -29,6 +29,7 @@ pub mod request;
 mod resolve;
 mod shape;
 pub mod truth;
+pub mod write;
 
 
 pub use condition::{CONDITIONS, Condition};
