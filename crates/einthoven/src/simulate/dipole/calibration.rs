@@ -41,7 +41,11 @@ pub(super) fn line(corners: &[(f64, f64)], t_ms: f64) -> f64 {
 pub(super) fn corner_extent(corners: &[(f64, f64)], mv: f64) -> Option<Extent> {
     let (first, last) = (corners.first()?, corners.last()?);
     let mut peak = first;
-    corners.iter().for_each(|corner| if corner.1.abs() > peak.1.abs() { peak = corner });
+    corners.iter().for_each(|corner| {
+        if corner.1.abs() > peak.1.abs() {
+            peak = corner
+        }
+    });
     Some(Extent { onset_ms: first.0, peak_ms: peak.0, offset_ms: last.0, peak_mv: mv * peak.1.abs() })
 }
 

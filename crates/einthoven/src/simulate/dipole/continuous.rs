@@ -80,7 +80,8 @@ impl Source {
             Waveform::Sawtooth { f0_hz, phase, a_mv, swell, drift } => {
                 for (k, value) in out.iter_mut().enumerate() {
                     let t_s = (first + k) as f64 / fs_hz;
-                    let size = a_mv + if swell[0] > 0.0 { swell[0] * libm::sin(TAU * (swell[1] * t_s + swell[2])) } else { 0.0 };
+                    let size = a_mv
+                        + if swell[0] > 0.0 { swell[0] * libm::sin(TAU * (swell[1] * t_s + swell[2])) } else { 0.0 };
                     let sway = if drift[0] > 0.0 {
                         drift[0] / drift[1] * libm::sin(TAU * (drift[1] * t_s + drift[2]))
                     } else {
@@ -122,7 +123,8 @@ mod tests {
     #[test]
     fn sawtooth_is_its_series() {
         for phase in [0.0_f64, 0.3, 2.0, 4.4] {
-            let series: f64 = (1..=5).map(|l| 2.0 / (f64::from(l) * std::f64::consts::PI) * (f64::from(l) * phase).sin()).sum();
+            let series: f64 =
+                (1..=5).map(|l| 2.0 / (f64::from(l) * std::f64::consts::PI) * (f64::from(l) * phase).sin()).sum();
             assert!((sawtooth(phase) - series).abs() < 1e-12);
         }
     }

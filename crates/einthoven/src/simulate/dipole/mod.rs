@@ -20,7 +20,7 @@ mod ectopic;
 mod injury;
 pub mod kernel;
 pub mod lead_field;
-mod noise;
+pub mod noise;
 mod patient;
 mod planner;
 pub mod record;
@@ -31,9 +31,8 @@ mod shape;
 pub mod truth;
 pub mod write;
 
-
 pub use condition::{CONDITIONS, Condition};
 pub use patient::{Patient, Sex};
-pub use record::{Chunk, Simulation, SimulatedEcg};
+pub use record::{Chunk, SimulatedEcg, Simulation};
 pub use request::Request;
 pub use truth::Truth;

@@ -67,7 +67,8 @@ impl NoiseMix {
     }
 
     pub(super) fn validate(&self) -> Result<()> {
-        let is_valid = self.shares().iter().all(|share| (0.0..=1e6).contains(share)) && self.shares().iter().any(|&s| s > 0.0);
+        let is_valid =
+            self.shares().iter().all(|share| (0.0..=1e6).contains(share)) && self.shares().iter().any(|&s| s > 0.0);
         if !is_valid {
             return Err(Error::config("noise", format!("shares {:?}, expected at least one above 0", self.shares())));
         }
@@ -116,7 +117,10 @@ impl ElectrodeNoise {
         sizes[3] /= libm::sqrt(MOTION_RATE_HZ * MOTION_DECAY_S / 2.0);
         let mut shared = seed.purpose("mains").stream();
         let mains_hz = mix.mains_hz + 0.02 * shared.normal();
-        let mains = mains_harmonics(mains_hz, fs_hz).into_iter().map(|(harmonic, size)| (harmonic * mains_hz, shared.uniform(), size)).collect();
+        let mains = mains_harmonics(mains_hz, fs_hz)
+            .into_iter()
+            .map(|(harmonic, size)| (harmonic * mains_hz, shared.uniform(), size))
+            .collect();
         let electrodes = (0..ELECTRODES as u64)
             .map(|k| {
                 let mut stream = seed.purpose("electrode").index(k).stream();
@@ -235,7 +239,10 @@ fn add_baseline(sines: &[(f64, f64, f64)], size: f64, first: usize, fs_hz: f64, 
     let stride = libm::round(fs_hz / KNOT_HZ).max(1.0) as usize;
     let knot = |k: i64| {
         let t_s = k as f64 * stride as f64 / fs_hz;
-        sines.iter().map(|&(f_hz, phase, a)| a * libm::sin(std::f64::consts::TAU * (f_hz * t_s + phase).fract())).sum::<f64>()
+        sines
+            .iter()
+            .map(|&(f_hz, phase, a)| a * libm::sin(std::f64::consts::TAU * (f_hz * t_s + phase).fract()))
+            .sum::<f64>()
     };
     let mut k = (first / stride) as i64;
     let mut window = [knot(k - 1), knot(k), knot(k + 1), knot(k + 2)];

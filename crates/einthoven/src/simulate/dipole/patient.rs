@@ -74,7 +74,11 @@ impl Patient {
             qrs_ms: around(95.0 - 7.0 * female, 6.0, 76.0, 108.0),
             qtc_ms: around(402.0 + 10.0 * female + 0.2 * years, 14.0, 365.0, 445.0),
             axis_deg: around(45.0 - 0.5 * years, 20.0, -25.0, 88.0),
-            gains: [size * around(1.0, 0.08, 0.75, 1.3), size * around(1.0, 0.08, 0.75, 1.3), size * around(0.95, 0.10, 0.7, 1.3)],
+            gains: [
+                size * around(1.0, 0.08, 0.75, 1.3),
+                size * around(1.0, 0.08, 0.75, 1.3),
+                size * around(0.95, 0.10, 0.7, 1.3),
+            ],
             wave_gains: [around(1.0, 0.15, 0.6, 1.5), around(1.0 - 0.12 * female, 0.17, 0.6, 1.5)],
             turns_rad: [around(0.0, 0.08, -0.2, 0.2), around(0.0, 0.10, -0.25, 0.25), 0.0],
             breathing: [around(0.25, 0.03, 0.17, 0.34), around(0.5, 0.3, 0.0, 1.0), around(0.05, 0.02, 0.01, 0.10)],

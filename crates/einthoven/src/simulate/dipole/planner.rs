@@ -136,7 +136,14 @@ impl Planner {
         for (index, r_s) in [(-1, first_r_s - mean_s), (0, first_r_s)] {
             // Blocked P waves are planned from the first interval on; the beat of index 0 opens the first cycle.
             let pr_s = if rhythm == Rhythm::Mobitz1 { Some(planner.wenckebach_pr(0)) } else { pr_s };
-            planner.ready.push_back(PlannedBeat { index, r_s, rr_s: mean_s, origin, pr_s, blocked_before_s: Vec::new() });
+            planner.ready.push_back(PlannedBeat {
+                index,
+                r_s,
+                rr_s: mean_s,
+                origin,
+                pr_s,
+                blocked_before_s: Vec::new(),
+            });
         }
         planner.last_pr_s = planner.ready[1].pr_s.unwrap_or(0.0);
         planner.last_r_s = first_r_s;
@@ -218,9 +225,15 @@ impl Planner {
     fn draft(&mut self) -> Draft {
         let (origin, pr_s) = self.basic();
         let plain = Draft { units: 1.0, fixed_s: 0.0, origin, pr_s, n_blocked: 0, sways: true };
-        let regular = |plain: Draft, sd: f64, stream: &mut Stream| Draft { units: 1.0 + sd * stream.normal(), sways: false, ..plain };
+        let regular = |plain: Draft, sd: f64, stream: &mut Stream| Draft {
+            units: 1.0 + sd * stream.normal(),
+            sways: false,
+            ..plain
+        };
         match self.pace.rhythm {
-            Rhythm::Sinus | Rhythm::Bradycardia | Rhythm::Tachycardia | Rhythm::SinusArrhythmia | Rhythm::Block1 => plain,
+            Rhythm::Sinus | Rhythm::Bradycardia | Rhythm::Tachycardia | Rhythm::SinusArrhythmia | Rhythm::Block1 => {
+                plain
+            }
             Rhythm::Fibrillation => {
                 // Independent log-normal intervals: the AV node passes waves at random.
                 let units = libm::exp(0.24 * self.stream.normal()).clamp(0.55, 1.8);
@@ -242,7 +255,12 @@ impl Planner {
             Rhythm::Mobitz2 => {
                 self.phase = (self.phase + 1) % (self.cycle - 1);
                 let is_after_drop = self.phase == 0;
-                Draft { units: if is_after_drop { 2.0 } else { 1.0 }, n_blocked: usize::from(is_after_drop), sways: false, ..plain }
+                Draft {
+                    units: if is_after_drop { 2.0 } else { 1.0 },
+                    n_blocked: usize::from(is_after_drop),
+                    sways: false,
+                    ..plain
+                }
             }
         }
     }

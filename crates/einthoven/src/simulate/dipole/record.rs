@@ -15,7 +15,7 @@ use crate::simulate::dipole::lead_field::{eight_rows, rotation, twelve_rows};
 use crate::simulate::dipole::noise::ElectrodeNoise;
 use crate::simulate::dipole::patient::Patient;
 use crate::simulate::dipole::planner::{Origin, PlannedBeat, Planner};
-use crate::simulate::dipole::recorder::Filters;
+use crate::simulate::dipole::recorder::{Filters, Recorder};
 use crate::simulate::dipole::request::Request;
 use crate::simulate::dipole::resolve::{Form, Model, WaveModel};
 use crate::simulate::dipole::truth::{BeatTruth, Tally, Truth, VISIBLE_MV, WaveTruth};
@@ -188,8 +188,13 @@ impl Simulation {
             Some(block) => block,
             None => self.render()?,
         };
-        let on_grid = |lead: &Vec<f64>| lead.iter().map(|v| (libm::rint(v * GRID_PER_MV) / GRID_PER_MV) as f32).collect();
-        let clean = std::array::from_fn(|lead| on_grid(&block.clean[lead]));
+        // Adding and taking away 3/2 of 2^52 rounds to a whole number, to even in the middle.
+        let whole = |v: f64| (v + 6_755_399_441_055_744.0) - 6_755_399_441_055_744.0;
+        let on_grid = |lead: &Vec<f64>| lead.iter().map(|v| (whole(v * GRID_PER_MV) / GRID_PER_MV) as f32).collect();
+        let clean: [Vec<f32>; 8] = std::array::from_fn(|lead| on_grid(&block.clean[lead]));
+        if block.noise.is_none() && self.request.recorder == Recorder::default() {
+            return Ok((block.first, clean.clone(), clean));
+        }
         let mut recorded = block.clean;
         if let Some(noise) = block.noise {
             for (lead, noise) in recorded.iter_mut().zip(&noise) {
@@ -298,7 +303,8 @@ impl Simulation {
         let is_early_p = beat.origin == Origin::AtrialEctopic;
         let p = if is_early_p { Some(model.ectopic_p) } else { model.conducted.p };
         let pulse = if beat.origin == Origin::Paced { model.pulse } else { None };
-        let is_inside = |t_s: f64| t_s * self.request.fs_hz >= -0.5 && t_s * self.request.fs_hz < self.sig_len as f64 - 0.5;
+        let is_inside =
+            |t_s: f64| t_s * self.request.fs_hz >= -0.5 && t_s * self.request.fs_hz < self.sig_len as f64 - 0.5;
         let peak_s = beat.r_s + 1e-3 * qrs.peak_ms;
         if is_inside(peak_s) {
             let truth = BeatTruth {
@@ -381,7 +387,14 @@ impl Simulation {
 }
 
 /// Adds a wave's vector to the part `range` of a block that starts at `start_s`.
-fn draw(model: &WaveModel, deflection: &Deflection, start_s: f64, fs_hz: f64, range: std::ops::Range<usize>, xyz: &mut [Vec<f64>; 3]) {
+fn draw(
+    model: &WaveModel,
+    deflection: &Deflection,
+    start_s: f64,
+    fs_hz: f64,
+    range: std::ops::Range<usize>,
+    xyz: &mut [Vec<f64>; 3],
+) {
     let Deflection { at_s, stretch, .. } = *deflection;
     match &model.form {
         Form::Kernels(group) => {

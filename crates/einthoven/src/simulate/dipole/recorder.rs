@@ -46,6 +46,21 @@ impl Electrode {
             .ok_or_else(|| Error::Unknown { kind: "electrode", name: name.to_string(), known: known() })
     }
 
+    /// Reads an electrode and the times in s between which it is off; nothing means that none is.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] for the name, [`Error::Config`] unless there are two numbers after it.
+    pub fn parse_off(parts: &[String]) -> Result<Option<(Electrode, f64, f64)>> {
+        let Some(name) = parts.first() else { return Ok(None) };
+        match parts[1..].iter().map(|part| part.parse()).collect::<std::result::Result<Vec<f64>, _>>().as_deref() {
+            Ok([from_s, to_s]) => Ok(Some((Electrode::parse(name)?, *from_s, *to_s))),
+            _ => Err(Error::config(
+                "lead_off",
+                format!("\"{}\", expected an electrode and two times, as in V3,2,6", parts.join(",")),
+            )),
+        }
+    }
+
     /// Whether one of the eight leads needs it; the chest leads need all limb electrodes.
     fn is_needed_by(self, lead: usize) -> bool {
         match self {

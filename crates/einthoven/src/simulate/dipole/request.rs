@@ -75,7 +75,10 @@ impl Request {
             if (low..=high).contains(&value) {
                 return Ok(());
             }
-            Err(Error::config(key, format!("{value} {unit} with {}, expected {low} to {high} {unit}", self.condition.name)))
+            Err(Error::config(
+                key,
+                format!("{value} {unit} with {}, expected {low} to {high} {unit}", self.condition.name),
+            ))
         };
         within("fs", self.fs_hz, 100.0, 1000.0, "Hz")?;
         within("seconds", self.seconds, 5.0, 48.0 * 3600.0, "s")?;
@@ -96,7 +99,10 @@ impl Request {
         for (key, value, range, unit) in asked {
             let Some(value) = value else { continue };
             let Some(Range { allowed: [low, high], .. }) = range else {
-                return Err(Error::config(key, format!("{value} {unit}, but {} has no such value to set", self.condition.name)));
+                return Err(Error::config(
+                    key,
+                    format!("{value} {unit}, but {} has no such value to set", self.condition.name),
+                ));
             };
             within(key, value, low, high, unit)?;
         }
@@ -144,9 +150,11 @@ impl Limits {
                 drawn([230.0 / ratio, 350.0 / ratio], [270.0 / ratio, 320.0 / ratio])
             }
             Rhythm::AtrialPremature => drawn([35.0, 130.0], [60.0, 90.0]),
-            Rhythm::VentricularPremature | Rhythm::Multifocal | Rhythm::Bigeminy | Rhythm::Trigeminy | Rhythm::Couplets => {
-                drawn([35.0, 120.0], [58.0, 88.0])
-            }
+            Rhythm::VentricularPremature
+            | Rhythm::Multifocal
+            | Rhythm::Bigeminy
+            | Rhythm::Trigeminy
+            | Rhythm::Couplets => drawn([35.0, 120.0], [58.0, 88.0]),
             Rhythm::Supraventricular => drawn([130.0, 250.0], [150.0, 210.0]),
             Rhythm::VentricularTachycardia => drawn([100.1, 250.0], [140.0, 195.0]),
             Rhythm::VentricularFibrillation => None,

@@ -9,7 +9,9 @@ use crate::simulate::dipole::continuous::Source as ContinuousSource;
 use crate::simulate::dipole::ectopic::{Focus, ectopic};
 use crate::simulate::dipole::injury::{add_infarction, add_ischemia};
 use crate::simulate::dipole::kernel::{Extent, Group, Template};
-use crate::simulate::dipole::lead_field::{LEAD_FIELD, Matrix, rotation, turn_to_axis, twelve_rows, vector_axis_deg, wrapped_deg};
+use crate::simulate::dipole::lead_field::{
+    LEAD_FIELD, Matrix, rotation, turn_to_axis, twelve_rows, vector_axis_deg, wrapped_deg,
+};
 use crate::simulate::dipole::patient::Patient;
 use crate::simulate::dipole::planner::{Origin, Pace};
 use crate::simulate::dipole::request::{Limits, Range, Request};
@@ -142,7 +144,12 @@ impl Model {
         waves.push(wave_model(low_p.p, Some(Wave::P)));
         let pulse = is_paced.then(|| {
             let form = Form::Pulse { width_ms: 2.0, mv: [0.9, -1.3, 0.5] };
-            waves.push(WaveModel { form, wave: None, template: Template { start_ms: 0.0, xyz: Default::default() }, extent: None });
+            waves.push(WaveModel {
+                form,
+                wave: None,
+                template: Template { start_ms: 0.0, xyz: Default::default() },
+                extent: None,
+            });
             waves.len() - 1
         });
 
@@ -180,7 +187,19 @@ impl Model {
             }
             _ => None,
         };
-        Ok(Model { patient, waves, conducted, ectopic_p, ventricular, pulse, field, continuous, pace, dissociated_p, axis_deg })
+        Ok(Model {
+            patient,
+            waves,
+            conducted,
+            ectopic_p,
+            ventricular,
+            pulse,
+            field,
+            continuous,
+            pace,
+            dissociated_p,
+            axis_deg,
+        })
     }
 
     /// The beat of an origin.
@@ -255,9 +274,12 @@ impl Targets {
         let wide_ms = 0.5 * (qrs_ms - 105.0).max(0.0);
         let qtc_ms = take(request.qtc_ms, limits.qtc_ms, patient.qtc_ms + wide_ms);
         let axis_deg = take(request.axis_deg, limits.axis_deg, patient.axis_deg);
-        let has_axis = limits.axis_deg.is_some() && (request.axis_deg.is_some() || request.condition.conduction != Some(Conduction::PreExcitation));
+        let has_axis = limits.axis_deg.is_some()
+            && (request.axis_deg.is_some() || request.condition.conduction != Some(Conduction::PreExcitation));
         match request.condition.rhythm {
-            Rhythm::SinusArrhythmia => patient.rsa_share = take(None, Some(Range { allowed: [0.0; 2], drawn: Some([0.10, 0.17]) }), 0.0),
+            Rhythm::SinusArrhythmia => {
+                patient.rsa_share = take(None, Some(Range { allowed: [0.0; 2], drawn: Some([0.10, 0.17]) }), 0.0)
+            }
             // Fast hearts beat regularly.
             _ if hr_bpm > 100.0 => {
                 let calm = (1.0 - (hr_bpm - 100.0) / 80.0).max(0.1);
@@ -275,20 +297,35 @@ impl Targets {
             let longest_ms = rr_ms - T_ROOM_MS;
             if qt_ms > longest_ms {
                 if request.qtc_ms.is_some() {
-                    return refuse("qtc", format!("QTc {qtc_ms} ms is a QT of {qt_ms:.0} ms at {hr_bpm} bpm, expected at most {longest_ms:.0} ms, so that T ends before the next beat"));
+                    return refuse(
+                        "qtc",
+                        format!(
+                            "QTc {qtc_ms} ms is a QT of {qt_ms:.0} ms at {hr_bpm} bpm, expected at most {longest_ms:.0} ms, so that T ends before the next beat"
+                        ),
+                    );
                 }
                 qt_ms = longest_ms;
             }
             if qt_ms - qrs_ms < SHORTEST_JT_MS {
                 if request.qtc_ms.is_some() || request.qrs_ms.is_some() {
-                    return refuse("qrs", format!("QRS {qrs_ms:.0} ms in a QT of {qt_ms:.0} ms at {hr_bpm} bpm, expected {SHORTEST_JT_MS} ms between them for ST and T"));
+                    return refuse(
+                        "qrs",
+                        format!(
+                            "QRS {qrs_ms:.0} ms in a QT of {qt_ms:.0} ms at {hr_bpm} bpm, expected {SHORTEST_JT_MS} ms between them for ST and T"
+                        ),
+                    );
                 }
                 qrs_ms = qt_ms - SHORTEST_JT_MS;
             }
             let longest_pr_ms = rr_ms - qrs_ms - P_ROOM_MS;
             if request.condition.has_pr() && pr_ms > longest_pr_ms {
                 if request.pr_ms.is_some() {
-                    return refuse("pr", format!("PR {pr_ms} ms with a QRS of {qrs_ms:.0} ms at {hr_bpm} bpm, expected at most {longest_pr_ms:.0} ms, so that P begins after the beat before"));
+                    return refuse(
+                        "pr",
+                        format!(
+                            "PR {pr_ms} ms with a QRS of {qrs_ms:.0} ms at {hr_bpm} bpm, expected at most {longest_pr_ms:.0} ms, so that P begins after the beat before"
+                        ),
+                    );
                 }
                 pr_ms = longest_pr_ms;
             }
@@ -330,7 +367,9 @@ fn turn_axis(shape: &mut Shape, qrs: &Extent, targets: &Targets) -> Result<()> {
     let area = shape.qrs.template().area(qrs);
     let (angle, reached_deg) = turn_to_axis(&LEAD_FIELD, area, target_deg);
     if wrapped_deg(reached_deg - target_deg).abs() > 1.0 {
-        let reason = format!("{target_deg} degrees, but the vector points to the front or back and reaches only {reached_deg:.0}");
+        let reason = format!(
+            "{target_deg} degrees, but the vector points to the front or back and reaches only {reached_deg:.0}"
+        );
         return Err(Error::config("axis", reason));
     }
     shape.qrs.turn(&rotation([0.0, 0.0, angle]));
@@ -364,7 +403,13 @@ fn wave_model(group: Group, wave: Option<Wave>) -> WaveModel {
 }
 
 /// Enters the shape's waves into the list.
-fn beat_model(shape: Shape, targets: &Targets, qt_ms: f64, symbol: &'static str, waves: &mut Vec<WaveModel>) -> Result<BeatModel> {
+fn beat_model(
+    shape: Shape,
+    targets: &Targets,
+    qt_ms: f64,
+    symbol: &'static str,
+    waves: &mut Vec<WaveModel>,
+) -> Result<BeatModel> {
     let mut enter = |group: Group, wave: Option<Wave>| {
         waves.push(wave_model(group, wave));
         waves.len() - 1
@@ -388,7 +433,10 @@ fn continuous_sources(rhythm: Rhythm, targets: &Targets, stream: &mut Stream) ->
             let ratio = if ratio > 0 {
                 ratio
             } else {
-                [2, 3, 4].into_iter().min_by(|&a, &b| (rate(a) - 5.0).abs().total_cmp(&(rate(b) - 5.0).abs())).unwrap_or(2)
+                [2, 3, 4]
+                    .into_iter()
+                    .min_by(|&a, &b| (rate(a) - 5.0).abs().total_cmp(&(rate(b) - 5.0).abs()))
+                    .unwrap_or(2)
             };
             ContinuousSource::flutter(rate(ratio), 0.0, stream)
         }
@@ -406,7 +454,8 @@ fn calibration_model(request: &Request, patient: Patient, targets: &Targets, mv:
         WaveModel { form: Form::Line(corners, mv), wave: Some(wave), template, extent }
     };
     let waves = vec![wave(Wave::P), wave(Wave::Qrs), wave(Wave::T)];
-    let extent = |k: usize| waves[k].extent.unwrap_or(Extent { onset_ms: 0.0, peak_ms: 0.0, offset_ms: 0.0, peak_mv: 0.0 });
+    let extent =
+        |k: usize| waves[k].extent.unwrap_or(Extent { onset_ms: 0.0, peak_ms: 0.0, offset_ms: 0.0, peak_mv: 0.0 });
     let conducted = BeatModel {
         p: Some(0),
         qrs: 1,

@@ -146,7 +146,8 @@ impl Tally {
     /// Power of the signal over that of the noise, means removed, over all leads; `None` without noise.
     pub fn power_ratio(&self) -> Option<f64> {
         let n = self.n_frames as f64;
-        let power = |sums: &[[f64; 2]; 8]| sums.iter().map(|[sum, squares]| squares / n - (sum / n) * (sum / n)).sum::<f64>();
+        let power =
+            |sums: &[[f64; 2]; 8]| sums.iter().map(|[sum, squares]| squares / n - (sum / n) * (sum / n)).sum::<f64>();
         let (signal, noise) = (power(&self.signal), power(&self.noise));
         (noise > 0.0).then(|| signal / noise)
     }

@@ -67,7 +67,9 @@ impl Encoder {
     pub fn next(&mut self, path: &Path, marks: &[Annotation]) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         for mark in marks {
-            let fault = |field, found: String, expected| Error::from(input("A08", path, Position::File, field, found, expected));
+            let fault = |field, found: String, expected| {
+                Error::from(input("A08", path, Position::File, field, found, expected))
+            };
             if mark.sample < self.state.time {
                 return Err(fault("time", mark.sample.to_string(), "the order of time"));
             }

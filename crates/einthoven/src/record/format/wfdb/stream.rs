@@ -83,7 +83,8 @@ impl RecordWriter {
             let lead = &mut self.record.leads[k % n_leads];
             if point != MISSING && !(low..=high).contains(&point) {
                 let frame = self.record.sig_len + k / n_leads;
-                let reason = format!("lead {}, frame {frame}: found {point}, expected {low} to {high} [D12]", lead.name);
+                let reason =
+                    format!("lead {}, frame {frame}: found {point}, expected {low} to {high} [D12]", lead.name);
                 return Err(Error::data(&self.name, reason));
             }
             let stored = if point == MISSING { i16::MIN } else { point as i16 };
