@@ -17,6 +17,7 @@ mod qrs;
 mod report;
 mod run;
 mod sample;
+mod simulate;
 mod train;
 
 use std::path::Path;
@@ -70,6 +71,7 @@ commands! {
     Prepare => prepare,
     Train => train,
     Sample => sample,
+    Simulate => simulate,
     Mix => mix,
     Predict => predict,
     Evaluate => evaluate,

@@ -5,6 +5,7 @@ mod beat;
 mod checkpoint;
 mod config;
 mod dataset;
+mod dipole;
 #[cfg(feature = "fetch")]
 mod fetch;
 mod folder;

@@ -92,13 +92,13 @@ pub fn write_annotations(
 }
 
 /// A lead as it will stand in the file; format 8 has differences in `stored`.
-struct Prepared {
-    lead: Lead,
-    stored: Vec<i32>,
+pub(super) struct Prepared {
+    pub lead: Lead,
+    pub stored: Vec<i32>,
 }
 
 /// The record's name in files: the stem of the path, a plain word.
-fn plain_name(path: &Path) -> Result<String> {
+pub(super) fn plain_name(path: &Path) -> Result<String> {
     let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("");
     let is_plain =
         !stem.is_empty() && stem.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
@@ -303,7 +303,7 @@ fn signal_bytes(members: &[Prepared], sig_len: usize) -> Vec<u8> {
 }
 
 /// The text of the header.
-fn header_text(record: &Record, name: &str, leads: &[Prepared], files: &[String]) -> String {
+pub(super) fn header_text(record: &Record, name: &str, leads: &[Prepared], files: &[String]) -> String {
     let mut text = format!("{name} {} {}", leads.len(), record.fs_hz);
     if let Some(counter) = record.counter {
         text += &format!("/{}({})", counter.frequency_hz, counter.base);
