@@ -1,6 +1,7 @@
 //! The integration tests: one binary, one module per area.
 
 mod bad_wfdb;
+mod catalog;
 mod checkpoint;
 mod config;
 mod dataset;
@@ -10,6 +11,7 @@ mod folder;
 mod guard;
 #[cfg(feature = "nn")]
 mod kernel;
+mod layout;
 mod metrics;
 mod mitdb;
 #[cfg(feature = "nn")]
