@@ -8,6 +8,7 @@
 pub mod filter;
 pub mod noise;
 pub mod ode;
+pub mod resample;
 pub mod snr;
 pub mod spectrum;
 pub mod symmetric;

@@ -2,6 +2,7 @@
 
 mod bad_wfdb;
 mod beat;
+mod catalog;
 mod checkpoint;
 mod config;
 mod dataset;
@@ -12,6 +13,7 @@ mod folder;
 mod guard;
 #[cfg(feature = "nn")]
 mod kernel;
+mod layout;
 mod metrics;
 mod mitdb;
 #[cfg(feature = "nn")]
