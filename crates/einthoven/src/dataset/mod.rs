@@ -7,6 +7,7 @@
 
 pub mod augment;
 pub mod catalog;
+pub mod check;
 #[cfg(feature = "fetch")]
 pub mod fetch;
 pub mod guard;
@@ -16,6 +17,7 @@ pub mod npz;
 pub mod plus;
 mod prepare;
 pub mod split;
+pub mod table;
 
 pub use prepare::{Preparation, Prepared, manifest, prepare, store};
 
