@@ -1,5 +1,6 @@
 //! The verbs, one file each.
 
+mod check;
 mod cite;
 mod convert;
 mod evaluate;
@@ -9,6 +10,7 @@ mod inspect;
 mod launch;
 mod list;
 mod mix;
+mod plot;
 mod predict;
 mod prepare;
 mod report;
@@ -59,6 +61,8 @@ macro_rules! commands {
 commands! {
     Run => run,
     Inspect => inspect,
+    Check => check,
+    Plot => plot,
     Convert => convert,
     Fetch => fetch,
     Prepare => prepare,

@@ -1,6 +1,7 @@
 //! The integration tests: one binary, one module per area.
 
 mod bad_wfdb;
+mod check;
 mod checkpoint;
 mod config;
 mod dataset;
@@ -21,6 +22,7 @@ mod resume;
 mod run;
 #[cfg(feature = "nn")]
 mod sampler;
+mod sheet;
 mod signal;
 mod simulate;
 mod tidy;
