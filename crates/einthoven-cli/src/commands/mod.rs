@@ -1,5 +1,6 @@
 //! The verbs, one file each.
 
+mod check;
 mod cite;
 mod convert;
 mod delineate;
@@ -11,6 +12,7 @@ mod inspect;
 mod launch;
 mod list;
 mod mix;
+mod plot;
 mod predict;
 mod prepare;
 mod qrs;
@@ -63,6 +65,8 @@ macro_rules! commands {
 commands! {
     Run => run,
     Inspect => inspect,
+    Check => check,
+    Plot => plot,
     Convert => convert,
     Delineate => delineate,
     Qrs => qrs,

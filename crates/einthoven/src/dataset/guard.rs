@@ -33,7 +33,7 @@ pub use duplicate::{
     Duplicate, NEAR_IDENTICAL, check_duplicates, check_one_patient_per_signal, duplicates, repeated_signals,
 };
 pub use ledger::{Ledger, TestLook};
-pub use metadata::{MetadataLeak, metadata_leaks};
+pub use metadata::{MetadataLeak, Question, leaks, metadata_leaks};
 
 /// A rule that a split breaks on purpose, and why.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

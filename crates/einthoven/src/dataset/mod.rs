@@ -7,6 +7,7 @@
 
 pub mod augment;
 pub mod catalog;
+pub mod check;
 #[cfg(feature = "fetch")]
 pub mod fetch;
 pub mod guard;

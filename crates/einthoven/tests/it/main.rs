@@ -3,6 +3,7 @@
 mod bad_wfdb;
 mod beat;
 mod catalog;
+mod check;
 mod checkpoint;
 mod config;
 mod dataset;
@@ -25,6 +26,7 @@ mod resume;
 mod run;
 #[cfg(feature = "nn")]
 mod sampler;
+mod sheet;
 mod signal;
 mod simulate;
 mod tidy;
