@@ -1,5 +1,6 @@
 //! The verbs, one file each.
 
+mod augment;
 mod cite;
 mod convert;
 mod evaluate;
@@ -65,6 +66,7 @@ commands! {
     Train => train,
     Sample => sample,
     Mix => mix,
+    Augment => augment,
     Predict => predict,
     Evaluate => evaluate,
     Report => report,

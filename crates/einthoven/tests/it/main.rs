@@ -16,6 +16,7 @@ mod mitdb;
 mod parity;
 #[cfg(feature = "nn")]
 mod presets;
+mod reference;
 mod report;
 mod resume;
 mod run;
