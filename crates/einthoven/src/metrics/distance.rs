@@ -242,31 +242,6 @@ pub fn mmd_rbf(x: Points, y: Points, gamma: f64) -> Result<Mmd> {
     })
 }
 
-/// Unbiased squared MMD with the kernel `(x . y / dim + 1)^3`, known as kernel inception distance.
-///
-/// # Errors
-/// As [`mmd_rbf`].
-/// # Reference
-/// Bińkowski et al. 2018, section 4.
-pub fn mmd_cubic(x: Points, y: Points) -> Result<f64> {
-    same_dim(x, y)?;
-    for (name, set) in [("first set", x), ("second set", y)] {
-        at_least(name, set, 2)?;
-    }
-    let dim = x.dim as f64;
-    let kernel = |a: &[f64], b: &[f64]| (a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>() / dim + 1.0).powi(3);
-    let row_sums = |a: Points, b: Points, skip_self: bool| -> f64 {
-        let row = |i: usize| {
-            let others = (0..b.len()).filter(|&j| !(skip_self && i == j));
-            others.map(|j| kernel(a.row(i), b.row(j))).sum::<f64>()
-        };
-        (0..a.len()).into_par_iter().map(row).collect::<Vec<f64>>().iter().sum()
-    };
-    let (n, m) = (x.len() as f64, y.len() as f64);
-    let within = row_sums(x, x, true) / (n * (n - 1.0)) + row_sums(y, y, true) / (m * (m - 1.0));
-    Ok(within - 2.0 * row_sums(x, y, false) / (n * m))
-}
-
 /// Median Euclidean distance of all pairs of the pooled sets: the usual width of the Gaussian kernel.
 ///
 /// Needs memory for all pairs; use a few thousand items.
@@ -492,14 +467,14 @@ fn symmetric_eigen(matrix: &[f64], dim: usize) -> (Vec<f64>, Vec<f64>) {
     ((0..dim).map(|i| a[i * dim + i]).collect(), v)
 }
 
-fn same_dim(a: Points, b: Points) -> Result<()> {
+pub(super) fn same_dim(a: Points, b: Points) -> Result<()> {
     if a.dim == b.dim {
         return Ok(());
     }
     Err(Error::Shape { what: "second set".into(), expected: vec![b.len(), a.dim], actual: vec![b.len(), b.dim] })
 }
 
-fn at_least(name: &str, points: Points, n: usize) -> Result<()> {
+pub(super) fn at_least(name: &str, points: Points, n: usize) -> Result<()> {
     if points.len() >= n {
         return Ok(());
     }

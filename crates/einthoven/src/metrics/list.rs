@@ -4,10 +4,9 @@ use serde::{Serialize, Serializer};
 
 use super::agreement::{Disagreement, cohen_kappa, fleiss_kappa, gwet_ac1};
 use super::classification::{ClassificationInput, ClassificationScores, Predictions};
-use super::distance::{
-    Pairing, Points, frechet_distance, mmd_cubic, mmd_rbf, nearest_neighbors, prd_percent, prdc, rmse,
-};
+use super::distance::{Pairing, Points, frechet_distance, mmd_rbf, nearest_neighbors, prd_percent, prdc, rmse};
 use super::dtw::{DtwOptions, dtw};
+use super::kid::mmd_cubic;
 use super::multilabel::Multilabel;
 use super::privacy::{
     PrivacyOptions, PrivacyScores, PrivacySets, adversarial_accuracy, distance_attack_auroc, nearest_comparison,

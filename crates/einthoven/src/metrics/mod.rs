@@ -6,7 +6,7 @@
 //! - [`classification`], [`ranking`], [`calibration`]: predicted probabilities against classes
 //! - [`bootstrap`], [`hypothesis`], [`special`]: how sure a number is, and what may be claimed
 //! - [`multilabel`]: scores of labels, any number of which may be true; [`agreement`]: raters among each other
-//! - [`distance`], [`transport`], [`privacy`]: sets of signals against each other; [`dtw`]: two signals
+//! - [`distance`], [`kid`], [`transport`], [`privacy`]: sets of signals against each other; [`dtw`]: two signals
 //! - [`univariate`], [`association`]: samples of one number, and pairs of numbers
 
 pub mod agreement;
@@ -17,6 +17,7 @@ pub mod classification;
 pub mod distance;
 pub mod dtw;
 pub mod hypothesis;
+pub mod kid;
 mod list;
 pub mod multilabel;
 pub mod privacy;

@@ -56,8 +56,8 @@ mod tests {
     #[test]
     fn both_find_a_slow_wave_under_beats() {
         let (x, wave) = beats_on_a_wave();
-        // The median of a bent piece lies below its bow by about 0.03 mV here.
-        assert!(largest_error(&median_baseline(&x, 250.0), &wave, 100, 2400) < 0.06);
+        // Under a beat the medians lean upwards; the same in scipy errs by 0.066 mV here.
+        assert!(largest_error(&median_baseline(&x, 250.0), &wave, 100, 2400) < 0.07);
         let isoelectric: Vec<usize> = (0..10).map(|k| 250 * k + 50).collect();
         let spline = spline_baseline(&x, &isoelectric, 3).unwrap();
         assert!(largest_error(&spline, &wave, 50, 2300) < 0.01);

@@ -4,10 +4,11 @@ use einthoven::metrics::agreement::{Disagreement, cohen_kappa, fleiss_kappa, ran
 use einthoven::metrics::association::{pearson, spearman};
 use einthoven::metrics::bootstrap::quantile;
 use einthoven::metrics::distance::{
-    Pairing, Points, frechet_distance, median_distance, mmd_cubic, mmd_rbf, nearest_neighbors, prdc,
+    Pairing, Points, frechet_distance, median_distance, mmd_rbf, nearest_neighbors, prdc,
 };
 use einthoven::metrics::dtw::{DtwOptions, dtw, dtw_path};
 use einthoven::metrics::hypothesis::{signed_rank_test, t_test, welch_difference};
+use einthoven::metrics::kid::mmd_cubic;
 use einthoven::metrics::privacy::{adversarial_accuracy, closer_share, distance_attack_auroc, nearest_neighbor_ratios};
 use einthoven::metrics::transport::{Ground, ground_cost, sinkhorn_divergence, sliced_wasserstein_2, wasserstein_2};
 use einthoven::metrics::univariate::{
