@@ -126,7 +126,7 @@ fn quality_indexes_agree_with_golden_values() {
 fn records_of_noise_mix_at_the_stated_ratio() {
     let Some(folder) = data_folder("nstdb") else { return };
     for name in ["bw", "ma"] {
-        let record = read(&folder.join(name), &ReadOptions::default()).unwrap();
+        let record = read(folder.join(name), &ReadOptions::default()).unwrap();
         let noise: Vec<f64> = record.leads[0].mv().unwrap().into_iter().map(f64::from).collect();
         let clean: Vec<f64> = (0..5000).map(|t| (-((t % 400) as f64 - 200.0).powi(2) / 90.0).exp()).collect();
         let mut stream = Seed::new(7).purpose(name).stream();
