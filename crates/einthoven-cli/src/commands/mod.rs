@@ -1,5 +1,6 @@
 //! The verbs, one file each.
 
+mod augment;
 mod check;
 mod cite;
 mod convert;
@@ -77,6 +78,7 @@ commands! {
     Sample => sample,
     Simulate => simulate,
     Mix => mix,
+    Augment => augment,
     Predict => predict,
     Evaluate => evaluate,
     Report => report,

@@ -21,6 +21,7 @@ mod mitdb;
 mod parity;
 #[cfg(feature = "nn")]
 mod presets;
+mod reference;
 mod report;
 mod resume;
 mod run;
