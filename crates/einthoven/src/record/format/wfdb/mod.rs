@@ -33,6 +33,7 @@ use crate::record::{Annotation, Frames, ReadOptions, Record, Warning};
 use annotation::Bounds;
 pub use header::Header;
 pub(crate) use number::decimal;
+pub(crate) use write::unify_gain;
 pub use write::write;
 
 /// Reads a WFDB record; the path may lack the extension or name any of the record's files.
