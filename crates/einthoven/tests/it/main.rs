@@ -7,6 +7,7 @@ mod dataset;
 #[cfg(feature = "fetch")]
 mod fetch;
 mod folder;
+mod formats;
 mod guard;
 #[cfg(feature = "nn")]
 mod kernel;

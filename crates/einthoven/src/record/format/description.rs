@@ -201,6 +201,11 @@ pub(crate) fn text_of_mark(annotator: &str, mark: &Annotation) -> String {
         value["annotator"] = annotator.into();
     }
     details(mark, &mut value);
+    if mark.symbol.trim() != mark.symbol || mark.symbol.is_empty() {
+        // Blanks at the ends of a text do not survive in every format.
+        value["symbol"] = mark.symbol.to_string().into();
+        return format!("_ {value}");
+    }
     let is_plain = value.as_object().is_some_and(serde_json::Map::is_empty);
     if is_plain { mark.symbol.to_string() } else { format!("{} {value}", mark.symbol) }
 }
@@ -211,7 +216,9 @@ pub(crate) fn mark_of_text(text: &str, sample: i64) -> Option<(String, Annotatio
         (symbol, Cow::Owned(format!("{{{rest}"))) as (&str, Cow<'static, str>)
     });
     let mut value: Value = serde_json::from_str(&details).ok()?;
-    value["symbol"] = symbol.into();
+    if value.get("symbol").is_none() {
+        value["symbol"] = symbol.into();
+    }
     value["sample"] = sample.into();
     if value.get("annotator").is_none() {
         value["annotator"] = PLAIN_ANNOTATOR.into();
