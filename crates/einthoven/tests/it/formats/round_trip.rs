@@ -55,6 +55,10 @@ fn every_pair_of_formats_keeps_points_marks_and_the_synthetic_mark() {
         lead.format = StorageFormat::F16;
     }
     record.comments = vec!["Synthetic: yes".into(), "Generator: test".into()];
+    (record.base_time, record.base_date) = (None, None);
+    let rhythm = Annotation { aux: b"(N".to_vec(), ..Annotation::new(0, "+") };
+    record.annotations = [("atr".into(), vec![rhythm, Annotation::new(1, "V")])].into();
+    record.annotations.insert("qrs".into(), vec![Annotation::new(2, "N")]);
     let mut n_pairs = 0;
     for first in FORMATS {
         for second in FORMATS {

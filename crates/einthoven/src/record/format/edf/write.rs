@@ -37,7 +37,7 @@ pub fn write(record: &Record, path: &Path, options: &WriteOptions) -> Result<Vec
     guard_overwrite(&[path.to_path_buf()], options.overwrite)?;
     let mut warnings = Vec::new();
     let leads = fit_leads(record, path, options, (-32_767, 32_767), &mut warnings)?;
-    let step = data_record(record, &leads, path)?;
+    let step = data_record(record, &leads, path, &mut warnings)?;
     let n_records = record.sig_len.div_ceil(step.frames).max(1);
     let areas = annotation_areas(record, &leads, n_records, step.duration_s, path)?;
     let points = areas.first().map_or(0, |area| area.len() / 2);
@@ -66,31 +66,40 @@ struct Step {
 }
 
 /// About a second, of exact duration in eight characters, and a divisor of the record's length where
-/// there is one.
-fn data_record(record: &Record, leads: &[Lead], path: &Path) -> Result<Step> {
+/// there is one; otherwise the duration that is nearest to exact.
+fn data_record(record: &Record, leads: &[Lead], path: &Path, warnings: &mut Vec<Warning>) -> Result<Step> {
     let points: usize = leads.iter().map(|lead| lead.samples_per_frame).sum::<usize>().max(1);
-    let most = (RECORD_BYTES / 2 / points).clamp(1, record.sig_len.max(1));
-    let exact = |frames: usize| {
+    let most = (RECORD_BYTES / 2 / points).max(1);
+    let rounded = |frames: usize| {
         let duration = decimal_field(frames as f64 / record.fs_hz, 8)?;
         let duration_s: f64 = duration.parse().ok().filter(|seconds| *seconds > 0.0)?;
-        (snapped(frames as f64 / duration_s) == record.fs_hz).then_some(Step { frames, duration_s, duration })
+        let error = (snapped(frames as f64 / duration_s) / record.fs_hz - 1.0).abs();
+        Some((error, Step { frames, duration_s, duration }))
     };
+    let exact = |frames: usize| rounded(frames).filter(|(error, _)| *error == 0.0).map(|(_, step)| step);
     let one_second = (record.fs_hz.round() as usize).clamp(1, most);
-    let distance = |frames: &usize| frames.abs_diff(one_second);
-    let mut divisors: Vec<usize> = (1..=most).filter(|frames| record.sig_len.is_multiple_of(*frames)).collect();
-    divisors.sort_by_key(distance);
+    let mut lengths: Vec<usize> = (1..=most).collect();
+    lengths.sort_by_key(|frames| frames.abs_diff(one_second));
     // A divisor far below a second would cost an annotation list for each few points.
-    let fitting = divisors.into_iter().filter(|&frames| frames == record.sig_len || 4 * frames >= one_second);
-    if let Some(step) = fitting.into_iter().find_map(exact) {
+    let divides = |frames: &&usize| record.sig_len.is_multiple_of(**frames) && 4 * **frames >= one_second;
+    let whole = Some(record.sig_len).filter(|len| (1..=one_second).contains(len)).and_then(exact);
+    let divisor = whole.or_else(|| lengths.iter().filter(divides).find_map(|&frames| exact(frames)));
+    if let Some(step) = divisor.or_else(|| lengths.iter().find_map(|&frames| exact(frames))) {
         return Ok(step);
     }
-    let mut any: Vec<usize> = (1..=most).collect();
-    any.sort_by_key(distance);
-    any.into_iter().find_map(exact).ok_or_else(|| {
-        let found = format!("{} Hz", record.fs_hz);
-        let expected = "a rate at which some data record has a duration of eight characters";
-        input("D12", path, Position::File, "sampling frequency", found, expected).into()
-    })
+    let nearest = lengths.into_iter().filter_map(rounded).min_by(|a, b| a.0.total_cmp(&b.0));
+    match nearest.filter(|(error, _)| *error < 1e-5) {
+        Some((error, step)) => {
+            let message = format!("sampling frequency: the header's fields round {} Hz by {error:.1e}", record.fs_hz);
+            warnings.push(Warning { code: "D12", path: path.to_path_buf(), position: Position::File, message });
+            Ok(step)
+        }
+        None => {
+            let found = format!("{} Hz", record.fs_hz);
+            let expected = "a rate at which some data record has a duration of eight characters";
+            Err(input("D12", path, Position::File, "sampling frequency", found, expected).into())
+        }
+    }
 }
 
 /// The bytes of the annotation channel, of the same length for each data record.
