@@ -103,9 +103,10 @@ fn print_line(text: &str) -> Result<()> {
     }
 }
 
-/// Whether a path names an NPZ data set.
+/// Whether a path names an NPZ data set; a record can be in such an archive too, and is read as one.
 fn is_npz(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npz"))
+    let is_archive = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npz"));
+    is_archive && !einthoven::record::format::npz::is_record(path)
 }
 
 /// Refuses to replace a file, or to write into a folder that holds something, unless `force` is given.

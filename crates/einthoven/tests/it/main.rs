@@ -11,6 +11,7 @@ mod dipole;
 #[cfg(feature = "fetch")]
 mod fetch;
 mod folder;
+mod formats;
 mod guard;
 #[cfg(feature = "nn")]
 mod kernel;

@@ -35,6 +35,7 @@ use annotation::Bounds;
 pub use header::Header;
 pub(crate) use number::decimal;
 pub use stream::RecordWriter;
+pub(crate) use write::unify_gain;
 pub use write::{write, write_annotations};
 
 /// Reads a WFDB record; the path may lack the extension or name any of the record's files.

@@ -252,7 +252,7 @@ fn out_of_range(adu: &[i32], format: StorageFormat) -> Option<usize> {
 }
 
 /// Brings all points to the lead's first calibration.
-fn unify_gain(lead: &mut Lead) {
+pub(crate) fn unify_gain(lead: &mut Lead) {
     let (gain, baseline) = (lead.gain_adu_per_unit.unwrap_or(DEFAULT_GAIN), f64::from(lead.baseline_adu));
     let changes = std::mem::take(&mut lead.gain_changes);
     for (index, change) in changes.iter().enumerate() {
