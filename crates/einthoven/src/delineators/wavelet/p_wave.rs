@@ -41,8 +41,6 @@ pub struct Settings {
     pub irregular_agreement: f32,
     /// Correlation of one beat below which it has none.
     pub beat_agreement: f32,
-    /// The same for a P wave away from the usual place.
-    pub elsewhere_agreement: f32,
     /// Share of the speed at which it begins.
     pub onset_share: f32,
     /// Share of the speed at which it ends.
@@ -71,7 +69,6 @@ impl Settings {
         agreement: 0.7,
         irregular_agreement: 0.5,
         beat_agreement: 0.5,
-        elsewhere_agreement: 0.85,
         onset_share: 0.50,
         offset_share: 0.70,
         half_s: 0.10,
@@ -214,7 +211,10 @@ impl Stretches {
         let mut starts: Vec<usize> = set.iter().map(|&j| self.from[j]).collect();
         starts.sort_unstable();
         let end = self.len - leads.points(settings.latest_s);
-        let place = highest(&weighted, starts[starts.len() / 2].min(end - 1), end);
+        // What rises up to the complex is its own foot, and no wave.
+        let is_top = |at: usize| at > 0 && weighted[at] >= weighted[at - 1] && weighted[at] > weighted[at + 1];
+        let tops = (starts[starts.len() / 2]..end.min(self.len - 1)).filter(|&at| is_top(at));
+        let place = tops.max_by(|&a, &b| weighted[a].total_cmp(&weighted[b]))?;
         let reach = leads.points(settings.reach_s);
         let others: Vec<f32> =
             set.iter().filter(|&&j| j != k).map(|&j| self.agreement(j, 0, place, reach, &sum)).collect();
@@ -226,17 +226,11 @@ impl Stretches {
             return None;
         }
         let jitter = leads.points(settings.jitter_s) as isize;
-        // At the usual place a beat is believed more readily than anywhere else before its complex.
-        let needed = |shift: isize| {
-            if shift.abs() <= jitter { settings.beat_agreement } else { settings.elsewhere_agreement }
-        };
-        let first = self.from[k] as isize - place as isize;
-        let (own, shift) = (first.min(-jitter)..=(end as isize - place as isize).max(jitter))
+        let (own, shift) = (-jitter..=jitter)
             .map(|shift| (self.agreement(k, shift, place, reach, &sum), shift))
-            .filter(|&(own, shift)| own >= needed(shift))
-            .max_by(|a, b| (a.0 - needed(a.1)).total_cmp(&(b.0 - needed(b.1))))?;
-        debug_assert!(own >= needed(shift));
-        usize::try_from((complexes[k].across.onset - self.len + place) as isize + shift).ok()
+            .max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.abs().cmp(&a.1.abs())))?;
+        let at = (complexes[k].across.onset - self.len + place) as isize + shift;
+        usize::try_from(at).ok().filter(|_| own >= settings.beat_agreement)
     }
 
     /// Correlation of a stretch, moved by `shift`, with the sum of the others around a place.
