@@ -201,14 +201,13 @@ pub fn assign(data: &Dataset, scheme: Scheme, seed: Seed) -> Result<Assignment> 
 /// under two, and all are real.
 fn check_splittable(data: &Dataset) -> Result<()> {
     super::guard::check_patients(data)?;
-    super::guard::check_one_patient_per_signal(data)?;
     if let Some(i) = (0..data.len()).find(|&i| data.is_generated(i)) {
         return Err(Error::Guard {
             code: "L4",
             reason: format!("item {i} ({}) is synthetic: split the real data first, then mix", data.record[i]),
         });
     }
-    Ok(())
+    super::guard::check_one_patient_per_signal(data)
 }
 
 /// Items on which one generator may be trained so that it serves the inter-patient and the

@@ -154,14 +154,23 @@ fn x06_cinc2021_mixes_rates_and_l1_names_no_patients() {
     assert_eq!(table.rows.len(), data.n_labels());
     let error = split::split(&data, Scheme::FiveFold { fold: 0 }, Seed::new(1)).expect_err("no patients");
     assert_eq!(error.code(), Some("L1"));
-    let flat = open("cinc2021", &folder, |options| {
-        at_500(options);
-        options.whole.keep_unusable = false;
-        options.whole.one_record_per_patient = true;
-    })
-    .expect("opened");
-    assert_eq!((flat.len(), flat.provenance["left_out_records"]["flat lead"].as_u64()), (94, Some(2)));
-    split::split(&flat, Scheme::FiveFold { fold: 0 }, Seed::new(1)).expect("one record per patient is stated");
+    let stated = |copies: Copies| {
+        open("cinc2021", &folder, |options| {
+            at_500(options);
+            options.whole.keep_unusable = false;
+            options.whole.one_record_per_patient = true;
+            options.whole.copies = Some(copies);
+        })
+        .expect("opened")
+    };
+    let data = stated(Copies::Refuse);
+    assert_eq!((data.len(), data.provenance["left_out_records"]["flat lead"].as_u64()), (94, Some(2)));
+    // Two of the Georgia records are the same 60,000 numbers.
+    let error = split::split(&data, Scheme::FiveFold { fold: 0 }, Seed::new(1)).expect_err("a copy");
+    assert!(error.code() == Some("X07") && error.to_string().contains("E07509 of E07509 and E07510"), "{error}");
+    let data = stated(Copies::Drop);
+    assert_eq!(data.len(), 93);
+    split::split(&data, Scheme::FiveFold { fold: 0 }, Seed::new(1)).expect("one record per patient is stated");
 }
 
 #[test]
@@ -180,7 +189,13 @@ fn chapman_and_ptbxl_share_the_merged_rhythms() {
         options.whole.copies = Some(Copies::Refuse);
     })
     .expect("opened");
-    assert_eq!(counts(&ptbxl), [326, 7, 4, 21, 10, 6, 0].map(|n| n), "one rhythm each");
+    // Two records name several of the rhythms and 25 none.
+    assert_eq!(counts(&ptbxl), [326, 6, 4, 20, 9, 5, 0]);
+    let left_out = &ptbxl.provenance["left_out_records"];
+    assert_eq!(
+        (left_out["several of the classes"].as_u64(), left_out["none of the classes"].as_u64()),
+        (Some(2), Some(25))
+    );
     ptbxl.append(&data).expect("same leads, rate, length and labels");
 }
 
@@ -246,8 +261,9 @@ fn ecgid_persons_are_its_patients() {
 fn qtdb_windows_carry_their_beats_and_the_patients_of_mitbih() {
     let Some(folder) = data_folder("qtdb") else { return };
     let data = open("qtdb", &folder, |_| ()).expect("opened");
-    // Five records of 15 minutes in windows of ten seconds.
-    assert_eq!((data.len(), data.sig_len, data.fs_hz, data.leads.len()), (450, 2500, 250.0, 2));
+    // Five records of 15 minutes in windows of ten seconds; two end one point too early for the last one.
+    assert_eq!((data.len(), data.sig_len, data.fs_hz, data.leads.len()), (448, 2500, 250.0, 2));
+    assert_eq!(data.provenance["dropped_windows"]["shorter than the window"], 2);
     let of = |record: &str| data.record.iter().position(|name| name == record).expect("windows");
     assert_eq!(data.patient[of("sel100")], "mitdb-100");
     assert_eq!(data.patient[of("sele0104")], "qtdb-sele0104");
