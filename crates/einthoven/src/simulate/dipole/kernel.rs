@@ -157,8 +157,12 @@ impl Template {
 
 /// Boundaries of a positive curve on a grid of one millisecond, crossings interpolated linearly.
 fn extent_of(length: &[f64], start_ms: f64) -> Option<Extent> {
-    // A plain maximum, which runs many times faster than a search for the place of it.
-    let peak_mv = length.iter().fold(0.0_f64, |most, &v| if v > most { v } else { most });
+    // Eight maxima side by side run many times faster than a search for the place of one.
+    let mut most = [0.0_f64; 8];
+    for values in length.chunks(8) {
+        most.iter_mut().zip(values).for_each(|(most, &v)| *most = if v > *most { v } else { *most });
+    }
+    let peak_mv = most.into_iter().fold(0.0_f64, f64::max);
     let peak = length.iter().position(|&v| v == peak_mv)?;
     if !(peak_mv > 0.0) {
         return None;
