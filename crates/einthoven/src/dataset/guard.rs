@@ -29,7 +29,9 @@ use super::catalog::mitdb;
 use super::{Dataset, Split, hex};
 use crate::error::{Error, Result};
 
-pub use duplicate::{Duplicate, NEAR_IDENTICAL, check_duplicates, duplicates, repeated_signals};
+pub use duplicate::{
+    Duplicate, NEAR_IDENTICAL, check_duplicates, check_one_patient_per_signal, duplicates, repeated_signals,
+};
 pub use ledger::{Ledger, TestLook};
 pub use metadata::{MetadataLeak, Question, leaks, metadata_leaks};
 

@@ -75,6 +75,38 @@ pub fn duplicates(data: &Dataset) -> Vec<Duplicate> {
     repeated_signals(data, |a, b| data.split[a] != data.split[b])
 }
 
+/// X07: no whole record is stored under two patients. Does nothing for a data set of beats.
+///
+/// # Errors
+/// [`Error::Guard`] `X07` with the number of records concerned and the first ones.
+pub fn check_one_patient_per_signal(data: &Dataset) -> Result<()> {
+    if data.provenance["item"] != crate::dataset::catalog::recordings::ITEM {
+        return Ok(());
+    }
+    let found = repeated_signals(data, |a, b| data.patient[a] != data.patient[b]);
+    if found.is_empty() {
+        return Ok(());
+    }
+    let pairs: Vec<String> = found
+        .iter()
+        .take(5)
+        .map(|pair| {
+            format!(
+                "{} of {} and {} of {}",
+                data.record[pair.b], data.patient[pair.b], data.record[pair.a], data.patient[pair.a]
+            )
+        })
+        .collect();
+    Err(Error::Guard {
+        code: "X07",
+        reason: format!(
+            "{} records repeat the signal of another patient: {}; leave the copies out (--drop-copies), or correct the patients",
+            found.len(),
+            pairs.join("; ")
+        ),
+    })
+}
+
 /// For each item that repeats a signal of an earlier one with which `is_pair` holds: the first such item. Flat
 /// lines are left out. Ordered by item.
 pub fn repeated_signals(data: &Dataset, is_pair: impl Fn(usize, usize) -> bool + Sync) -> Vec<Duplicate> {
