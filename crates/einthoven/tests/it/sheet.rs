@@ -12,7 +12,7 @@ fn twelve(fs_hz: f64, seconds: f64) -> Record {
     let n = (fs_hz * seconds) as usize;
     let wave = |scale: f32| move |t: usize| scale * (1.0 - ((t as f64 / fs_hz * 2.0) % 2.0 - 1.0).abs() as f32);
     let eight: Vec<f32> =
-        [0.5, 1.0, -0.6, -0.8, 0.3, 1.2, 1.1, 0.9].into_iter().flat_map(|s| (0..n).map(wave(s))).collect();
+        [0.6, 1.0, -0.6, -0.8, 0.3, 1.2, 1.1, 0.9].into_iter().flat_map(|s| (0..n).map(wave(s))).collect();
     let mut record = Record::new("triangle", fs_hz);
     record.sig_len = n;
     let all = lead_law::twelve_from_eight(&eight);
@@ -104,7 +104,9 @@ fn the_page_the_grid_and_the_pulse_are_true_to_the_millimetre() {
         assert!(near(base - top, gain), "1 mV is {} mm", base - top);
         let peaks: Vec<f64> = rhythm.iter().filter(|p| near(p.1, top)).map(|p| p.0).collect();
         assert!(near(peaks[1] - peaks[0], speed), "1 s is {} mm", peaks[1] - peaks[0]);
-        assert!(near(rhythm[rhythm.len() - 1].0 - rhythm[0].0, 250.0 - speed / 500.0));
+        // The record ends a point before 10 s; where only 5 s fit, the point at their end is drawn too.
+        let width = if speed == 25.0 { 250.0 - speed / 500.0 } else { 250.0 };
+        assert!(near(rhythm[rhythm.len() - 1].0 - rhythm[0].0, width));
     }
 }
 
@@ -142,8 +144,8 @@ fn columns_of_3x4_follow_each_other_in_time_and_short_records_show_their_beginni
         (avr[0].0, avr[0].1, svg.contains("columns at the same time"))
     };
     let (x, y, is_simultaneous) = second_start(&twelve(500.0, 10.0));
-    // aVR is -(I + II)/2 = -0.75 of the triangle, which at 2.5 s is at its peak; baseline at 27 + 25 mm.
-    assert!(near(x, 26.0 + 62.5) && near(y, 52.0 + 7.5) && !is_simultaneous, "{x} {y}");
+    // aVR is -(I + II)/2 = -0.8 of the triangle, which at 2.5 s is at its peak; baseline at 27 + 25 mm.
+    assert!(near(x, 26.0 + 62.5) && near(y, 52.0 + 8.0) && !is_simultaneous, "{x} {y}");
     let (_, y, is_simultaneous) = second_start(&twelve(500.0, 6.0));
     assert!(near(y, 52.0) && is_simultaneous, "{y}");
 }
@@ -158,8 +160,8 @@ fn cabrera_orders_by_angle_and_turns_avr_over() {
     let svg = sheets.to_svg(0);
     let inverted = &paths(&svg, "trace")[12 + 2][0];
     let top = inverted.iter().map(|p| p.1).fold(f64::INFINITY, f64::min);
-    // -aVR points up, to 0.75 mV, from the third baseline at 27 + 10 + 2 * 14 mm.
-    assert!(near(65.0 - top, 7.5), "{top}");
+    // -aVR points up, to 0.8 mV, from the third baseline at 27 + 10 + 2 * 14 mm.
+    assert!(near(65.0 - top, 8.0), "{top}");
     assert!(svg.contains("Cabrera order"));
 }
 
@@ -248,7 +250,8 @@ fn a_pdf_has_a_page_for_each_sheet_of_a4_with_the_pulse_in_its_place() {
         sheets.add(&record, &options(Layout::ThreeByFour)).unwrap();
     }
     let pdf = sheets.to_pdf();
-    let text: String = pdf.iter().map(|&byte| char::from(byte)).collect();
+    // One character for each byte, so that offsets in the file are offsets in the text.
+    let text: String = pdf.iter().map(|&byte| if byte.is_ascii() { char::from(byte) } else { '?' }).collect();
     assert!(text.starts_with("%PDF-1.4") && text.ends_with("%%EOF\n"));
     assert!(text.contains("/Count 2"));
     // A4 in points: 297 and 210 mm times 72 / 25.4.
@@ -262,10 +265,6 @@ fn a_pdf_has_a_page_for_each_sheet_of_a4_with_the_pulse_in_its_place() {
     let content = inflate(&pdf);
     // The scale makes a unit 0.01 mm; the pulse of the first row is 5 mm wide and 10 mm high at 52 mm.
     assert!(content.starts_with("0.028346457 0 0 -0.028346457 0 595.2756 cm"));
-    assert!(
-        content.contains("1600 5200 m\n".trim_end())
-            || content.contains("1600 5200 l\n1600 4200 l\n2100 4200 l\n2100 5200 l")
-    );
     assert!(content.contains("1600 4200 l\n2100 4200 l\n2100 5200 l"), "the pulse is not where it should be");
     assert!(content.contains("(two \\(b\\)) Tj"));
     assert_eq!(pdf, sheets.to_pdf());

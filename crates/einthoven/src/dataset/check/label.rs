@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::{Facts, Problem, Severity};
 use crate::dataset::guard::{Question, leaks};
+use crate::dataset::label::vocabulary::{canonical_snomed, find_statement};
 use crate::dataset::table::{Row, Table, read_rows};
 use crate::error::{Error, Result};
 use crate::record::lead_law::standard_name;
@@ -176,13 +177,19 @@ pub(super) fn look(facts: &[Facts], labels: &Labels, problems: &mut Vec<Problem>
             format!("{} of {} records have no label in {source}, such as {first}", without.len(), facts.len());
         problems.push(Problem::new("label-missing", Severity::Warning, message));
     }
-    if !labels.known_codes.is_empty() {
+    // Words of a folder's own are not judged: only a list beside them, or labels that mostly are codes, say what is known.
+    let is_code = |code: &str| find_statement(code).is_some() || canonical_snomed(code).is_some();
+    let all: Vec<&String> = (0..facts.len()).flat_map(codes).collect();
+    let are_codes = 2 * all.iter().filter(|code| is_code(code)).count() > all.len();
+    if are_codes || !labels.known_codes.is_empty() {
         let mut unknown: BTreeMap<&str, usize> = BTreeMap::new();
-        for code in (0..facts.len()).flat_map(codes).filter(|code| !labels.known_codes.contains(*code)) {
+        for code in all.into_iter().filter(|code| !labels.known_codes.contains(*code) && !is_code(code)) {
             *unknown.entry(code).or_insert(0) += 1;
         }
         for (code, n) in unknown {
-            let message = format!("\"{code}\" labels {n} records and is in no table of codes of the folder");
+            let message = format!(
+                "\"{code}\" labels {n} records and is no SCP-ECG statement, no SNOMED CT code of the challenges, and in no table of codes of the folder"
+            );
             problems.push(Problem::new("label-unknown", Severity::Warning, message));
         }
     }

@@ -176,7 +176,11 @@ fn look_at(folder: &Path, path: &Path) -> (Option<Facts>, Vec<Problem>) {
     (Some(facts), problems)
 }
 
-/// Every record below a folder. A `.csv` counts where it reads as a record with leads of known names: the others are tables.
+/// Extensions that only recorders use. A file of another format counts where it reads as a record with leads of known
+/// names: the others are tables of labels and data sets.
+const RECORDERS: [&str; 4] = ["hea", "edf", "bdf", "dcm"];
+
+/// Every record below a folder.
 fn find_records(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     let entries = std::fs::read_dir(folder).map_err(|source| Error::io(folder, source))?;
     for entry in entries {
@@ -194,7 +198,7 @@ fn find_records(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
         if !FORMATS.iter().any(|format| format.extensions.contains(&extension.as_str())) {
             continue;
         }
-        let is_record = extension != "csv"
+        let is_record = RECORDERS.contains(&extension.as_str())
             || read(&path, &ReadOptions::lenient()).is_ok_and(|record| {
                 record.leads.iter().any(|lead| standard_name(&lead.name).is_some() || lead.name == "MLII")
             });

@@ -6,7 +6,9 @@ use super::page::{Anchor, Ink, Item, Page, Paper};
 use super::trace::{Trace, find, trace};
 use super::typeface::{fit, width_mm};
 use super::{Intervals, SheetOptions, SheetSummary};
+use crate::dataset::SYNTHETIC_PREFIX;
 use crate::error::{Error, Result};
+use crate::record::format::synthetic::is_synthetic;
 use crate::record::lead_law::{TWELVE, standard_name};
 use crate::record::{Annotation, Record};
 
@@ -100,7 +102,7 @@ pub(super) fn compose(record: &Record, options: &SheetOptions) -> Result<Vec<(Pa
         if layout != Layout::Strip && options.limb_order == LimbOrder::Cabrera {
             facts.push("Cabrera order".into());
         }
-        let is_synthetic = is_synthetic(record);
+        let is_synthetic = is_synthetic(record) || record.name.starts_with(SYNTHETIC_PREFIX);
         page.description = format!(
             "{}electrocardiogram {}, layout {}, {}",
             if is_synthetic { "Synthetic " } else { "" },
@@ -123,15 +125,6 @@ pub(super) fn compose(record: &Record, options: &SheetOptions) -> Result<Vec<(Pa
         pages.push((page, summary));
     }
     Ok(pages)
-}
-
-/// Whether a record says that it is synthetic, by a comment or by its name.
-fn is_synthetic(record: &Record) -> bool {
-    let says_so = |comment: &String| {
-        let words: String = comment.to_ascii_lowercase().split_whitespace().collect();
-        words.starts_with("synthetic:yes")
-    };
-    record.comments.iter().any(says_so) || record.name.starts_with("syn_")
 }
 
 fn n_standard(record: &Record) -> usize {
