@@ -20,6 +20,7 @@ pub mod snr;
 pub mod spectrum;
 pub mod spline;
 pub mod stft;
+pub mod symmetric;
 pub mod transport;
 pub mod wavelet;
 

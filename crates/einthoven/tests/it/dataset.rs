@@ -469,6 +469,8 @@ fn simulated_database_is_prepared_like_a_real_one_without_a_folder() {
         split: "inter".into(),
         seed: 3,
         high_pass_hz: None,
+        records: Vec::new(),
+        whole: Default::default(),
     };
     let prepared = prepare(&preparation, &scratch.0).expect("prepared");
     assert_eq!(npz::read(&prepared.npz).expect("read"), prepared.data);
