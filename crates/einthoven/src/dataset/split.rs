@@ -165,16 +165,17 @@ pub fn assign(data: &Dataset, scheme: Scheme, seed: Seed) -> Result<Assignment> 
         });
     }
     let is_mitdb = data.provenance["source"] == mitdb::NAME;
-    if is_mitdb && scheme != Scheme::IntraPatient {
-        if let Some(i) = (0..data.len()).find(|&i| mitdb::PACED.contains(&data.record[i].as_str())) {
-            return Err(Error::Guard {
-                code: "L8",
-                reason: format!(
-                    "record {} is paced: a split between patients leaves 102, 104, 107 and 217 out; use labels \"aami\", or the split \"intra-patient\"",
-                    data.record[i]
-                ),
-            });
-        }
+    if is_mitdb
+        && scheme != Scheme::IntraPatient
+        && let Some(i) = (0..data.len()).find(|&i| mitdb::PACED.contains(&data.record[i].as_str()))
+    {
+        return Err(Error::Guard {
+            code: "L8",
+            reason: format!(
+                "record {} is paced: a split between patients leaves 102, 104, 107 and 217 out; use labels \"aami\", or the split \"intra-patient\"",
+                data.record[i]
+            ),
+        });
     }
     let (parts, mut provenance) = match scheme {
         Scheme::Inter if is_mitdb => (between_records(data, true)?, inter_provenance()),

@@ -4,6 +4,7 @@
 //! next one needs in the run folder; a second call with the same folder goes on where the first
 //! stopped.
 
+mod budget;
 mod classification;
 pub mod config;
 pub mod efficiency;
@@ -94,6 +95,10 @@ pub struct RunRequest<'a> {
     pub device: &'a str,
     /// The command line, for the report.
     pub command: String,
+    /// Counts memory: for the estimate before a training and for the generators' peaks.
+    pub probe: Option<&'a dyn MemoryProbe>,
+    /// Memory that the process may use; what the machine has free if not set.
+    pub max_memory_bytes: Option<u64>,
 }
 
 /// The device of a name.
@@ -236,9 +241,10 @@ impl Started {
         Ok(Started { config, device, seed, data, generator_part, run })
     }
 
-    fn models(&self, stop: &Stop, progress: &mut dyn Progress) -> Result<models::Models> {
+    fn models(&self, request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> Result<models::Models> {
         let Started { config, device, seed, generator_part: data, run, .. } = self;
-        models::Workshop { config, data, run, stop, device, seed: *seed }.models(progress)
+        let RunRequest { probe, max_memory_bytes, .. } = *request;
+        models::Workshop { config, data, run, stop, device, seed: *seed, probe, max_memory_bytes }.models(progress)
     }
 }
 
@@ -249,7 +255,7 @@ impl Started {
 /// As [`run`].
 pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> Result<Vec<PathBuf>> {
     let started = Started::new(request)?;
-    let models = started.models(stop, progress)?;
+    let models = started.models(request, stop, progress)?;
     let few_step = models.few_step.iter().map(|(_, trained)| trained);
     let all = [&models.teacher, &models.student, &models.control].into_iter().chain(few_step);
     Ok(all.map(|trained| model_path(&started.run, &trained.model.card().role)).collect())
@@ -260,12 +266,7 @@ pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> 
 /// # Errors
 /// [`Error::Interrupted`] and [`Error::Limit`] after a checkpoint; [`Error::Guard`] for a leak or a
 /// folder in use; everything that the stages return.
-pub fn run(
-    request: &RunRequest,
-    stop: &Stop,
-    progress: &mut dyn Progress,
-    probe: Option<&dyn MemoryProbe>,
-) -> Result<(Report, PathBuf)> {
+pub fn run(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> Result<(Report, PathBuf)> {
     let started = Started::new(request)?;
     let Started { config, device, seed, data, generator_part, run } = &started;
     let seed = *seed;
@@ -276,7 +277,7 @@ pub fn run(
         .map(|name| Ok((name.clone(), split(data, Scheme::parse(name)?, seed.purpose("split"))?)))
         .collect::<Result<_>>()?;
 
-    let models = started.models(stop, progress)?;
+    let models = started.models(request, stop, progress)?;
     let few_step = models
         .few_step
         .iter()
@@ -312,7 +313,7 @@ pub fn run(
     let inter = splits.iter().find(|(name, _)| name != "intra-patient").or(splits.first());
     let held_out = inter.map_or_else(|| generator_part.clone(), |(_, data)| data.part(Split::Test));
     let quality = quality::judge(config.quality.snr_margin_db, generator_part, &held_out, &judged, seed, progress)?;
-    let efficiency = quality::efficiency(config, &models, few_step, probe, seed, progress)?;
+    let efficiency = quality::efficiency(config, &models, few_step, request.probe, seed, progress)?;
 
     let synthetic = classification::SyntheticSets { dgn: &plus[0], kd_dgn: &plus[1], few_step: &plus[2] };
     let classification = classification::Classification { config, run, stop, device, seed };

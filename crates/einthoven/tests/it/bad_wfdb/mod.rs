@@ -70,7 +70,7 @@ fn refuses(header: impl AsRef<[u8]>, code: &str, position: Position, parts: &[&s
 /// A header in place of the valid one must be read strictly.
 fn accepts(header: impl AsRef<[u8]>) -> Record {
     let folder = good_record("accepted");
-    strictly(&folder.file("r.hea", header.as_ref()))
+    strictly(folder.file("r.hea", header.as_ref()))
 }
 
 /// Reads with all rules.
