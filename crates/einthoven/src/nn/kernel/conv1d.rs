@@ -6,6 +6,7 @@
 //! double precision as one matrix product per tap (`product`).
 
 mod direct;
+mod grid;
 mod product;
 
 use std::slice;
