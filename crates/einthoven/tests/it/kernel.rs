@@ -546,12 +546,15 @@ fn large_values_and_denormals_stay_finite() {
     let device = Device::flex();
     for scale in [1e4, 1e-40] {
         let x: Tensor<3> = tensor([2, 8, 37], 1, DType::F64, &device) * scale;
-        let single = x.clone().cast(DType::F32);
+        let single: Tensor<3> =
+            Tensor::from_data(x.clone().into_data().convert_dtype(DType::F32), (&device, DType::F32));
         let weight = |dtype| tensor([16, 8, 3], 2, dtype, &device);
-        let (ones, zeros) =
-            (|dtype| Tensor::<1>::ones([8], (&device, dtype)), |dtype| Tensor::<1>::zeros([8], (&device, dtype)));
+        let ones = |dtype: DType| Tensor::<1>::ones([8], (&device, dtype));
+        let zeros = |dtype: DType| Tensor::<1>::zeros([8], (&device, dtype));
         let near = |name: &str, actual: Tensor<3>, expected: Tensor<3>, tolerance| {
-            let (actual, expected) = (values(actual), values(expected));
+            // In units of the scale, so that denormals are compared too.
+            let [actual, expected] = [actual, expected]
+                .map(|tensor| values(tensor).into_iter().map(|value| value / scale).collect::<Vec<f64>>());
             assert!(actual.iter().all(|value| value.is_finite()), "{name} at {scale}");
             assert_near(&format!("{name} at {scale}"), &actual, &expected, tolerance);
         };

@@ -75,7 +75,7 @@ fn forward<T: Real>(inputs: &[FlexTensor]) -> FlexTensor {
     let [x, weight, bias] = [&inputs[0], &inputs[1], &inputs[2]].map(values::<T>);
     let turned = transposed(weight, n_in);
     let mut out = vec![T::ZERO; rows * n_out];
-    product(&mut out, x, [n_in, 1], &turned, Some(bias));
+    product(&mut out, x, [n_in, 1], (&turned, n_out), Some(bias));
     tensor(out, &[rows, n_out])
 }
 
@@ -85,12 +85,12 @@ fn gradients<T: Real>(grad: &FlexTensor, kept: &[FlexTensor], wanted: &[bool]) -
     let grad = values::<T>(grad);
     let for_x = wanted[0].then(|| {
         let mut out = vec![T::ZERO; rows * n_in];
-        product(&mut out, grad, [n_out, 1], weight, None);
+        product(&mut out, grad, [n_out, 1], (weight, n_in), None);
         tensor(out, &[rows, n_in])
     });
     let for_weight = wanted[1].then(|| {
         let mut out = vec![T::ZERO; n_out * n_in];
-        product(&mut out, grad, [1, n_out], x, None);
+        product(&mut out, grad, [1, n_out], (x, n_in), None);
         tensor(out, &[n_out, n_in])
     });
     let for_bias = wanted[2].then(|| {
@@ -125,11 +125,15 @@ fn transposed<T: Real>(matrix: &[T], columns: usize) -> Vec<T> {
 }
 
 /// `out[r][c] = start[c] + sum over k of left[r * strides[0] + k * strides[1]] * right[k][c]`, the
-/// rows of `out` and `right` being as long as `right` has columns for each `k`.
-fn product<T: Real>(out: &mut [T], left: &[T], strides: [usize; 2], right: &[T], start: Option<&[T]>) {
-    // One stride is 1 and the other the length of a row, so that the other extent follows.
-    let depth = if strides[1] == 1 { strides[0] } else { left.len() / strides[1] };
-    let columns = right.len() / depth;
+/// rows of `out` and `right` having `columns` values.
+fn product<T: Real>(
+    out: &mut [T],
+    left: &[T],
+    strides: [usize; 2],
+    (right, columns): (&[T], usize),
+    start: Option<&[T]>,
+) {
+    let depth = right.len() / columns;
     out.par_chunks_mut(ROWS * columns).enumerate().for_each(|(piece, out)| {
         T::run(Product { out, left: &left[piece * ROWS * strides[0]..], strides, right, start, columns, depth });
     });
