@@ -214,7 +214,12 @@ fn c03_depth() {
 fn c04_sizes() {
     let short = changed(|group| group.n_points = 4_000_000_000);
     let at = place(&short, 0x5400_1010);
-    refuses(&short, "C04", at, &["waveform data (5400,1010): found 12 bytes", "2 channels x 4000000000 samples x 2 bytes"]);
+    refuses(
+        &short,
+        "C04",
+        at,
+        &["waveform data (5400,1010): found 12 bytes", "2 channels x 4000000000 samples x 2 bytes"],
+    );
     let definitions = changed(|group| group.n_channels = 3);
     let at = place(&definitions, 0x003A_0200);
     refuses(&definitions, "C04", at, &["channel definitions (003A,0200): found 2 definitions, expected 3"]);
@@ -229,7 +234,8 @@ fn c05_codings_and_syntaxes() {
         let at = place(&bytes, 0x5400_1006);
         refuses(&bytes, "C05", at, &["sample interpretation (5400,1006)", name, "not supported"]);
     }
-    for (syntax, name) in [("1.2.840.10008.1.2.2", "big endian"), ("1.2.840.10008.1.2.1.99", "deflated"), ("1.2.3", "1.2.3")]
+    for (syntax, name) in
+        [("1.2.840.10008.1.2.2", "big endian"), ("1.2.840.10008.1.2.1.99", "deflated"), ("1.2.3", "1.2.3")]
     {
         let bytes = Object { syntax, ..good() }.bytes();
         refuses(&bytes, "C05", 132, &["transfer syntax: found", name, "expected explicit or implicit little endian"]);

@@ -129,7 +129,12 @@ fn e03_unknown_number_of_records() {
 
 #[test]
 fn e04_number_of_records_against_the_file() {
-    refuses(with(236, 8, b"99999999"), "E04", 236, &["found 99999999, expected at most 2, which is what the file holds"]);
+    refuses(
+        with(236, 8, b"99999999"),
+        "E04",
+        236,
+        &["found 99999999, expected at most 2, which is what the file holds"],
+    );
     let mut short = good();
     short.pop();
     refuses(short, "E04", 236, &["found 2, expected at most 1"]);
@@ -233,9 +238,24 @@ fn e11_gaps() {
 fn e12_annotations() {
     refuses(with(field(0, 16, 2), 16, b"EEG"), "E12", 192, &["no channel \"EDF Annotations\""]);
     let at = HEADER + RECORD + 16;
-    refuses(with(at, 16, b"+1\x14\x14\0+2\x14abcdefg"), "E12", (at + 5) as u64, &["annotations of data record 1", "no final NUL"]);
-    refuses(with(at, 16, b"+1\x14\x14\0x2\x14a\x14\0\0\0\0\0\0"), "E12", (at + 5) as u64, &["found \"x2\"", "an onset"]);
-    refuses(with(at, 16, b"+1\x14\x14\0+2a\0\0\0\0\0\0\0\0"), "E12", (at + 5) as u64, &["an onset that ends with 0x14"]);
+    refuses(
+        with(at, 16, b"+1\x14\x14\0+2\x14abcdefg"),
+        "E12",
+        (at + 5) as u64,
+        &["annotations of data record 1", "no final NUL"],
+    );
+    refuses(
+        with(at, 16, b"+1\x14\x14\0x2\x14a\x14\0\0\0\0\0\0"),
+        "E12",
+        (at + 5) as u64,
+        &["found \"x2\"", "an onset"],
+    );
+    refuses(
+        with(at, 16, b"+1\x14\x14\0+2a\0\0\0\0\0\0\0\0"),
+        "E12",
+        (at + 5) as u64,
+        &["an onset that ends with 0x14"],
+    );
     let record = repairs(with(at, 16, &[0; 16]), "E12", at as u64, &["annotations of data record 1"]);
     assert_eq!(record.sig_len, 8);
 }

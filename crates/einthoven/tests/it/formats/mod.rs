@@ -66,7 +66,8 @@ fn random_record(seed: Seed) -> Record {
         record.annotations.insert(annotator.into(), marks.collect());
         sample = 0;
     }
-    record.comments = vec!["Synthetic: yes".into(), String::new(), "# \u{b5}V, \"quoted\" <&>".into(), "Seed: 7".into()];
+    record.comments =
+        vec!["Synthetic: yes".into(), String::new(), "# \u{b5}V, \"quoted\" <&>".into(), "Seed: 7".into()];
     if stream.below(2) == 1 {
         record.base_time = Some("09:07:03.25".into());
         record.base_date = Some("05/11/2001".into());

@@ -154,14 +154,18 @@ print(json.dumps(out))
 "#;
     let Some(found) = python(&folder, script) else { return };
     same_points(&record, &found["adu"]);
-    assert_eq!((&found["synthetic"], &found["sig_len"], &found["leads"][3]), (&true.into(), &1000.into(), &"aVR".into()));
+    assert_eq!(
+        (&found["synthetic"], &found["sig_len"], &found["leads"][3]),
+        (&true.into(), &1000.into(), &"aVR".into())
+    );
     for name in ["snappy.parquet", "v2.parquet"] {
         let again = strictly(folder.path().join(name));
         let points = again.leads.iter().map(|lead| &lead.adu).collect::<Vec<_>>();
         assert_eq!(points, record.leads.iter().map(|lead| &lead.adu).collect::<Vec<_>>(), "{name}");
         assert_eq!((&again.annotations, &again.comments), (&record.annotations, &record.comments), "{name}");
     }
-    let own = einthoven::record::format::parquet::read_records(&folder.path().join("own.parquet"), &ReadOptions::strict());
+    let own =
+        einthoven::record::format::parquet::read_records(&folder.path().join("own.parquet"), &ReadOptions::strict());
     let own = own.unwrap();
     assert_eq!(own[0].leads[0].adu, [500, MISSING, -1250]);
     assert_eq!((own[1].leads[1].name.as_str(), own[1].leads[1].adu[299], own[1].sig_len), ("V1", 299_000, 300));

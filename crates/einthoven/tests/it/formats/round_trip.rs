@@ -71,7 +71,11 @@ fn every_pair_of_formats_keeps_points_marks_and_the_synthetic_mark() {
             write(&between, &to, &OVERWRITE).unwrap_or_else(|error| panic!("{error}"));
             let last = leniently(&to);
             let pair = format!("{} to {}", first.name, second.name);
-            assert!(last.comments.iter().any(|comment| comment.trim() == "Synthetic: yes"), "{pair}: {:?}", last.comments);
+            assert!(
+                last.comments.iter().any(|comment| comment.trim() == "Synthetic: yes"),
+                "{pair}: {:?}",
+                last.comments
+            );
             assert_eq!(last.leads.len(), record.leads.len(), "{pair}");
             for (lead, original) in last.leads.iter().zip(&record.leads) {
                 assert_eq!((&lead.name, &lead.adu), (&original.name, &original.adu), "{pair}");
