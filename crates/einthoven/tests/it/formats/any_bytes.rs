@@ -21,13 +21,9 @@ fn survives(path: &Path) {
 fn files() -> (TempFolder, Vec<std::path::PathBuf>) {
     let folder = TempFolder::new("formats-any");
     let mut record = Record::new("x", 360.0);
-    record.sig_len = 12;
-    record.leads.push(Lead::new(
-        "II",
-        200.0,
-        (0..12).map(|point| if point == 5 { MISSING } else { point * 9 }).collect(),
-    ));
-    record.leads.push(Lead { samples_per_frame: 2, ..Lead::new("V1", 100.0, (0..24).collect()) });
+    record.sig_len = 4;
+    record.leads.push(Lead::new("II", 200.0, vec![9, MISSING, -9, 0]));
+    record.leads.push(Lead { samples_per_frame: 2, ..Lead::new("V1", 100.0, (0..8).collect()) });
     record.annotations.insert("atr".into(), vec![Annotation { aux: b"(N".to_vec(), ..Annotation::new(3, "+") }]);
     record.comments.push("Synthetic: yes".into());
     let paths = ["edf", "dcm", "xml", "parquet", "npz"].map(|extension| folder.path().join(format!("x.{extension}")));

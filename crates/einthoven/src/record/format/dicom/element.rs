@@ -95,6 +95,9 @@ impl<'a> Parser<'a> {
     /// The value behind a head; kept when it is needed and the first of its tag.
     fn element(&mut self, head: Head, end: usize, depth: usize, elements: &mut Vec<Element<'a>>) -> Result<(), Fault> {
         let Head { tag, vr, at, length } = head;
+        if tag >> 16 == 0xfffe {
+            return Err(self.fault("C02", &head, "a delimiter outside a sequence".into(), "an element".into()));
+        }
         let is_sequence = vr == *b"SQ" || (vr == *b"UN" && (tag::SEQUENCES.contains(&tag) || length == UNDEFINED));
         let value = if is_sequence {
             // An undefined length of unknown kind is a sequence in implicit encoding.

@@ -12,6 +12,8 @@ use crate::record::lead_law;
 pub(super) const ANNOTATIONS: &str = "EDF Annotations";
 /// Largest data record that is believed, in bytes.
 const MAX_RECORD_BYTES: usize = 10 << 20;
+/// Where the number of signals stands.
+const N_SIGNALS_AT: usize = 252;
 /// Months as EDF+ writes them.
 pub(super) const MONTHS: [&str; 12] =
     ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
@@ -162,7 +164,8 @@ impl<'a> Fields<'a> {
 
     /// A finite number (rule E10).
     fn number(&self, at: usize, field: &str) -> Result<f64> {
-        let (text, _) = self.text(at, 8);
+        // The number of signals is the one short field.
+        let (text, _) = self.text(at, if at == N_SIGNALS_AT { 4 } else { 8 });
         let value = decimal(&text).ok().filter(|value| value.is_finite());
         value.ok_or_else(|| self.fault("E10", at, field, quoted(&text), "a number with a decimal point").into())
     }
@@ -188,10 +191,10 @@ pub(super) fn parse(bytes: &[u8], path: &Path, notes: &mut Notes) -> Result<Head
         let found = format!("{} bytes", bytes.len());
         return Err(fields.fault("E04", bytes.len(), "header", found, "at least 256 bytes").into());
     }
-    let n_channels = fields.integer(252, "number of signals")?;
+    let n_channels = fields.integer(N_SIGNALS_AT, "number of signals")?;
     if !(1..=notes.options.caps.signals as i64).contains(&n_channels) {
         let expected = format!("1 to {}", notes.options.caps.signals);
-        return Err(fields.fault("E02", 252, "number of signals", n_channels.to_string(), &expected).into());
+        return Err(fields.fault("E02", N_SIGNALS_AT, "number of signals", n_channels.to_string(), &expected).into());
     }
     let n_channels = n_channels as usize;
     let header_bytes = fields.integer(184, "bytes in the header")?;
