@@ -2,12 +2,12 @@
 //!
 //! Each layer is a pair: a function that adds its parameters to a list, and one that applies it.
 
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
 
-pub use super::kernel::upsample_nearest;
 use super::kernel::{
     Activation, Conv1dOptions, conv1d as conv1d_op, conv1d_joined, group_norm_act, linear as linear_op,
 };
+pub use super::kernel::{attention, linear_attention, upsample_nearest};
 use super::weights::{Init, ParamSpec, View};
 
 /// Adds a weight and a bias drawn uniformly within ±1/sqrt(fan in), as PyTorch does.
@@ -80,49 +80,6 @@ fn joined(x: Tensor<3>, skip: Option<Tensor<3>>, weight: Tensor<3>, bias: Tensor
 /// Linear map with bias on `[batch, n_in]`.
 pub fn linear(p: &View, x: Tensor<2>) -> Tensor<2> {
     linear_op(x, p.get("weight"), p.get("bias"))
-}
-
-/// Linear attention over time, whose cost grows with the length and not with its square.
-///
-/// # Shape
-/// `qkv` is `[batch, 3 * heads * head_width, time]`; the result `[batch, heads * head_width, time]`.
-/// # Reference
-/// Shen et al. 2021, "Efficient attention": softmax of q over its channels, of k over time.
-pub fn linear_attention(qkv: Tensor<3>, heads: usize, head_width: usize) -> Tensor<3> {
-    let [batch, _, length] = qkv.dims();
-    let split = |part: usize| {
-        qkv.clone().narrow(1, part * heads * head_width, heads * head_width).reshape([
-            batch * heads,
-            head_width,
-            length,
-        ])
-    };
-    let q = activation::softmax(split(0), 1) * (head_width as f64).powf(-0.5);
-    let k = activation::softmax(split(1), 2);
-    // context[d, e] = sum over time of k[d] v[e]
-    let context = k.matmul(split(2).transpose());
-    context.transpose().matmul(q).reshape([batch, heads * head_width, length])
-}
-
-/// Softmax attention over time.
-///
-/// # Shape
-/// As [`linear_attention`].
-/// # Reference
-/// Vaswani et al. 2017, eq. 1.
-pub fn attention(qkv: Tensor<3>, heads: usize, head_width: usize) -> Tensor<3> {
-    let [batch, _, length] = qkv.dims();
-    let split = |part: usize| {
-        qkv.clone().narrow(1, part * heads * head_width, heads * head_width).reshape([
-            batch * heads,
-            head_width,
-            length,
-        ])
-    };
-    let q = split(0) * (head_width as f64).powf(-0.5);
-    let weights = activation::softmax(q.transpose().matmul(split(1)), 2);
-    // out[e, i] = sum over j of weights[i, j] v[e, j]
-    split(2).matmul(weights.transpose()).reshape([batch, heads * head_width, length])
 }
 
 /// Sine and cosine features of a scalar per item, decaying frequencies, sines first.

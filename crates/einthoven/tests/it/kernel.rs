@@ -9,7 +9,7 @@ use einthoven::nn::kernel::{
 };
 
 /// Numbers in [-1, 1) from a hash of their index, so that every run sees the same ones.
-fn noise(count: usize, salt: u64) -> Vec<f64> {
+pub(crate) fn noise(count: usize, salt: u64) -> Vec<f64> {
     (0..count as u64)
         .map(|index| {
             let mut word = index.wrapping_add(salt << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -20,21 +20,21 @@ fn noise(count: usize, salt: u64) -> Vec<f64> {
         .collect()
 }
 
-fn tensor<const D: usize>(shape: [usize; D], salt: u64, dtype: DType, device: &Device) -> Tensor<D> {
+pub(crate) fn tensor<const D: usize>(shape: [usize; D], salt: u64, dtype: DType, device: &Device) -> Tensor<D> {
     let values = noise(shape.iter().product(), salt);
     Tensor::from_data(TensorData::new(values, shape).convert_dtype(dtype), (device, dtype))
 }
 
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
+pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
     tensor.into_data().convert_dtype(DType::F64).try_into_vec().unwrap()
 }
 
-fn bits<const D: usize>(tensor: Tensor<D>) -> Vec<u32> {
+pub(crate) fn bits<const D: usize>(tensor: Tensor<D>) -> Vec<u32> {
     tensor.into_data().try_into_vec::<f32>().unwrap().into_iter().map(f32::to_bits).collect()
 }
 
 /// Asserts that two arrays agree within `tolerance` of the largest value of the second.
-fn assert_near(name: &str, actual: &[f64], expected: &[f64], tolerance: f64) {
+pub(crate) fn assert_near(name: &str, actual: &[f64], expected: &[f64], tolerance: f64) {
     assert_eq!(actual.len(), expected.len(), "{name}");
     let scale = expected.iter().fold(1e-30f64, |scale, value| scale.max(value.abs()));
     for (index, (a, e)) in actual.iter().zip(expected).enumerate() {
@@ -43,7 +43,7 @@ fn assert_near(name: &str, actual: &[f64], expected: &[f64], tolerance: f64) {
 }
 
 /// Runs `work` on a pool of `threads` threads.
-fn with_threads<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> R {
+pub(crate) fn with_threads<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> R {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work)
 }
 

@@ -1,5 +1,7 @@
 //! The integration tests: one binary, one module per area.
 
+#[cfg(feature = "nn")]
+mod attention;
 mod bad_wfdb;
 mod beat;
 mod catalog;
@@ -19,6 +21,8 @@ mod layout;
 mod metrics;
 mod mitdb;
 #[cfg(feature = "nn")]
+mod ops;
+#[cfg(feature = "nn")]
 mod parity;
 #[cfg(feature = "nn")]
 mod presets;
@@ -26,6 +30,8 @@ mod reference;
 mod report;
 mod resume;
 mod run;
+#[cfg(feature = "nn")]
+mod s4;
 #[cfg(feature = "nn")]
 mod sampler;
 mod sheet;

@@ -32,7 +32,7 @@ pub(super) fn runs_here(device: &Device, types: &[DType]) -> bool {
 ///
 /// # Panics
 ///
-/// If the number of inputs is not between 1 and 6.
+/// If the number of inputs is not between 1 and 7.
 pub(super) fn run(op: impl FusedOp, inputs: Vec<DispatchTensor>) -> DispatchTensor {
     let op: Arc<dyn FusedOp> = Arc::new(op);
     let count = inputs.len();
@@ -45,6 +45,7 @@ pub(super) fn run(op: impl FusedOp, inputs: Vec<DispatchTensor>) -> DispatchTens
         4 => <Dispatch as FusedOps>::fused4(next(), next(), next(), next(), op),
         5 => <Dispatch as FusedOps>::fused5(next(), next(), next(), next(), next(), op),
         6 => <Dispatch as FusedOps>::fused6(next(), next(), next(), next(), next(), next(), op),
+        7 => <Dispatch as FusedOps>::fused7(next(), next(), next(), next(), next(), next(), next(), op),
         _ => panic!("an operation on {count} tensors"),
     }
 }
@@ -90,6 +91,18 @@ pub trait FusedOps: Backend {
         f: FloatTensor<Self>,
         op: Arc<dyn FusedOp>,
     ) -> FloatTensor<Self>;
+    /// On seven tensors.
+    #[allow(clippy::too_many_arguments)]
+    fn fused7(
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        d: FloatTensor<Self>,
+        e: FloatTensor<Self>,
+        f: FloatTensor<Self>,
+        g: FloatTensor<Self>,
+        op: Arc<dyn FusedOp>,
+    ) -> FloatTensor<Self>;
 }
 
 macro_rules! arities {
@@ -115,6 +128,7 @@ arities! {
     fused4(a, b, c, d);
     fused5(a, b, c, d, e);
     fused6(a, b, c, d, e, f);
+    fused7(a, b, c, d, e, f, g);
 }
 
 fn contiguous<const N: usize>(inputs: [FlexTensor; N]) -> Vec<FlexTensor> {
