@@ -32,6 +32,7 @@ const LENGTH: usize = 256;
 /// Classes of the network.
 const CLASSES: usize = 5;
 fn main() -> Result<()> {
+    einthoven::nn::kernel::keep_freed_memory();
     let idle_kib = reset_peak_kib();
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();

@@ -3,15 +3,21 @@
 #[cfg(feature = "nn")]
 mod attention;
 mod bad_wfdb;
+mod beat;
+mod catalog;
+mod check;
 mod checkpoint;
 mod config;
 mod dataset;
+mod dipole;
 #[cfg(feature = "fetch")]
 mod fetch;
 mod folder;
+mod formats;
 mod guard;
 #[cfg(feature = "nn")]
 mod kernel;
+mod layout;
 mod metrics;
 mod mitdb;
 #[cfg(feature = "nn")]
@@ -20,6 +26,7 @@ mod ops;
 mod parity;
 #[cfg(feature = "nn")]
 mod presets;
+mod reference;
 mod report;
 mod resume;
 mod run;
@@ -27,6 +34,7 @@ mod run;
 mod s4;
 #[cfg(feature = "nn")]
 mod sampler;
+mod sheet;
 mod signal;
 mod simulate;
 mod tidy;
