@@ -8,15 +8,7 @@ use crate::record::lead_law::derive_limb_leads;
 pub type Matrix = [[f64; 3]; 3];
 
 /// Sensitivity of I, II, V1 to V6 (rows, the order of [`crate::record::lead_law::EIGHT`]) to X, Y and Z.
-///
-/// # Reference
-/// Dower, Machado, Osborne 1980.
-#[rustfmt::skip]
-pub const LEAD_FIELD: [[f64; 3]; 8] = [
-    [0.632, -0.235, 0.059], [0.235, 1.066, -0.132],
-    [-0.515, 0.157, -0.917], [0.044, 0.164, -1.387], [0.882, 0.098, -1.277],
-    [1.213, 0.127, -0.601], [1.125, 0.127, -0.086], [0.831, 0.076, 0.230],
-];
+pub const LEAD_FIELD: [[f64; 3]; 8] = crate::record::vcg::DOWER;
 
 /// Matrix times vector.
 pub fn apply(matrix: &Matrix, v: [f64; 3]) -> [f64; 3] {

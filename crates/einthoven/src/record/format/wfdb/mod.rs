@@ -35,7 +35,8 @@ use annotation::Bounds;
 pub use header::Header;
 pub(crate) use number::decimal;
 pub use stream::RecordWriter;
-pub use write::write;
+pub(crate) use write::unify_gain;
+pub use write::{write, write_annotations};
 
 /// Reads a WFDB record; the path may lack the extension or name any of the record's files.
 ///
