@@ -179,7 +179,7 @@ impl ElectrodeNoise {
         out.clear();
         out.resize(n, 0.0);
         if muscle > 0.0 {
-            fill_normal(&mut electrode.stream, muscle, out);
+            fill_for_filter(&mut electrode.stream, muscle, out);
             self.band.apply_next(out, &mut electrode.filter);
         }
         if white > 0.0 {
@@ -222,9 +222,18 @@ fn pair(stream: &mut Stream) -> [f64; 2] {
     [centered(byte(0) + byte(1) + byte(2) + byte(3)), centered(byte(4) + byte(5) + byte(6) + byte(7))]
 }
 
-fn fill_normal(stream: &mut Stream, size: f64, out: &mut [f64]) {
-    out.fill(0.0);
-    add_normal(stream, size, out);
+/// Fills with values of mean 0 and standard deviation `size` for the filter of muscle noise: sums of two bytes, four of
+/// them from one draw. What leaves the filter is a sum of many, and as good as normal.
+fn fill_for_filter(stream: &mut Stream, size: f64, out: &mut [f64]) {
+    // The variance of a byte is (256^2 - 1) / 12.
+    let scale = size / libm::sqrt(2.0 * 65_535.0 / 12.0);
+    for values in out.chunks_mut(4) {
+        let bits = stream.next_u64();
+        for (k, value) in values.iter_mut().enumerate() {
+            let byte = |at: usize| ((bits >> (8 * at)) & 255) as i32;
+            *value = scale * f64::from(byte(2 * k) + byte(2 * k + 1) - 255);
+        }
+    }
 }
 
 fn add_normal(stream: &mut Stream, size: f64, out: &mut [f64]) {
@@ -237,21 +246,34 @@ fn add_normal(stream: &mut Stream, size: f64, out: &mut [f64]) {
 /// Adds the sines of the baseline, computed at knots and joined by cubic curves.
 fn add_baseline(sines: &[(f64, f64, f64)], size: f64, first: usize, fs_hz: f64, out: &mut [f64]) {
     let stride = libm::round(fs_hz / KNOT_HZ).max(1.0) as usize;
-    let knot = |k: i64| {
-        let t_s = k as f64 * stride as f64 / fs_hz;
-        sines
-            .iter()
-            .map(|&(f_hz, phase, a)| a * libm::sin(std::f64::consts::TAU * (f_hz * t_s + phase).fract()))
-            .sum::<f64>()
+    // Each sine turns by a fixed angle from knot to knot, which is a product instead of a sine. A piece is short, so
+    // rounding has no time to grow.
+    let k = (first / stride) as i64;
+    let mut phasors: Vec<[f64; 4]> = sines
+        .iter()
+        .map(|&(f_hz, phase, a)| {
+            let cycles = f_hz * stride as f64 / fs_hz;
+            let start = (phase + cycles * (k - 1) as f64).rem_euclid(1.0);
+            let (sine, cosine) = libm::sincos(std::f64::consts::TAU * start);
+            let (turn_sine, turn_cosine) = libm::sincos(std::f64::consts::TAU * cycles);
+            [a * sine, a * cosine, turn_sine, turn_cosine]
+        })
+        .collect();
+    let mut next_knot = || {
+        let mut sum = 0.0;
+        for [sine, cosine, turn_sine, turn_cosine] in &mut phasors {
+            sum += *sine;
+            (*sine, *cosine) =
+                (*sine * *turn_cosine + *cosine * *turn_sine, *cosine * *turn_cosine - *sine * *turn_sine);
+        }
+        sum
     };
-    let mut k = (first / stride) as i64;
-    let mut window = [knot(k - 1), knot(k), knot(k + 1), knot(k + 2)];
+    let mut window: [f64; 4] = std::array::from_fn(|_| next_knot());
     let mut within = first % stride;
     for value in out {
         if within == stride {
             within = 0;
-            k += 1;
-            window = [window[1], window[2], window[3], knot(k + 2)];
+            window = [window[1], window[2], window[3], next_knot()];
         }
         // Catmull and Rom: through the knots, with the slope of their neighbors.
         let [a, b, c, d] = window;

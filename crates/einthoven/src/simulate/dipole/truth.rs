@@ -135,10 +135,15 @@ impl Tally {
         self.n_frames += signal[0].len();
         for (sums, leads) in [(&mut self.signal, signal), (&mut self.noise, noise)] {
             for (sum, lead) in sums.iter_mut().zip(leads) {
-                for &v in lead {
-                    sum[0] += v;
-                    sum[1] += v * v;
+                // Eight sums side by side, in an order that is always the same.
+                let mut lanes = [[0.0; 8]; 2];
+                for values in lead.chunks(8) {
+                    for (k, &v) in values.iter().enumerate() {
+                        lanes[0][k] += v;
+                        lanes[1][k] += v * v;
+                    }
                 }
+                sum.iter_mut().zip(lanes).for_each(|(sum, lanes)| *sum += lanes.iter().sum::<f64>());
             }
         }
     }
