@@ -39,6 +39,7 @@ const WARM_UP: usize = 3;
 type Work = Box<dyn FnMut() -> Result<f64>>;
 
 fn main() -> Result<()> {
+    einthoven::nn::kernel::keep_freed_memory();
     let idle_kib = reset_peak_kib();
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();

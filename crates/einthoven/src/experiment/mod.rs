@@ -28,6 +28,7 @@ pub use sampling::{DrawRequest, run_model, sample};
 use crate::config::{load_valid, to_toml};
 use crate::dataset::catalog::{self, OpenOptions, simulated};
 use crate::dataset::split::{Scheme, generator_training, split};
+use crate::dataset::window::RecordOptions;
 use crate::dataset::{self, Dataset, Prepared, Split, label};
 use crate::error::{Error, Result};
 use crate::generators::dgn::Dgn;
@@ -165,12 +166,16 @@ pub struct PrepareRequest<'a> {
     pub overrides: &'a [String],
     /// Folder of the database; `None` for presets that need none.
     pub data: Option<&'a Path>,
-    /// Split by name.
-    pub split: &'a str,
+    /// Split by name; `None` for the usual one of the database, or `inter`.
+    pub split: Option<&'a str>,
     /// Label set by name; `None` for that of the preset, or `aami`.
     pub labels: Option<&'a str>,
     /// Cut-off of the high-pass, Hz, 0 for none; `None` for that of the preset, or 0.
     pub high_pass_hz: Option<f64>,
+    /// Records by name; all if empty. Only for databases of whole records.
+    pub records: &'a [String],
+    /// How whole records become items. Only for databases of whole records.
+    pub whole: RecordOptions,
     /// Seed of the run.
     pub seed: u64,
     /// Folder to write into.
@@ -184,6 +189,17 @@ pub struct PrepareRequest<'a> {
 /// [`Error::Unknown`] for a name that is neither; [`Error::Config`] without a folder where one is
 /// needed; [`Error::Guard`] for a leak; everything that reading returns.
 pub fn prepare(request: &PrepareRequest) -> Result<Prepared> {
+    if let Ok(database) = catalog::database(request.name)
+        && database.item() == catalog::recordings::ITEM
+    {
+        return prepare_records(request);
+    }
+    if !request.records.is_empty() || request.whole != RecordOptions::default() {
+        return Err(Error::config(
+            request.name,
+            "it has beats: seconds, rate, leads, records and copies are chosen for whole records only",
+        ));
+    }
     let mut config = match PRESETS.iter().find(|preset| preset.name == request.name) {
         Some(preset) => resolve(preset.name, request.overrides)?.data,
         None => DataConfig::of_database(catalog::database(request.name).map_err(|_| {
@@ -206,10 +222,28 @@ pub fn prepare(request: &PrepareRequest) -> Result<Prepared> {
         config.highpass_hz = cutoff_hz;
     }
     let seed = Seed::new(request.seed);
-    let scheme = Scheme::parse(request.split)?;
+    let scheme = Scheme::parse(request.split.unwrap_or("inter"))?;
     let mut data = split(&load_data(&config, request.data, seed)?, scheme, seed.purpose("split"))?;
     data.provenance["split"]["seed"] = request.seed.into();
     dataset::store(data, request.out)
+}
+
+/// The data set of a database of whole records.
+fn prepare_records(request: &PrepareRequest) -> Result<Prepared> {
+    let folder = request
+        .data
+        .ok_or_else(|| Error::config("--data", format!("name the folder of {} with --data DIR", request.name)))?;
+    let preparation = dataset::Preparation {
+        database: request.name.into(),
+        folder: folder.into(),
+        labels: request.labels.unwrap_or_default().into(),
+        split: request.split.unwrap_or_default().into(),
+        seed: request.seed,
+        high_pass_hz: request.high_pass_hz.filter(|&cutoff_hz| cutoff_hz != 0.0),
+        records: request.records.to_vec(),
+        whole: request.whole.clone(),
+    };
+    dataset::prepare(&preparation, request.out)
 }
 
 /// An experiment at work: its data are read, its run folder is held.

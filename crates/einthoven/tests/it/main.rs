@@ -1,9 +1,13 @@
 //! The integration tests: one binary, one module per area.
 
 mod bad_wfdb;
+mod beat;
+mod catalog;
+mod check;
 mod checkpoint;
 mod config;
 mod dataset;
+mod dipole;
 #[cfg(feature = "fetch")]
 mod fetch;
 mod folder;
@@ -11,17 +15,20 @@ mod formats;
 mod guard;
 #[cfg(feature = "nn")]
 mod kernel;
+mod layout;
 mod metrics;
 mod mitdb;
 #[cfg(feature = "nn")]
 mod parity;
 #[cfg(feature = "nn")]
 mod presets;
+mod reference;
 mod report;
 mod resume;
 mod run;
 #[cfg(feature = "nn")]
 mod sampler;
+mod sheet;
 mod signal;
 mod simulate;
 mod tidy;

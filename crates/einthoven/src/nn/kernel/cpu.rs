@@ -76,6 +76,18 @@ pub(super) fn values<T: Real>(tensor: &FlexTensor) -> &[T] {
     }
 }
 
+/// As [`values`], to be written to; a tensor that others share is copied first.
+///
+/// # Panics
+///
+/// As [`values`].
+pub(super) fn values_mut<T: Real>(tensor: &mut FlexTensor) -> &mut [T] {
+    let Some((start, end)) = tensor.layout().contiguous_offsets() else {
+        panic!("a tensor of {:?} is not contiguous {:?}", tensor.dtype(), T::dtype());
+    };
+    &mut tensor.storage_mut::<T>()[start..end]
+}
+
 /// A tensor that owns `values` in row-major order.
 pub(super) fn tensor<T: Real>(values: Vec<T>, shape: &[usize]) -> FlexTensor {
     let shape = Shape::from(shape.to_vec());

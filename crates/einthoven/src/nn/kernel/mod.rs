@@ -11,10 +11,20 @@
 
 mod conv1d;
 mod cpu;
+mod fused;
 mod lanes;
+mod linear;
+mod memory;
 mod norm_act;
+mod resample;
 mod silu;
 
-pub use conv1d::{Conv1dOptions, conv1d, conv1d_reference};
-pub use norm_act::{Activation, group_norm_act, group_norm_act_reference, rms_norm, rms_norm_reference};
+pub use conv1d::{Conv1dOptions, conv1d, conv1d_joined, conv1d_reference};
+pub use linear::{linear, linear_reference};
+pub use memory::keep_freed_memory;
+pub use norm_act::{
+    Activation, group_norm_act, group_norm_act_add, group_norm_act_reference, rms_norm, rms_norm_add,
+    rms_norm_reference,
+};
+pub use resample::{upsample_nearest, upsample_nearest_reference};
 pub use silu::{silu, silu_reference};
