@@ -99,7 +99,7 @@ fn x03_structure_and_numbers() {
         &["increment: found 0, expected more than 0 s"],
     );
     refuses(with("unit=\"s\"", "unit=\"h\""), LineColumn(5, 107), &["increment: found unit \"h\""]);
-    refuses(with("<increment value=\"0.002\" unit=\"s\"/>", ""), LineColumn(4, 46), &["no time sequence"]);
+    refuses(with("<increment value=\"0.002\" unit=\"s\"/>", ""), LineColumn(4, 52), &["no time sequence"]);
 }
 
 #[test]
