@@ -1,5 +1,8 @@
 //! Layouts of databases that no sample is at hand of, and folders of a user's own: made here in miniature.
 
+#[cfg(feature = "hdf5")]
+mod traces;
+
 use std::fs;
 use std::path::Path;
 
@@ -12,8 +15,8 @@ use einthoven::error::Position;
 use einthoven::record::{Lead, Record, WriteOptions, write};
 use einthoven::{Error, Seed};
 
-use super::catalog::open;
-use super::folder::TempFolder;
+use crate::catalog::open;
+use crate::folder::TempFolder;
 
 const MIMIC_ORDER: [&str; 12] = ["I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "V5", "V6"];
 
