@@ -32,8 +32,6 @@ pub mod generators;
 #[cfg(feature = "nn")]
 pub mod classifiers;
 
-pub mod delineators;
-
 pub mod evaluation;
 
 pub mod report;

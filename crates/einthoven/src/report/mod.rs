@@ -11,7 +11,6 @@ mod html;
 mod json;
 mod markdown;
 mod plot;
-pub mod sheet;
 mod table;
 
 use std::collections::BTreeMap;

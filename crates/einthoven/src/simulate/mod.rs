@@ -5,7 +5,6 @@
 //! nothing about patients.
 
 pub mod beats;
-pub mod dipole;
 pub mod ecgsyn;
 mod morphology;
 mod plan;

@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Augmentation, Item};
-use crate::error::Result;
+use super::Augmentation;
 use crate::seed::Stream;
 
 /// Adds white Gaussian noise in proportion to the spread of each lead.
@@ -35,8 +34,7 @@ impl Augmentation for Jitter {
         json!({ "noise_fraction": self.noise_fraction })
     }
 
-    fn apply(&self, ecg: &mut [f32], item: &Item, stream: &mut Stream) -> Result<()> {
-        let sig_len = item.pool.sig_len();
+    fn apply(&self, ecg: &mut [f32], sig_len: usize, stream: &mut Stream) {
         for lead in ecg.chunks_mut(sig_len) {
             let n = lead.len() as f64;
             let mean = lead.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
@@ -46,6 +44,5 @@ impl Augmentation for Jitter {
                 *x += (noise_sd * stream.normal()) as f32;
             }
         }
-        Ok(())
     }
 }

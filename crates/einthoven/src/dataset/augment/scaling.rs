@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Augmentation, Item};
-use crate::error::Result;
+use super::Augmentation;
 use crate::seed::Stream;
 
 /// Multiplies the whole item, all leads alike, by a random gain around 1.
@@ -35,11 +34,10 @@ impl Augmentation for Scaling {
         json!({ "log_gain_sd": self.log_gain_sd })
     }
 
-    fn apply(&self, ecg: &mut [f32], _item: &Item, stream: &mut Stream) -> Result<()> {
+    fn apply(&self, ecg: &mut [f32], _sig_len: usize, stream: &mut Stream) {
         let gain = libm::exp(self.log_gain_sd * stream.normal()) as f32;
         for x in ecg {
             *x *= gain;
         }
-        Ok(())
     }
 }

@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Augmentation, Item};
-use crate::error::Result;
+use super::Augmentation;
 use crate::seed::Stream;
 
 /// Runs time faster and slower along the item, with its ends and its middle held in place.
@@ -69,11 +68,10 @@ impl Augmentation for TimeWarp {
         json!({ "log_speed_sd": self.log_speed_sd, "n_knots": self.n_knots })
     }
 
-    fn apply(&self, ecg: &mut [f32], item: &Item, stream: &mut Stream) -> Result<()> {
-        let sig_len = item.pool.sig_len();
+    fn apply(&self, ecg: &mut [f32], sig_len: usize, stream: &mut Stream) {
         // Two points have no inside to warp.
         if sig_len < 4 {
-            return Ok(());
+            return;
         }
         let path = self.path(sig_len, stream);
         for lead in ecg.chunks_mut(sig_len) {
@@ -84,7 +82,6 @@ impl Augmentation for TimeWarp {
                 *x = original[before] + share * (original[before + 1] - original[before]);
             }
         }
-        Ok(())
     }
 }
 

@@ -12,7 +12,7 @@ mod line;
 mod matrix;
 mod reliability;
 mod spectrum;
-pub(super) mod svg;
+mod svg;
 
 use std::fmt::Write;
 

@@ -105,7 +105,7 @@ impl Canvas {
 
 /// A polyline in relative tenths of a pixel: a beat of 256 points takes about a kilobyte.
 #[derive(Debug, Default)]
-pub(crate) struct PathData {
+pub(super) struct PathData {
     data: String,
     /// Last point in tenths of a pixel; none after a gap.
     at: Option<(i64, i64)>,
@@ -147,8 +147,6 @@ impl PathData {
 }
 
 /// Appends tenths as a decimal number, such as `-.3` or `12`, with a blank where one is needed.
-///
-/// Digits are pushed one by one: the formatting of the standard library takes most of the time of a long trace.
 fn push_tenths(data: &mut String, tenths: i64, is_first: bool) {
     if tenths < 0 {
         data.push('-');
@@ -157,21 +155,10 @@ fn push_tenths(data: &mut String, tenths: i64, is_first: bool) {
     }
     let (whole, fraction) = (tenths.unsigned_abs() / 10, tenths.unsigned_abs() % 10);
     if whole > 0 || fraction == 0 {
-        let mut digits = [0u8; 20];
-        let (mut rest, mut at) = (whole, digits.len());
-        loop {
-            at -= 1;
-            digits[at] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
-        digits[at..].iter().for_each(|&digit| data.push(char::from(digit)));
+        let _ = write!(data, "{whole}");
     }
     if fraction > 0 {
-        data.push('.');
-        data.push(char::from(b'0' + fraction as u8));
+        let _ = write!(data, ".{fraction}");
     }
 }
 
