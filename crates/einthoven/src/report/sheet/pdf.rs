@@ -90,6 +90,9 @@ pub(super) fn content(page: &Page) -> Vec<u8> {
     let scale = POINTS_PER_MM / UNITS_PER_MM;
     let mut out = Content { bytes: Vec::with_capacity(1 << 16) };
     out.command(&format!("{scale:.9} 0 0 -{scale:.9} 0 {:.4} cm 1 J 1 j", page.height_mm * POINTS_PER_MM));
+    // The mark across the paper lies under its lines.
+    let is_water = |item: &&Item| matches!(item, Item::Text { ink: Ink::Watermark, .. });
+    page.items.iter().filter(is_water).for_each(|item| out.item(item));
     let paper = page.paper;
     for (rgb, width_mm, is_bold) in [(FINE_RGB, FINE_MM, false), (BOLD_RGB, BOLD_MM, true)] {
         out.pen(rgb, width_mm);
@@ -101,8 +104,6 @@ pub(super) fn content(page: &Page) -> Vec<u8> {
         }
         out.command("S");
     }
-    let is_water = |item: &&Item| matches!(item, Item::Text { ink: Ink::Watermark, .. });
-    page.items.iter().filter(is_water).for_each(|item| out.item(item));
     out.command(&format!(
         "q {} {} {} {} re W n",
         unit(paper.left_mm),

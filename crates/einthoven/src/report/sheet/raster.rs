@@ -177,7 +177,12 @@ impl Canvas {
             for (pixel, cover) in self.pixels[range.clone()].iter_mut().zip(&mut self.mask[range]) {
                 let steps = (usize::from(*cover) * STEPS + 127) / 255;
                 *cover = 0;
-                if steps > 0 && steps >= coverage(*pixel) {
+                let is_hidden = match ink {
+                    // The paper stays legible: the mark across it fills the squares and leaves the lines.
+                    Ink::Watermark => ground(*pixel) != usize::from(BLANK),
+                    _ => steps < coverage(*pixel) && !is_watermark(*pixel),
+                };
+                if steps > 0 && !is_hidden {
                     *pixel = color(ink, steps, ground(*pixel));
                 }
             }
@@ -220,6 +225,11 @@ fn ground(color: u8) -> usize {
 /// The steps of coverage in a color; 0 for bare paper.
 fn coverage(color: u8) -> usize {
     usize::from(color).checked_sub(3).map_or(0, |inked| inked / 3 % STEPS + 1)
+}
+
+/// Whether a color is the mark across the paper, over which every other ink goes.
+fn is_watermark(pixel: u8) -> bool {
+    (color(Ink::Watermark, 1, 0)..=color(Ink::Watermark, STEPS, GROUNDS.len() - 1)).contains(&pixel)
 }
 
 /// Red, green and blue of every color.
@@ -288,6 +298,23 @@ mod tests {
             }
         }
         assert_eq!([coverage(BLANK), coverage(FINE), coverage(BOLD)], [0; 3]);
+    }
+
+    #[test]
+    fn a_trace_goes_over_the_watermark_and_the_watermark_leaves_the_lines() {
+        let mut canvas = Canvas::new(40, 20);
+        canvas.pixels = vec![BLANK; 800];
+        canvas.pixels[10 * 40..11 * 40].fill(FINE);
+        canvas.polyline(&[(20.0, 5.0), (20.0, 15.0)], 1.0, 12.0);
+        canvas.settle(Ink::Watermark);
+        let at = |canvas: &Canvas, x: usize, y: usize| canvas.pixels[y * 40 + x];
+        assert_eq!(at(&canvas, 20, 8), color(Ink::Watermark, STEPS, 0));
+        assert_eq!(at(&canvas, 20, 10), FINE);
+        // A line that covers half of a pixel is seen over the mark that covers all of it.
+        canvas.polyline(&[(5.0, 8.0), (35.0, 8.0)], 1.0, 1.0);
+        canvas.settle(Ink::Trace);
+        assert_eq!(at(&canvas, 20, 8), color(Ink::Trace, coverage(at(&canvas, 8, 8)), 0));
+        assert!((1..STEPS).contains(&coverage(at(&canvas, 8, 8))));
     }
 
     #[test]

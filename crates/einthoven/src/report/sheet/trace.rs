@@ -152,10 +152,11 @@ mod tests {
         record.leads =
             vec![Lead::new("i", 1000.0, vec![100, 200]), Lead::new("MDC_ECG_LEAD_II", 1000.0, vec![300, MISSING])];
         let third = trace(&record, "III", Band::default()).unwrap();
-        assert_eq!((third.mv[0], third.note), (0.2, Some("derived")));
+        // 0.3 and 0.1 are no numbers of f32, so their difference is off by one unit in the last place.
+        assert!((third.mv[0] - 0.2).abs() < 1e-6 && third.note == Some("derived"), "{}", third.mv[0]);
         assert!(third.mv[1].is_nan());
         let inverted = trace(&record, "-aVR", Band::default()).unwrap();
-        assert_eq!((inverted.label.as_str(), inverted.mv[0]), ("-aVR", 0.2));
+        assert!(inverted.label == "-aVR" && (inverted.mv[0] - 0.2).abs() < 1e-6, "{}", inverted.mv[0]);
         let absent = trace(&record, "V1", Band::default()).unwrap();
         assert_eq!((absent.mv.len(), absent.note), (0, Some("not recorded")));
         assert_eq!(trace(&record, "I", Band::default()).unwrap().label, "I");

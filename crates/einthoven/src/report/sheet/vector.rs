@@ -24,7 +24,7 @@ pub(super) fn svg(page: &Page) -> String {
     // Writing to a string does not fail.
     let _ = write!(
         out,
-        r#"<svg xmlns="http://www.w3.org/2000/svg" class="sheet" role="img" width="{}mm" height="{}mm" viewBox="0 0 {width} {height}"><title>{}</title><desc>{}</desc><style>{}</style>"#,
+        r#"<svg xmlns="http://www.w3.org/2000/svg" xml:space="preserve" class="sheet" role="img" width="{}mm" height="{}mm" viewBox="0 0 {width} {height}"><title>{}</title><desc>{}</desc><style>{}</style>"#,
         page.width_mm,
         page.height_mm,
         escape(&page.title),
@@ -32,13 +32,14 @@ pub(super) fn svg(page: &Page) -> String {
         style(),
     );
     let _ = write!(out, r#"<rect width="{width}" height="{height}" fill="{}"/>"#, color(PAPER_RGB));
-    grid(page, &mut out);
     let texts = |ink_is_water: bool| {
         page.items
             .iter()
             .filter(move |item| matches!(item, Item::Text { ink, .. } if (*ink == Ink::Watermark) == ink_is_water))
     };
+    // The mark across the paper lies under its lines.
     texts(true).for_each(|item| draw(item, &mut out));
+    grid(page, &mut out);
     let paper = page.paper;
     let (x, y, w, h) = (u(paper.left_mm), u(paper.top_mm), u(paper.width_mm), u(paper.height_mm));
     // A nested drawing cuts what leaves the paper.
@@ -110,7 +111,7 @@ fn draw(item: &Item, out: &mut String) {
 
 fn style() -> String {
     let mut css = format!(
-        "path{{fill:none;stroke-linejoin:round;stroke-linecap:round}}text{{font-family:Helvetica,Arial,'Liberation Sans',sans-serif}}.mid{{text-anchor:middle}}.end{{text-anchor:end}}.mm1{{stroke:{};stroke-width:{}}}.mm5{{stroke:{};stroke-width:{}}}",
+        "path{{fill:none;stroke-linejoin:round;stroke-linecap:round}}text{{white-space:pre;font-family:Helvetica,Arial,'Liberation Sans',sans-serif}}.mid{{text-anchor:middle}}.end{{text-anchor:end}}.mm1{{stroke:{};stroke-width:{}}}.mm5{{stroke:{};stroke-width:{}}}",
         color(FINE_RGB),
         FINE_MM * UNITS_PER_MM,
         color(BOLD_RGB),
