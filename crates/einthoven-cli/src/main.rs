@@ -13,6 +13,8 @@ use peak_alloc::PeakAlloc;
 static MEMORY: PeakAlloc = PeakAlloc;
 
 fn main() -> ExitCode {
+    #[cfg(feature = "nn")]
+    einthoven::nn::kernel::keep_freed_memory();
     let cli = match commands::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return ExitCode::from(commands::print_usage(&error)),

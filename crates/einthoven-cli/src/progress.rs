@@ -66,10 +66,14 @@ impl Progress for Printer {
         if self.is_terminal { self.draw(stage, done, total, note) } else { self.line(stage, done, total, note) }
     }
 
-    fn warn(&mut self, message: &str) {
+    fn tell(&mut self, message: &str) {
         match &self.bar {
-            Some((_, bar)) if self.is_terminal => bar.println(format!("warning: {message}")),
-            _ => eprintln!("warning: {message}"),
+            Some((_, bar)) if self.is_terminal => bar.println(message),
+            _ => eprintln!("{message}"),
         }
+    }
+
+    fn warn(&mut self, message: &str) {
+        self.tell(&format!("warning: {message}"));
     }
 }

@@ -2,16 +2,14 @@
 //!
 //! `step_time write WIDTH STRIDE BATCH FILE` stores a small beat U-Net, a batch and a target.
 //! `step_time train FILE`, `forward FILE`, `beats FOLDER`, `record HEADER`, `annotations ATR` and
-//! `samples MODEL STEPS BATCH` do the work three times to warm up and print what came out as one line
-//! of JSON. Then they wait: each line on standard input holds a number of calls and is answered with
-//! the time that they took. At the end of input comes the peak memory above the idle process.
+//! `samples MODEL STEPS BATCH` do the work as `worker` describes.
 //!
 //! A process per measurement keeps the peak memory apart, and waiting lets two engines take turns.
 
+mod worker;
+
 use std::collections::BTreeMap;
-use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use einthoven::dataset::catalog::{OpenOptions, database};
@@ -26,19 +24,15 @@ use einthoven::record::format::wfdb::read_annotations;
 use einthoven::record::{Annotators, ReadOptions, read};
 use einthoven::run::{StoredType, Tensors, Trainee, safetensors, write_atomic};
 use einthoven::seed::Seed;
-use serde_json::json;
+
+use worker::{Work, number, reset_peak_kib, serve};
 
 /// Points of a beat.
 const LENGTH: usize = 256;
 /// Classes of the network.
 const CLASSES: usize = 5;
-/// Calls before the first measurement; their values show that both engines do the same.
-const WARM_UP: usize = 3;
-
-/// One call: does the work and returns a number that says whether it was done right.
-type Work = Box<dyn FnMut() -> Result<f64>>;
-
 fn main() -> Result<()> {
+    einthoven::nn::kernel::keep_freed_memory();
     let idle_kib = reset_peak_kib();
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -52,59 +46,6 @@ fn main() -> Result<()> {
         ["samples", model, steps, batch] => serve(samples(model.as_ref(), number(steps)?, number(batch)?)?, idle_kib),
         _ => Err(Error::config("arguments", "expected write, train, forward, beats, record, annotations or samples")),
     }
-}
-
-fn number(word: &str) -> Result<usize> {
-    word.parse().map_err(|_| Error::config("arguments", format!("found {word}, expected a whole number")))
-}
-
-/// Warms up, then answers lines with times until the input ends.
-fn serve(mut work: Work, idle_kib: u64) -> Result<()> {
-    let values: Vec<f64> = (0..WARM_UP).map(|_| work()).collect::<Result<_>>()?;
-    say(&json!({ "engine": "einthoven", "values": values }));
-    for line in std::io::stdin().lock().lines() {
-        let line = line.map_err(|source| Error::io("standard input", source))?;
-        let calls = number(line.trim())?;
-        let (processor, wall) = (processor_time(), Instant::now());
-        for _ in 0..calls {
-            work()?;
-        }
-        let ms = |time: Duration| time.as_secs_f64() * 1e3 / calls as f64;
-        say(&json!({ "wall_ms": ms(wall.elapsed()), "cpu_ms": ms(processor_time() - processor) }));
-    }
-    say(&json!({ "idle_kib": idle_kib, "peak_kib": status_kib("VmHWM") - idle_kib.min(status_kib("VmHWM")) }));
-    Ok(())
-}
-
-/// Prints one line at once: the other side is waiting for it.
-fn say(line: &serde_json::Value) {
-    println!("{line}");
-    // A reader that went away ends this process at its next line of input.
-    let _ = std::io::stdout().flush();
-}
-
-/// Time that the threads of this process have spent on a processor.
-fn processor_time() -> Duration {
-    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    let nanoseconds = tasks.filter_map(|task| {
-        let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
-        text.split(' ').next()?.parse::<u64>().ok()
-    });
-    Duration::from_nanos(nanoseconds.sum())
-}
-
-/// A line of `/proc/self/status`; zero where there is none.
-fn status_kib(key: &str) -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
-}
-
-/// Sets the peak back to what is resident now, and returns that.
-fn reset_peak_kib() -> u64 {
-    // Where this is forbidden the peak counts from the start of the process, which is about the same.
-    let _ = std::fs::write("/proc/self/clear_refs", "5");
-    status_kib("VmRSS")
 }
 
 /// A network and a batch, as both engines read them.

@@ -32,6 +32,8 @@ pub mod generators;
 #[cfg(feature = "nn")]
 pub mod classifiers;
 
+pub mod delineators;
+
 pub mod evaluation;
 
 pub mod report;

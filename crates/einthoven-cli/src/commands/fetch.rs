@@ -21,6 +21,9 @@ pub struct Args {
     /// Address of a mirror instead of the published one
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
+    /// Only files whose path begins so, such as records100/; may be repeated
+    #[arg(long, value_name = "PREFIX")]
+    only: Vec<String>,
     /// Print the counts as JSON
     #[arg(long)]
     pub json: bool,
@@ -29,7 +32,7 @@ pub struct Args {
 pub fn execute(args: Args) -> Result<u8> {
     let mut printer = Printer::new();
     let stage = format!("fetch {} (KiB)", args.name);
-    let fetched = fetch::fetch(&args.name, &args.out, args.base_url.as_deref(), &mut |at| {
+    let fetched = fetch::fetch_part(&args.name, &args.out, args.base_url.as_deref(), &args.only, &mut |at| {
         printer.update(&stage, at.n_bytes_done / 1024, at.n_bytes / 1024, at.file);
     })?;
     match args.json {

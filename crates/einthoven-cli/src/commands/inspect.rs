@@ -8,7 +8,7 @@ use einthoven::record::{self, ReadOptions, RecordSummary};
 
 use super::{is_npz, print_json, print_line};
 
-/// Say what a record (.hea or no extension, .csv) or a data set (.npz) holds
+/// Say what a record (.hea or no extension, .edf, .dcm, .xml, .parquet, .npz, .csv) or a data set (.npz) holds
 #[derive(clap::Args)]
 pub struct Args {
     /// Record or data set

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use einthoven::experiment::{self, RunRequest};
+use einthoven::experiment::{self, MemoryProbe, RunRequest};
 use einthoven::run::Stop;
 use einthoven::{Error, Result};
 use serde_json::json;
 
 use super::{print_json, print_line};
+use crate::MEMORY;
 
 /// How an experiment is started.
 #[derive(clap::Args)]
@@ -33,12 +34,29 @@ pub struct Launch {
     /// Stop with a checkpoint after this many minutes
     #[arg(long, value_name = "MINUTES")]
     max_time: Option<f64>,
+    /// Refuse a training that needs more than this many MiB in all [default: what is free]
+    #[arg(long, value_name = "MIB")]
+    max_memory: Option<u64>,
     /// Print expected time, memory and disk, and do nothing
     #[arg(long)]
     dry_run: bool,
     /// Start a run that is expected to take more than three hours
     #[arg(long)]
     yes: bool,
+}
+
+struct Probe;
+
+impl MemoryProbe for Probe {
+    fn current(&self) -> usize {
+        MEMORY.current_usage()
+    }
+    fn peak(&self) -> usize {
+        MEMORY.peak_usage()
+    }
+    fn reset_peak(&self) {
+        MEMORY.reset_peak_usage();
+    }
 }
 
 /// Expected minutes from which a run asks for `--yes`.
@@ -79,6 +97,8 @@ impl Launch {
             seed: self.seed,
             device: &self.device,
             command: command_line(),
+            probe: Some(&Probe),
+            max_memory_bytes: self.max_memory.map(|mib| mib.saturating_mul(1 << 20)),
         };
         work(&request, &stop)?;
         Ok(0)

@@ -3,10 +3,11 @@
 use einthoven::Result;
 use einthoven::classifiers::CLASSIFIERS;
 use einthoven::dataset::augment::AUGMENTATIONS;
-use einthoven::dataset::catalog::DATABASES;
+use einthoven::dataset::catalog::{DATABASES, Database};
 use einthoven::dataset::label::LABEL_SETS;
 use einthoven::dataset::mix::PLANS;
 use einthoven::dataset::split::SCHEMES;
+use einthoven::delineators::DELINEATORS;
 use einthoven::diffusion::SAMPLERS;
 use einthoven::diffusion::schedule::SCHEDULES;
 use einthoven::experiment::PRESETS;
@@ -38,6 +39,7 @@ enum Kind {
     Schedules,
     Splits,
     Classifiers,
+    Delineators,
     Augmentations,
     Plans,
     Labels,
@@ -60,16 +62,25 @@ fn entries(kind: Kind) -> Vec<Value> {
     fn entry(name: &str, summary: &str, reference: &str) -> Value {
         json!({ "name": name, "summary": summary, "reference": reference })
     }
+    fn database(d: &dyn Database) -> Value {
+        json!({
+            "name": d.name(), "summary": d.summary(), "reference": d.reference(), "license": d.license(),
+            "version": d.version(), "item": d.item(), "labels": d.label_sets(), "usual_split": d.usual_split(),
+            "layout": d.layout(), "url": d.url(), "is_open": !d.url().is_empty(),
+            "waivers": d.waivers().iter().map(|(code, reason)| json!({ "code": code, "reason": reason })).collect::<Vec<_>>(),
+        })
+    }
     match kind {
         Kind::Generators => GENERATORS.iter().map(|g| entry(g.name(), g.summary(), g.reference())).collect(),
         Kind::Samplers => SAMPLERS.iter().map(|s| entry(s.name(), s.summary(), s.reference())).collect(),
-        Kind::Datasets => DATABASES.iter().map(|d| entry(d.name(), d.summary(), d.reference())).collect(),
+        Kind::Datasets => DATABASES.iter().map(|d| database(*d)).collect(),
         Kind::Presets => PRESETS.iter().map(|p| entry(p.name, p.summary, "")).collect(),
         Kind::Metrics => METRICS.iter().map(|m| entry(m.name, m.summary, m.reference)).collect(),
         Kind::Formats => FORMATS.iter().map(|f| entry(f.name, f.summary, "")).collect(),
         Kind::Schedules => SCHEDULES.iter().map(|s| entry(s.name(), s.summary(), s.reference())).collect(),
         Kind::Splits => SCHEMES.iter().map(|(name, summary)| entry(name, summary, "")).collect(),
         Kind::Classifiers => CLASSIFIERS.iter().map(|c| entry(c.name(), c.summary(), c.reference())).collect(),
+        Kind::Delineators => DELINEATORS.iter().map(|d| entry(d.name(), d.summary(), d.reference())).collect(),
         Kind::Augmentations => AUGMENTATIONS.iter().map(|a| entry(a.name(), a.summary(), a.reference())).collect(),
         Kind::Plans => PLANS.iter().map(|(name, summary)| entry(name, summary, "")).collect(),
         Kind::Labels => LABEL_SETS.iter().map(|l| entry(l.name, l.summary, "")).collect(),

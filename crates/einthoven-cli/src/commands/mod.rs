@@ -1,7 +1,11 @@
 //! The verbs, one file each.
 
+mod augment;
+mod check;
 mod cite;
 mod convert;
+mod delineate;
+mod ec57;
 mod evaluate;
 mod failure;
 mod fetch;
@@ -9,11 +13,14 @@ mod inspect;
 mod launch;
 mod list;
 mod mix;
+mod plot;
 mod predict;
 mod prepare;
+mod qrs;
 mod report;
 mod run;
 mod sample;
+mod simulate;
 mod train;
 
 use std::path::Path;
@@ -59,12 +66,19 @@ macro_rules! commands {
 commands! {
     Run => run,
     Inspect => inspect,
+    Check => check,
+    Plot => plot,
     Convert => convert,
+    Delineate => delineate,
+    Qrs => qrs,
+    Ec57 => ec57,
     Fetch => fetch,
     Prepare => prepare,
     Train => train,
     Sample => sample,
+    Simulate => simulate,
     Mix => mix,
+    Augment => augment,
     Predict => predict,
     Evaluate => evaluate,
     Report => report,
@@ -89,9 +103,10 @@ fn print_line(text: &str) -> Result<()> {
     }
 }
 
-/// Whether a path names an NPZ data set.
+/// Whether a path names an NPZ data set; a record can be in such an archive too, and is read as one.
 fn is_npz(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npz"))
+    let is_archive = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npz"));
+    is_archive && !einthoven::record::format::npz::is_record(path)
 }
 
 /// Refuses to replace a file, or to write into a folder that holds something, unless `force` is given.

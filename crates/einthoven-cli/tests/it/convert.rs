@@ -14,7 +14,14 @@ fn a_round_trip_keeps_points_annotations_and_the_synthetic_mark() {
     let folder = TempFolder::new("convert");
     write_record(&folder.path().join("syn_a.hea"), &[MARK, "Generator: test"]);
     let before = record::read(folder.path().join("syn_a.hea"), &ReadOptions::strict()).expect("sound");
-    for chain in [["syn_b.csv", "syn_c.hea"], ["syn_d.hea", "syn_e.csv"], ["syn_f.csv", "syn_g.csv"]] {
+    for chain in [
+        ["syn_b.csv", "syn_c.hea"],
+        ["syn_d.hea", "syn_e.csv"],
+        ["syn_f.csv", "syn_g.csv"],
+        ["syn_h.edf", "syn_i.dcm"],
+        ["syn_j.xml", "syn_k.parquet"],
+        ["syn_l.npz", "syn_m.hea"],
+    ] {
         let mut from = folder.at("syn_a.hea");
         for to in chain {
             let to = folder.at(to);

@@ -93,6 +93,19 @@ fn m05_a_request_beyond_memory_is_refused_with_an_estimate_before_any_work() {
 }
 
 #[test]
+fn k10_a_training_that_does_not_fit_is_refused_with_the_batch_that_does() {
+    let folder = TempFolder::new("k10");
+    let out = folder.at("run");
+    let cohort = "data.simulated_beats_per_patient=10";
+    let failed = einthoven(["train", "quickstart", "--set", cohort, "--max-memory", "24", "--out", &out, "--json"]);
+    let error = failed.error();
+    assert_eq!(failed.code, 6, "{error}");
+    let text = error["error"].as_str().unwrap_or_default();
+    assert!(text.contains("training teacher with batches of 64 needs about"), "{text}");
+    assert!(text.contains("a batch of ") && text.contains("the limit of 24 MiB"), "{text}");
+}
+
+#[test]
 fn a_costly_run_asks_and_a_dry_run_does_nothing() {
     let folder = TempFolder::new("dry");
     let out = folder.at("run");

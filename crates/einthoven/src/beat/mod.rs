@@ -3,4 +3,9 @@
 //! Everything takes plain slices in mV and positions in points, so that it serves records, data sets
 //! and simulated signals alike.
 
+pub mod axis;
+pub mod ec57;
+pub mod hrv;
+pub mod interval;
+pub mod rpeak;
 pub mod segment;

@@ -1,5 +1,8 @@
 //! Downloads of open databases, with checksums and resume. The only code that touches the network.
 //!
+//! The checksums of a small database are built in; of the others the server's own `SHA256SUMS.txt` is read first,
+//! so that a file is whole as its publisher meant it, though not protected from a server that lies.
+//!
 //! A file is written beside its final name (`NAME.partial`) and renamed once its SHA-256 agrees with
 //! the published one, so that a file under its own name is always whole. An interrupted download goes
 //! on where it stopped, if the server can; a file that is already there and agrees is not fetched again.
@@ -33,8 +36,19 @@ pub struct Progress<'a> {
     pub n_files: usize,
     /// Bytes that are on disk and not known to be wrong, over all files.
     pub n_bytes_done: u64,
-    /// Bytes in all.
+    /// Bytes in all, as far as sizes are known before the download.
     pub n_bytes: u64,
+}
+
+/// A file to be fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Path below the database's folder, with slashes.
+    pub path: String,
+    /// SHA-256 in hexadecimal.
+    pub sha256: String,
+    /// Size in bytes; `None` until the server tells.
+    pub n_bytes: Option<u64>,
 }
 
 /// What a download did.
@@ -63,6 +77,20 @@ pub fn fetch(
     base_url: Option<&str>,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Fetched> {
+    fetch_part(name, folder, base_url, &[], progress)
+}
+
+/// [`fetch`], limited to files whose path begins with one of `prefixes`; all if there are none.
+///
+/// # Errors
+/// As [`fetch`]; [`Error::Config`] if no file begins so.
+pub fn fetch_part(
+    name: &str,
+    folder: &Path,
+    base_url: Option<&str>,
+    prefixes: &[String],
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Fetched> {
     let database = catalog::database(name)?;
     let base = base_url.unwrap_or(database.url());
     if base.is_empty() {
@@ -70,7 +98,99 @@ pub fn fetch(
             what: format!("downloading {name}: its owners hand it out themselves; a local folder"),
         });
     }
-    fetch_files(&database.files(), folder, base, progress)
+    let built_in = database.files();
+    let all = if built_in.is_empty() {
+        published_list(base, database.checksum_list(), folder)?
+    } else {
+        built_in.iter().map(Wanted::from).collect()
+    };
+    let n_all = all.len();
+    let wanted: Vec<Wanted> = all
+        .into_iter()
+        .filter(|file| prefixes.is_empty() || prefixes.iter().any(|prefix| file.path.starts_with(prefix.as_str())))
+        .collect();
+    if wanted.is_empty() {
+        return Err(Error::config("only", format!("none of the {n_all} files of {name} begins with {prefixes:?}")));
+    }
+    fetch_wanted(&wanted, folder, base, progress)
+}
+
+impl From<&PublishedFile> for Wanted {
+    fn from(file: &PublishedFile) -> Wanted {
+        Wanted { path: file.path.into(), sha256: file.sha256.into(), n_bytes: Some(file.n_bytes) }
+    }
+}
+
+/// Longest list of checksums: two million files.
+const MAX_LIST_BYTES: u64 = 256 << 20;
+
+/// Reads the list of checksums of a server and keeps it in the folder.
+fn published_list(base_url: &str, list: &str, folder: &Path) -> Result<Vec<Wanted>> {
+    std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.into(), source })?;
+    let base = base_url.trim_end_matches('/');
+    let url = format!("{base}/{list}");
+    let path = folder.join(list);
+    let agent = agent(base);
+    let mut last = None;
+    for attempt in 0..ATTEMPTS {
+        if attempt > 0 {
+            std::thread::sleep(FIRST_PAUSE * 2u32.pow(attempt - 1));
+        }
+        let io = |source| Error::Io { path: path.clone(), source };
+        let text = agent.get(&url).call().map_err(|error| std::io::Error::other(format!("{url}: {error}")));
+        let text = text.and_then(|mut response| match response.status().as_u16() {
+            200 => {
+                let body = response.body_mut().with_config().limit(MAX_LIST_BYTES);
+                body.read_to_string().map_err(|error| std::io::Error::other(format!("{url}: {error}")))
+            }
+            status => Err(std::io::Error::other(format!("{url}: HTTP {status}"))),
+        });
+        match text {
+            Ok(text) => {
+                let wanted = parse_list(&text, &path)?;
+                std::fs::write(&path, text).map_err(io)?;
+                return Ok(wanted);
+            }
+            Err(source) => last = Some(io(source)),
+        }
+    }
+    // The loop runs at least once, and each round that does not return sets the error.
+    Err(last.unwrap_or(Error::Unsupported { what: "a download without an attempt".into() }))
+}
+
+/// Files of a list of lines `SHA-256  path`, as `sha256sum` writes it.
+///
+/// # Errors
+/// [`Error::Input`] `X08` naming the line, for a line of another form or a path that leaves the folder.
+pub fn parse_list(text: &str, path: &Path) -> Result<Vec<Wanted>> {
+    let mut wanted = Vec::new();
+    for (k, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let broken = |field: &str, found: &str, expected: &str| InputError {
+            code: "X08",
+            path: path.into(),
+            position: Position::Line(k + 1),
+            field: field.into(),
+            found: format!("\"{found}\""),
+            expected: expected.into(),
+            hint: String::new(),
+        };
+        let Some((sum, file)) = line.trim_end().split_once(char::is_whitespace) else {
+            return Err(broken("line", line, "a SHA-256 and a path").into());
+        };
+        if sum.len() != 64 || !sum.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(broken("SHA-256", sum, "64 hexadecimal digits").into());
+        }
+        let file = file.trim_start().trim_start_matches('*');
+        let file = file.strip_prefix("./").unwrap_or(file);
+        let is_inside = !file.is_empty()
+            && !file.contains(['\\', ':', '\0', '?', '#'])
+            && file.split('/').all(|part| !part.is_empty() && part != ".." && part != ".");
+        if !is_inside {
+            return Err(broken("path", file, "a path below the folder").into());
+        }
+        wanted.push(Wanted { path: file.into(), sha256: sum.to_ascii_lowercase(), n_bytes: None });
+    }
+    Ok(wanted)
 }
 
 /// Downloads files with known checksums from below `base_url` into `folder`, which is made if need be.
@@ -83,33 +203,56 @@ pub fn fetch_files(
     base_url: &str,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Fetched> {
+    let wanted: Vec<Wanted> = files.iter().map(Wanted::from).collect();
+    fetch_wanted(&wanted, folder, base_url, progress)
+}
+
+fn fetch_wanted(
+    files: &[Wanted],
+    folder: &Path,
+    base_url: &str,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Fetched> {
     std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.into(), source })?;
     let base = base_url.trim_end_matches('/');
     let agent = agent(base);
-    let n_bytes = files.iter().map(|file| file.n_bytes).sum();
+    let n_bytes: u64 = files.iter().filter_map(|file| file.n_bytes).sum();
     let mut done = 0;
     let mut fetched = Fetched::default();
     for (n_files_done, file) in files.iter().enumerate() {
         let mut report = |bytes: u64| {
             progress(Progress {
-                file: file.path,
+                file: &file.path,
                 n_files_done,
                 n_files: files.len(),
                 n_bytes_done: done + bytes,
-                n_bytes,
+                n_bytes: n_bytes.max(done + bytes),
             });
         };
         report(0);
-        let path = folder.join(file.path);
-        if sum_of(&path)?.as_deref() == Some(file.sha256) {
+        let path = folder.join(&file.path);
+        if sum_of(&path)?.as_deref() == Some(file.sha256.as_str()) {
             fetched.n_present += 1;
         } else {
+            if let Some(parent) = path.parent() {
+                std::fs::create_dir_all(parent).map_err(|source| Error::Io { path: parent.into(), source })?;
+            }
             fetched.n_bytes_received += fetch_file(&agent, base, file, &path, &mut report)?;
             fetched.n_fetched += 1;
         }
-        done += file.n_bytes;
+        // What a server did not announce counts once it is here.
+        done += match file.n_bytes {
+            Some(n_bytes) => n_bytes,
+            None => std::fs::metadata(&path).map_or(0, |metadata| metadata.len()),
+        };
     }
-    progress(Progress { file: "", n_files_done: files.len(), n_files: files.len(), n_bytes_done: done, n_bytes });
+    progress(Progress {
+        file: "",
+        n_files_done: files.len(),
+        n_files: files.len(),
+        n_bytes_done: done,
+        n_bytes: n_bytes.max(done),
+    });
     Ok(fetched)
 }
 
@@ -136,17 +279,16 @@ enum Failure {
 }
 
 /// Fetches one file and returns the bytes received.
-fn fetch_file(
-    agent: &ureq::Agent,
-    base: &str,
-    file: &PublishedFile,
-    path: &Path,
-    report: &mut dyn FnMut(u64),
-) -> Result<u64> {
-    let url = format!("{base}/{}", file.path);
+fn fetch_file(agent: &ureq::Agent, base: &str, file: &Wanted, path: &Path, report: &mut dyn FnMut(u64)) -> Result<u64> {
+    let url = format!("{base}/{}", url_path(&file.path));
     let part = partial(path);
     let mut received = 0;
     let mut last: Option<Error> = None;
+    // A file of unknown size may be whole already, stopped between its last byte and its new name.
+    if file.n_bytes.is_none() && sum_of(&part)?.as_deref() == Some(file.sha256.as_str()) {
+        std::fs::rename(&part, path).map_err(|source| Error::Io { path: path.into(), source })?;
+        return Ok(0);
+    }
     for attempt in 0..ATTEMPTS {
         if attempt > 0 {
             std::thread::sleep(FIRST_PAUSE * 2u32.pow(attempt - 1));
@@ -173,7 +315,7 @@ fn fetch_file(
                 position: Position::File,
                 field: "SHA-256".into(),
                 found: format!("{found} from {url}"),
-                expected: file.sha256.into(),
+                expected: file.sha256.clone(),
                 hint: "the server's file is not the published one; try another mirror".into(),
             }
             .into(),
@@ -192,20 +334,21 @@ fn fetch_rest(
     agent: &ureq::Agent,
     url: &str,
     part: &Path,
-    n_bytes: u64,
+    n_bytes: Option<u64>,
     received: &mut u64,
     report: &mut dyn FnMut(u64),
 ) -> std::result::Result<(), Failure> {
+    let known = n_bytes;
     let disk = |source| Failure::Final(Error::Io { path: part.into(), source });
     let mut have = match std::fs::metadata(part) {
         Ok(metadata) => metadata.len(),
         Err(error) if error.kind() == ErrorKind::NotFound => 0,
         Err(error) => return Err(disk(error)),
     };
-    if have == n_bytes && have > 0 {
+    if known == Some(have) && have > 0 {
         return Ok(());
     }
-    if have > n_bytes {
+    if known.is_some_and(|n_bytes| have > n_bytes) {
         have = 0;
     }
     let mut request = agent.get(url);
@@ -234,10 +377,18 @@ fn fetch_rest(
         429 | 500..=599 => return Err(Failure::Interrupted(std::io::Error::other(format!("{url}: HTTP {status}")))),
         _ => return Err(disk(std::io::Error::other(format!("{url}: HTTP {status}")))),
     }
+    // Without a known size, what the server announces is the size; without that, all that comes.
+    let announced = response.body().content_length().map(|rest| have + rest);
+    let n_bytes = known.or(announced);
     let mut out: File =
         OpenOptions::new().create(true).write(true).append(resumes).truncate(!resumes).open(part).map_err(disk)?;
     // One byte more than expected is enough to know that the file is another one.
-    let mut body = response.body_mut().with_config().limit(u64::MAX).reader().take(n_bytes + 1 - have);
+    let mut body = response
+        .body_mut()
+        .with_config()
+        .limit(u64::MAX)
+        .reader()
+        .take(n_bytes.map_or(u64::MAX, |n_bytes| n_bytes + 1 - have));
     let mut buffer = vec![0; 1 << 16];
     loop {
         let n = match body.read(&mut buffer) {
@@ -247,23 +398,34 @@ fn fetch_rest(
             Err(error) => {
                 out.sync_all().map_err(disk)?;
                 return Err(Failure::Interrupted(std::io::Error::other(format!(
-                    "{url}: after {have} of {n_bytes} bytes: {error}"
+                    "{url}: after {have} of {} bytes: {error}",
+                    shown(n_bytes)
                 ))));
             }
         };
         out.write_all(&buffer[..n]).map_err(disk)?;
         have += n as u64;
         *received += n as u64;
-        report(have.min(n_bytes));
+        report(n_bytes.map_or(have, |n_bytes| have.min(n_bytes)));
     }
     out.sync_all().map_err(disk)?;
-    if have < n_bytes {
+    if n_bytes.is_some_and(|n_bytes| have < n_bytes) {
         return Err(Failure::Interrupted(std::io::Error::new(
             ErrorKind::UnexpectedEof,
-            format!("{url}: the connection ended after {have} of {n_bytes} bytes"),
+            format!("{url}: the connection ended after {have} of {} bytes", shown(n_bytes)),
         )));
     }
     Ok(())
+}
+
+fn shown(n_bytes: Option<u64>) -> String {
+    n_bytes.map_or("an unknown number of".into(), |n_bytes| n_bytes.to_string())
+}
+
+/// A path for an address: what is not plain in a file name is escaped.
+fn url_path(path: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte);
+    path.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 /// SHA-256 of a file, or `None` if there is none.

@@ -29,9 +29,11 @@ use super::catalog::mitdb;
 use super::{Dataset, Split, hex};
 use crate::error::{Error, Result};
 
-pub use duplicate::{Duplicate, NEAR_IDENTICAL, check_duplicates, duplicates};
+pub use duplicate::{
+    Duplicate, NEAR_IDENTICAL, check_duplicates, check_one_patient_per_signal, duplicates, repeated_signals,
+};
 pub use ledger::{Ledger, TestLook};
-pub use metadata::{MetadataLeak, metadata_leaks};
+pub use metadata::{MetadataLeak, Question, leaks, metadata_leaks};
 
 /// A rule that a split breaks on purpose, and why.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

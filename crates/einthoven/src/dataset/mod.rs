@@ -7,6 +7,7 @@
 
 pub mod augment;
 pub mod catalog;
+pub mod check;
 #[cfg(feature = "fetch")]
 pub mod fetch;
 pub mod guard;
@@ -16,6 +17,8 @@ pub mod npz;
 pub mod plus;
 mod prepare;
 pub mod split;
+pub mod table;
+pub mod window;
 
 pub use prepare::{Preparation, Prepared, manifest, prepare, store};
 
@@ -141,6 +144,21 @@ impl Dataset {
                 format!("item {i} has {} labels, expected exactly one", row.iter().filter(|on| **on != 0).count()),
             )),
         }
+    }
+
+    /// The classes that item `i` is labelled with, in rising order.
+    pub fn labels_of(&self, i: usize) -> impl Iterator<Item = usize> + '_ {
+        let n = self.n_labels();
+        self.labels[i * n..(i + 1) * n].iter().enumerate().filter(|(_, on)| **on != 0).map(|(class, _)| class)
+    }
+
+    /// Number of items of one part with each label; an item with several counts in each.
+    pub fn label_counts(&self, split: Split) -> Vec<usize> {
+        let mut counts = vec![0; self.n_labels()];
+        for i in (0..self.len()).filter(|&i| self.split[i] == split) {
+            self.labels_of(i).for_each(|class| counts[class] += 1);
+        }
+        counts
     }
 
     /// The class of every item.

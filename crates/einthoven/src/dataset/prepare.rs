@@ -9,6 +9,7 @@ use super::catalog::{self, OpenOptions};
 use super::guard::Waiver;
 use super::label::label_set;
 use super::split::{self, Scheme};
+use super::window::RecordOptions;
 use super::{Dataset, Split, guard, hex, npz};
 use crate::error::{Error, Result};
 use crate::seed::Seed;
@@ -21,14 +22,22 @@ pub struct Preparation {
     pub database: String,
     /// Folder that holds it; a simulated one needs none.
     pub folder: PathBuf,
-    /// Label set by name.
+    /// Label set by name; empty for the database's usual one.
+    #[serde(default)]
     pub labels: String,
-    /// Split by name.
+    /// Split by name; empty for the database's usual one.
+    #[serde(default)]
     pub split: String,
     /// Seed of the split, where it has chance, and of a simulated database.
     pub seed: u64,
     /// Cut-off of the high-pass in Hz; none to leave the signals as they are.
     pub high_pass_hz: Option<f64>,
+    /// Records by name; all if empty.
+    #[serde(default)]
+    pub records: Vec<String>,
+    /// How whole records become items; databases of beats do not look at it.
+    #[serde(default)]
+    pub whole: RecordOptions,
 }
 
 /// What [`prepare`] made.
@@ -49,14 +58,19 @@ pub struct Prepared {
 /// # Errors
 /// Those of the catalogue entry, of [`split::assign`], of [`guard::check`] and of [`npz::write`].
 pub fn prepare(preparation: &Preparation, out: &Path) -> Result<Prepared> {
-    let scheme = Scheme::parse(&preparation.split)?;
+    let database = catalog::database(&preparation.database)?;
+    let split = if preparation.split.is_empty() { database.usual_split() } else { &preparation.split };
+    let scheme = Scheme::parse(split)?;
+    let usual = OpenOptions::of(database)?;
     let options = OpenOptions {
-        labels: label_set(&preparation.labels)?,
+        labels: if preparation.labels.is_empty() { usual.labels } else { label_set(&preparation.labels)? },
         high_pass_hz: preparation.high_pass_hz,
+        records: preparation.records.clone(),
         seed: preparation.seed,
-        ..OpenOptions::default()
+        whole: preparation.whole.clone(),
+        ..usual
     };
-    let whole = catalog::database(&preparation.database)?.open(&preparation.folder, &options)?;
+    let whole = database.open(&preparation.folder, &options)?;
     let mut data = split::split(&whole, scheme, Seed::new(preparation.seed))?;
     drop(whole);
     data.provenance["split"]["seed"] = Value::from(preparation.seed);
@@ -89,12 +103,12 @@ pub fn store(data: Dataset, out: &Path) -> Result<Prepared> {
 /// many patients stand behind each class, the fingerprint and the provenance.
 ///
 /// # Errors
-/// [`Error::Data`] unless each item has exactly one label.
+/// [`Error::Shape`] if the axes of the data set disagree.
 pub fn manifest(data: &Dataset) -> Result<Value> {
     let mut parts = serde_json::Map::new();
     for part in [Split::Train, Split::Validation, Split::Test] {
         let counts: Value =
-            data.label_names.iter().cloned().zip(data.class_counts(part)?.into_iter().map(Value::from)).collect();
+            data.label_names.iter().cloned().zip(data.label_counts(part).into_iter().map(Value::from)).collect();
         let patients: std::collections::BTreeSet<&str> =
             (0..data.len()).filter(|&i| data.split[i] == part).map(|i| data.patient[i].as_str()).collect();
         parts.insert(

@@ -35,6 +35,8 @@ pub enum Scheme {
         /// The test fold, 0 to 4.
         fold: usize,
     },
+    /// None: everything is the training part, for noise, synthetic sets and sets that are tested elsewhere.
+    Whole,
 }
 
 /// Name, as typed by users, and one line for listings, of every scheme.
@@ -42,6 +44,7 @@ pub static SCHEMES: &[(&str, &str)] = &[
     ("inter", "patients apart: DS1 without record 201 for training and validation, DS2 whole for test"),
     ("published", "DS1 and DS2 of de Chazal et al. 2004 unchanged; records 201 and 202 are one person"),
     ("intra-patient", "80/10/10 by beat at random; leaks patients, not comparable with the others"),
+    ("whole", "no split: everything for training, such as noise or a synthetic set"),
     ("five-fold", "patients in five balanced folds; five-fold:K tests on fold K of 0 to 4"),
 ];
 
@@ -98,6 +101,7 @@ impl Scheme {
             "published" => return Ok(Scheme::Published),
             "intra-patient" => return Ok(Scheme::IntraPatient),
             "five-fold" => return Ok(Scheme::FiveFold { fold: 0 }),
+            "whole" => return Ok(Scheme::Whole),
             _ => {}
         }
         if let Some(fold) = name.strip_prefix("five-fold:") {
@@ -120,6 +124,7 @@ impl Scheme {
             Scheme::Published => "published".into(),
             Scheme::IntraPatient => "intra-patient".into(),
             Scheme::FiveFold { fold } => format!("five-fold:{fold}"),
+            Scheme::Whole => "whole".into(),
         }
     }
 }
@@ -155,26 +160,23 @@ pub fn split(data: &Dataset, scheme: Scheme, seed: Seed) -> Result<Dataset> {
 /// [`Error::Guard`] `L1` without patient ids, `L4` if synthetic items are among the data (enlarge the
 /// training part after splitting), `L8` if paced MIT-BIH records meet a split between patients, `L2`
 /// if the data set's own parts share a patient; [`Error::Unsupported`] for `published` on another
-/// source; [`Error::Data`] for fewer patients than folds.
+/// source, `X07` if a whole record is stored under two patients; [`Error::Data`] for fewer patients than folds.
 pub fn assign(data: &Dataset, scheme: Scheme, seed: Seed) -> Result<Assignment> {
-    super::guard::check_patients(data)?;
-    if let Some(i) = (0..data.len()).find(|&i| data.is_generated(i)) {
-        return Err(Error::Guard {
-            code: "L4",
-            reason: format!("item {i} ({}) is synthetic: split the real data first, then mix", data.record[i]),
-        });
+    if scheme != Scheme::Whole {
+        check_splittable(data)?;
     }
     let is_mitdb = data.provenance["source"] == mitdb::NAME;
-    if is_mitdb && scheme != Scheme::IntraPatient {
-        if let Some(i) = (0..data.len()).find(|&i| mitdb::PACED.contains(&data.record[i].as_str())) {
-            return Err(Error::Guard {
-                code: "L8",
-                reason: format!(
-                    "record {} is paced: a split between patients leaves 102, 104, 107 and 217 out; use labels \"aami\", or the split \"intra-patient\"",
-                    data.record[i]
-                ),
-            });
-        }
+    if is_mitdb
+        && scheme != Scheme::IntraPatient
+        && let Some(i) = (0..data.len()).find(|&i| mitdb::PACED.contains(&data.record[i].as_str()))
+    {
+        return Err(Error::Guard {
+            code: "L8",
+            reason: format!(
+                "record {} is paced: a split between patients leaves 102, 104, 107 and 217 out; use labels \"aami\", or the split \"intra-patient\"",
+                data.record[i]
+            ),
+        });
     }
     let (parts, mut provenance) = match scheme {
         Scheme::Inter if is_mitdb => (between_records(data, true)?, inter_provenance()),
@@ -184,6 +186,7 @@ pub fn assign(data: &Dataset, scheme: Scheme, seed: Seed) -> Result<Assignment> 
             return Err(Error::Unsupported { what: "the split \"published\" on a source other than mitdb".into() });
         }
         Scheme::IntraPatient => (between_beats(data.len(), seed), intra_provenance()),
+        Scheme::Whole => (vec![Some(Split::Train); data.len()], whole_provenance()),
         Scheme::FiveFold { fold } => {
             let folds = folds(data, N_FOLDS)?;
             let parts = data.patient.iter().map(|patient| Some(fold_part(folds[patient], fold))).collect();
@@ -192,6 +195,19 @@ pub fn assign(data: &Dataset, scheme: Scheme, seed: Seed) -> Result<Assignment> 
     };
     provenance["scheme"] = Value::from(scheme.name());
     Ok(Assignment { parts, provenance })
+}
+
+/// What must hold before items go to different parts: every one names its patient, no whole record is stored
+/// under two, and all are real.
+fn check_splittable(data: &Dataset) -> Result<()> {
+    super::guard::check_patients(data)?;
+    if let Some(i) = (0..data.len()).find(|&i| data.is_generated(i)) {
+        return Err(Error::Guard {
+            code: "L4",
+            reason: format!("item {i} ({}) is synthetic: split the real data first, then mix", data.record[i]),
+        });
+    }
+    super::guard::check_one_patient_per_signal(data)
 }
 
 /// Items on which one generator may be trained so that it serves the inter-patient and the
@@ -215,7 +231,7 @@ pub fn generator_training(data: &Dataset, seed: Seed) -> Result<Vec<usize>> {
 /// grows least.
 ///
 /// # Errors
-/// [`Error::Data`] for fewer patients than folds or items without exactly one label.
+/// [`Error::Data`] for fewer patients than folds.
 pub fn folds(data: &Dataset, k: usize) -> Result<BTreeMap<String, usize>> {
     let table = patient_counts(data)?;
     if table.len() < k {
@@ -257,11 +273,12 @@ pub fn folds(data: &Dataset, k: usize) -> Result<BTreeMap<String, usize>> {
     Ok(out)
 }
 
-/// Class counts of every patient, ordered by patient id.
+/// Class counts of every patient, ordered by patient id. An item with several labels counts in each.
 ///
 /// # Errors
-/// [`Error::Data`] unless each item has exactly one label.
+/// [`Error::Shape`] if the axes of the data set disagree.
 pub fn patient_counts(data: &Dataset) -> Result<Vec<PatientCounts>> {
+    data.validate()?;
     let mut rows: BTreeMap<&str, PatientCounts> = BTreeMap::new();
     for i in 0..data.len() {
         let split = data.split[i].name();
@@ -273,19 +290,22 @@ pub fn patient_counts(data: &Dataset) -> Result<Vec<PatientCounts>> {
         if row.split != split {
             row.split = "mixed".into();
         }
-        row.counts[data.class(i)?] += 1;
+        data.labels_of(i).for_each(|class| row.counts[class] += 1);
     }
     Ok(rows.into_values().collect())
 }
 
-/// How many patients stand behind each class of one part, with the verdict of rule L13.
+/// How many patients stand behind each class of one part, with the verdict of rule L13. An item with several
+/// labels counts in each.
 ///
 /// # Errors
-/// [`Error::Data`] unless each item has exactly one label.
+/// [`Error::Shape`] if the axes of the data set disagree.
 pub fn class_support(data: &Dataset, split: Split) -> Result<Vec<ClassSupport>> {
+    data.validate()?;
     let mut by_patient: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for i in (0..data.len()).filter(|&i| data.split[i] == split) {
-        by_patient.entry(&data.patient[i]).or_insert_with(|| vec![0; data.n_labels()])[data.class(i)?] += 1;
+        let counts = by_patient.entry(&data.patient[i]).or_insert_with(|| vec![0; data.n_labels()]);
+        data.labels_of(i).for_each(|class| counts[class] += 1);
     }
     let support = |class: usize| {
         let positive = by_patient.iter().filter(|(_, counts)| counts[class] > 0);
@@ -352,6 +372,10 @@ fn own_parts(data: &Dataset) -> Result<(Vec<Option<Split>>, Value)> {
     }
     let note = "the patient-disjoint parts that the data set came with";
     Ok((data.split.iter().copied().map(Some).collect(), json!({ "comparable": true, "waives": [], "note": note })))
+}
+
+fn whole_provenance() -> Value {
+    json!({ "comparable": true, "waives": [], "note": "no split: there is no validation and no test part" })
 }
 
 /// 80 % training, 10 % validation, 10 % test, by beat.

@@ -6,7 +6,7 @@ use super::config::{Experiment, ROWS};
 use super::synthesis::borrow_rr;
 use crate::classifiers::beat_cnn::BeatCnn;
 use crate::classifiers::{Classifier, Training};
-use crate::dataset::augment::{AUGMENTATIONS, augment};
+use crate::dataset::augment::{CLASSICAL, augment};
 use crate::dataset::guard::{self, Ledger, TestLook};
 use crate::dataset::{Dataset, Split, mix};
 use crate::error::{Error, Result};
@@ -123,7 +123,7 @@ impl Classification<'_> {
         let all = match name {
             "real" | "class-weights" | "real-rr" => data.clone(),
             "oversampled" => mix::oversample(data, plan, seed)?,
-            "classical" => augment(data, plan, AUGMENTATIONS, seed)?,
+            "classical" => augment(data, plan, CLASSICAL, seed)?,
             "dgn" => with(synthetic.dgn)?,
             "kd-dgn" => with(synthetic.kd_dgn)?,
             "kd-dgn-rr" => {

@@ -4,6 +4,7 @@
 //! next one needs in the run folder; a second call with the same folder goes on where the first
 //! stopped.
 
+mod budget;
 mod classification;
 pub mod config;
 pub mod efficiency;
@@ -27,6 +28,7 @@ pub use sampling::{DrawRequest, run_model, sample};
 use crate::config::{load_valid, to_toml};
 use crate::dataset::catalog::{self, OpenOptions, simulated};
 use crate::dataset::split::{Scheme, generator_training, split};
+use crate::dataset::window::RecordOptions;
 use crate::dataset::{self, Dataset, Prepared, Split, label};
 use crate::error::{Error, Result};
 use crate::generators::dgn::Dgn;
@@ -94,6 +96,10 @@ pub struct RunRequest<'a> {
     pub device: &'a str,
     /// The command line, for the report.
     pub command: String,
+    /// Counts memory: for the estimate before a training and for the generators' peaks.
+    pub probe: Option<&'a dyn MemoryProbe>,
+    /// Memory that the process may use; what the machine has free if not set.
+    pub max_memory_bytes: Option<u64>,
 }
 
 /// The device of a name.
@@ -160,12 +166,16 @@ pub struct PrepareRequest<'a> {
     pub overrides: &'a [String],
     /// Folder of the database; `None` for presets that need none.
     pub data: Option<&'a Path>,
-    /// Split by name.
-    pub split: &'a str,
+    /// Split by name; `None` for the usual one of the database, or `inter`.
+    pub split: Option<&'a str>,
     /// Label set by name; `None` for that of the preset, or `aami`.
     pub labels: Option<&'a str>,
     /// Cut-off of the high-pass, Hz, 0 for none; `None` for that of the preset, or 0.
     pub high_pass_hz: Option<f64>,
+    /// Records by name; all if empty. Only for databases of whole records.
+    pub records: &'a [String],
+    /// How whole records become items. Only for databases of whole records.
+    pub whole: RecordOptions,
     /// Seed of the run.
     pub seed: u64,
     /// Folder to write into.
@@ -179,6 +189,17 @@ pub struct PrepareRequest<'a> {
 /// [`Error::Unknown`] for a name that is neither; [`Error::Config`] without a folder where one is
 /// needed; [`Error::Guard`] for a leak; everything that reading returns.
 pub fn prepare(request: &PrepareRequest) -> Result<Prepared> {
+    if let Ok(database) = catalog::database(request.name)
+        && database.item() == catalog::recordings::ITEM
+    {
+        return prepare_records(request);
+    }
+    if !request.records.is_empty() || request.whole != RecordOptions::default() {
+        return Err(Error::config(
+            request.name,
+            "it has beats: seconds, rate, leads, records and copies are chosen for whole records only",
+        ));
+    }
     let mut config = match PRESETS.iter().find(|preset| preset.name == request.name) {
         Some(preset) => resolve(preset.name, request.overrides)?.data,
         None => DataConfig::of_database(catalog::database(request.name).map_err(|_| {
@@ -201,10 +222,28 @@ pub fn prepare(request: &PrepareRequest) -> Result<Prepared> {
         config.highpass_hz = cutoff_hz;
     }
     let seed = Seed::new(request.seed);
-    let scheme = Scheme::parse(request.split)?;
+    let scheme = Scheme::parse(request.split.unwrap_or("inter"))?;
     let mut data = split(&load_data(&config, request.data, seed)?, scheme, seed.purpose("split"))?;
     data.provenance["split"]["seed"] = request.seed.into();
     dataset::store(data, request.out)
+}
+
+/// The data set of a database of whole records.
+fn prepare_records(request: &PrepareRequest) -> Result<Prepared> {
+    let folder = request
+        .data
+        .ok_or_else(|| Error::config("--data", format!("name the folder of {} with --data DIR", request.name)))?;
+    let preparation = dataset::Preparation {
+        database: request.name.into(),
+        folder: folder.into(),
+        labels: request.labels.unwrap_or_default().into(),
+        split: request.split.unwrap_or_default().into(),
+        seed: request.seed,
+        high_pass_hz: request.high_pass_hz.filter(|&cutoff_hz| cutoff_hz != 0.0),
+        records: request.records.to_vec(),
+        whole: request.whole.clone(),
+    };
+    dataset::prepare(&preparation, request.out)
 }
 
 /// An experiment at work: its data are read, its run folder is held.
@@ -236,9 +275,10 @@ impl Started {
         Ok(Started { config, device, seed, data, generator_part, run })
     }
 
-    fn models(&self, stop: &Stop, progress: &mut dyn Progress) -> Result<models::Models> {
+    fn models(&self, request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> Result<models::Models> {
         let Started { config, device, seed, generator_part: data, run, .. } = self;
-        models::Workshop { config, data, run, stop, device, seed: *seed }.models(progress)
+        let RunRequest { probe, max_memory_bytes, .. } = *request;
+        models::Workshop { config, data, run, stop, device, seed: *seed, probe, max_memory_bytes }.models(progress)
     }
 }
 
@@ -249,7 +289,7 @@ impl Started {
 /// As [`run`].
 pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> Result<Vec<PathBuf>> {
     let started = Started::new(request)?;
-    let models = started.models(stop, progress)?;
+    let models = started.models(request, stop, progress)?;
     let few_step = models.few_step.iter().map(|(_, trained)| trained);
     let all = [&models.teacher, &models.student, &models.control].into_iter().chain(few_step);
     Ok(all.map(|trained| model_path(&started.run, &trained.model.card().role)).collect())
@@ -260,12 +300,7 @@ pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> 
 /// # Errors
 /// [`Error::Interrupted`] and [`Error::Limit`] after a checkpoint; [`Error::Guard`] for a leak or a
 /// folder in use; everything that the stages return.
-pub fn run(
-    request: &RunRequest,
-    stop: &Stop,
-    progress: &mut dyn Progress,
-    probe: Option<&dyn MemoryProbe>,
-) -> Result<(Report, PathBuf)> {
+pub fn run(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> Result<(Report, PathBuf)> {
     let started = Started::new(request)?;
     let Started { config, device, seed, data, generator_part, run } = &started;
     let seed = *seed;
@@ -276,7 +311,7 @@ pub fn run(
         .map(|name| Ok((name.clone(), split(data, Scheme::parse(name)?, seed.purpose("split"))?)))
         .collect::<Result<_>>()?;
 
-    let models = started.models(stop, progress)?;
+    let models = started.models(request, stop, progress)?;
     let few_step = models
         .few_step
         .iter()
@@ -312,7 +347,7 @@ pub fn run(
     let inter = splits.iter().find(|(name, _)| name != "intra-patient").or(splits.first());
     let held_out = inter.map_or_else(|| generator_part.clone(), |(_, data)| data.part(Split::Test));
     let quality = quality::judge(config.quality.snr_margin_db, generator_part, &held_out, &judged, seed, progress)?;
-    let efficiency = quality::efficiency(config, &models, few_step, probe, seed, progress)?;
+    let efficiency = quality::efficiency(config, &models, few_step, request.probe, seed, progress)?;
 
     let synthetic = classification::SyntheticSets { dgn: &plus[0], kd_dgn: &plus[1], few_step: &plus[2] };
     let classification = classification::Classification { config, run, stop, device, seed };

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use burn::tensor::Device;
 use serde_json::{Value, json};
 
+use super::MemoryProbe;
+use super::budget::Budget;
 use super::config::{Experiment, NetworkConfig};
 use crate::classifiers::beat_cnn::lead_scales;
 use crate::dataset::{Dataset, guard};
@@ -16,7 +18,7 @@ use crate::nn::adamw::AdamWConfig;
 use crate::nn::train::{Learner, NetworkTrainee};
 use crate::nn::unet1d::Unet1d;
 use crate::nn::weights::Weights;
-use crate::run::{Cadence, Progress, Run, Stop, TrainPlan, TrainSummary, train};
+use crate::run::{Cadence, Progress, Run, Stop, TrainPlan, TrainSummary, Trainee, train};
 use crate::seed::Seed;
 use crate::signal;
 
@@ -40,6 +42,13 @@ pub struct Models {
     pub few_step: Vec<(usize, Trained)>,
 }
 
+/// How long, with how much and by which optimizer a model learns.
+struct Course<'a> {
+    n_steps: u64,
+    batch: usize,
+    optimizer: &'a AdamWConfig,
+}
+
 /// Everything that trainings share.
 pub struct Workshop<'a> {
     /// The experiment.
@@ -54,6 +63,10 @@ pub struct Workshop<'a> {
     pub device: &'a Device,
     /// Seed of the run.
     pub seed: Seed,
+    /// Counts memory; without it nothing is estimated.
+    pub probe: Option<&'a dyn MemoryProbe>,
+    /// Memory that the process may use; what the machine has free if not set.
+    pub max_memory_bytes: Option<u64>,
 }
 
 impl Workshop<'_> {
@@ -71,26 +84,30 @@ impl Workshop<'_> {
 
     fn teacher(&self, progress: &mut dyn Progress) -> Result<Trained> {
         let c = &self.config.teacher;
-        let learner = Denoising {
-            network: self.network(&c.network)?,
-            objective: self.objective()?,
-            batches: self.batches("teacher", c.batch, c.label_dropout)?,
+        let batches = self.batches("teacher", c.label_dropout)?;
+        let (network, objective) = (self.network(&c.network)?, self.objective()?);
+        let learner = |batch| Denoising {
+            network: network.clone(),
+            objective: objective.clone(),
+            batches: Batches { batch, ..batches.clone() },
         };
         let card = self.card("teacher", &c.network)?;
-        self.train(learner, card, None, &c.optimizer, c.steps, progress)
+        self.train(learner, card, None, Course { n_steps: c.steps, batch: c.batch, optimizer: &c.optimizer }, progress)
     }
 
     fn student(&self, role: &str, teacher: &Dgn, lambda: f64, progress: &mut dyn Progress) -> Result<Trained> {
         let c = &self.config.student;
-        let learner = WidthDistillation {
-            network: self.network(&c.network)?,
+        let batches = self.batches("student", self.config.teacher.label_dropout)?;
+        let (network, objective) = (self.network(&c.network)?, self.objective()?);
+        let learner = |batch| WidthDistillation {
+            network: network.clone(),
             teacher: teacher.denoiser().backbone.clone(),
-            objective: self.objective()?,
+            objective: objective.clone(),
             lambda,
-            batches: self.batches("student", c.batch, self.config.teacher.label_dropout)?,
+            batches: Batches { batch, ..batches.clone() },
         };
         let card = self.card(role, &c.network)?;
-        self.train(learner, card, None, &c.optimizer, c.steps, progress)
+        self.train(learner, card, None, Course { n_steps: c.steps, batch: c.batch, optimizer: &c.optimizer }, progress)
     }
 
     /// Halves the student's steps down to one, each stage starting at the weights of the one before.
@@ -104,19 +121,23 @@ impl Workshop<'_> {
                 None => (student, c.guidance),
             };
             let role = format!("few-step-{n_steps:02}");
-            let learner = StepDistillation {
-                network: self.network(network)?,
-                teacher: Guided::new(teacher.denoiser().clone(), guidance)?,
+            let batches = self.batches(&role, 0.0)?;
+            let unet = self.network(network)?;
+            let guided = Guided::new(teacher.denoiser().clone(), guidance)?;
+            let learner = |batch| StepDistillation {
+                network: unet.clone(),
+                teacher: guided.clone(),
                 n_steps,
-                batches: self.batches(&role, c.batch, 0.0)?,
+                batches: Batches { batch, ..batches.clone() },
             };
             let mut card = self.card(&role, network)?;
             card.sampler = "ddim".into();
             card.steps = n_steps;
             card.guidance = 1.0;
-            let steps = if n_steps <= 4 { c.last_steps } else { c.steps };
+            let n_updates = if n_steps <= 4 { c.last_steps } else { c.steps };
+            let course = Course { n_steps: n_updates, batch: c.batch, optimizer: &c.optimizer };
             let start = teacher.weights().clone();
-            let trained = self.train(learner, card, Some(start), &c.optimizer, steps, progress)?;
+            let trained = self.train(learner, card, Some(start), course, progress)?;
             done.push((n_steps, trained));
         }
         Ok(done)
@@ -124,18 +145,25 @@ impl Workshop<'_> {
 
     fn train<L: Learner>(
         &self,
-        learner: L,
+        learner: impl Fn(usize) -> L,
         card: DgnCard,
         start: Option<Weights>,
-        optimizer: &AdamWConfig,
-        n_steps: u64,
+        course: Course,
         progress: &mut dyn Progress,
     ) -> Result<Trained> {
+        let Course { n_steps, batch, optimizer } = course;
         let specs = Unet1d::new(card.network.clone())?.params();
         let start =
             start.unwrap_or_else(|| Weights::initialize(&specs, self.seed.purpose("start").purpose(&card.role)));
+        let trainee = |batch, start: Weights| {
+            NetworkTrainee::new(learner(batch), specs.clone(), start, optimizer.clone(), n_steps, self.device)
+        };
         let stage = self.run.stage(&card.role)?;
-        let mut trainee = NetworkTrainee::new(learner, specs, start, optimizer.clone(), n_steps, self.device);
+        if let Some(probe) = self.probe {
+            let budget = Budget::measure(probe, |batch| trainee(batch, start.clone()).step(0).map(drop))?;
+            budget.refuse_oversize(&card.role, batch, self.max_memory_bytes, progress)?;
+        }
+        let mut trainee = trainee(batch, start);
         let plan = TrainPlan { n_steps, checkpoint_every: Cadence::Seconds(60.0), log_every: 20 };
         let summary = train(&mut trainee, &plan, &stage, self.stop, progress)?;
         let model = Dgn::new(card, trainee.result(), self.device)?;
@@ -161,14 +189,14 @@ impl Workshop<'_> {
         Ok(Objective { parameterization, weighting, time })
     }
 
-    fn batches(&self, purpose: &str, batch: usize, label_dropout: f64) -> Result<Batches> {
+    fn batches(&self, purpose: &str, label_dropout: f64) -> Result<Batches> {
         let scale_mv = lead_scales(self.data)?;
         Ok(Batches {
             signals: signal::scaled(&self.data.ecg, &scale_mv, self.data.sig_len),
             n_leads: self.data.leads.len(),
             sig_len: self.data.sig_len,
             classes: self.data.classes()?,
-            batch,
+            batch: 1,
             class_exponent: self.config.teacher.class_exponent,
             label_dropout,
             seed: self.seed.purpose("training").purpose(purpose),

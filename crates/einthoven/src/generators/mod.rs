@@ -1,6 +1,7 @@
 //! Generators: what makes synthetic ECGs, behind one trait and in one list.
 
 pub mod dgn;
+pub mod dipole;
 pub mod simulator;
 
 use std::path::Path;
@@ -113,7 +114,7 @@ pub trait GeneratorSpec: Sync {
 }
 
 /// All generators.
-pub static GENERATORS: &[&dyn GeneratorSpec] = &[&dgn::Spec, &simulator::Spec];
+pub static GENERATORS: &[&dyn GeneratorSpec] = &[&dgn::Spec, &simulator::Spec, &dipole::Spec];
 
 /// The generator of a name.
 ///

@@ -467,14 +467,14 @@ fn symmetric_eigen(matrix: &[f64], dim: usize) -> (Vec<f64>, Vec<f64>) {
     ((0..dim).map(|i| a[i * dim + i]).collect(), v)
 }
 
-fn same_dim(a: Points, b: Points) -> Result<()> {
+pub(super) fn same_dim(a: Points, b: Points) -> Result<()> {
     if a.dim == b.dim {
         return Ok(());
     }
     Err(Error::Shape { what: "second set".into(), expected: vec![b.len(), a.dim], actual: vec![b.len(), b.dim] })
 }
 
-fn at_least(name: &str, points: Points, n: usize) -> Result<()> {
+pub(super) fn at_least(name: &str, points: Points, n: usize) -> Result<()> {
     if points.len() >= n {
         return Ok(());
     }

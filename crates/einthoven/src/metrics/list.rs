@@ -2,12 +2,18 @@
 
 use serde::{Serialize, Serializer};
 
+use super::agreement::{Disagreement, cohen_kappa, fleiss_kappa, gwet_ac1};
 use super::classification::{ClassificationInput, ClassificationScores, Predictions};
 use super::distance::{Pairing, Points, frechet_distance, mmd_rbf, nearest_neighbors, prd_percent, prdc, rmse};
+use super::dtw::{DtwOptions, dtw};
+use super::kid::mmd_cubic;
+use super::multilabel::Multilabel;
 use super::privacy::{
     PrivacyOptions, PrivacyScores, PrivacySets, adversarial_accuracy, distance_attack_auroc, nearest_comparison,
     privacy_scores, residual_risk,
 };
+use super::transport::{sinkhorn_divergence, wasserstein_2};
+use super::univariate::{KsMethod, energy_distance, jensen_shannon_distance, ks_test, wasserstein_1d};
 use crate::error::{Error, Result};
 use crate::seed::Seed;
 
@@ -149,6 +155,41 @@ pub const METRICS: &[Metric] = &[
         example: || Ok(scores()?.ece),
     },
     Metric {
+        name: "cohen_kappa",
+        summary: "agreement of two raters beyond chance",
+        reference: "Cohen 1960",
+        range: (-1.0, 1.0),
+        better: Better::Higher,
+        example: || cohen_kappa(&RATER, &OTHER_RATER, 3, Disagreement::Nominal),
+    },
+    Metric {
+        name: "fleiss_kappa",
+        summary: "agreement of several raters beyond chance",
+        reference: "Fleiss 1971",
+        range: (-1.0, 1.0),
+        better: Better::Higher,
+        example: || fleiss_kappa(&[0, 0, 1, 1, 2, 1], 2, 3),
+    },
+    Metric {
+        name: "gwet_ac1",
+        summary: "agreement of two raters beyond chance, stable when one category prevails",
+        reference: "Gwet 2008",
+        range: (-1.0, 1.0),
+        better: Better::Higher,
+        example: || gwet_ac1(&RATER, &OTHER_RATER, 3),
+    },
+    Metric {
+        name: "lrap",
+        summary: "label ranking average precision of items with several labels",
+        reference: "Schapire and Singer 2000",
+        range: SHARE,
+        better: Better::Higher,
+        example: || {
+            Ok(Multilabel::new(&[true, false, false, true], &[0.8, 0.4, 0.6, 0.5], 2)?
+                .label_ranking_average_precision())
+        },
+    },
+    Metric {
         name: "rmse",
         summary: "root mean squared difference of two signals, in their unit",
         reference: "Gauss 1823",
@@ -179,6 +220,70 @@ pub const METRICS: &[Metric] = &[
         range: (0.0, 2.0),
         better: Better::Lower,
         example: || Ok(mmd_rbf(points(&REAL)?, points(&SYNTHETIC)?, 0.5)?.biased),
+    },
+    Metric {
+        name: "mmd2_cubic",
+        summary: "unbiased squared maximum mean discrepancy with a cubic kernel",
+        reference: "Binkowski et al. 2018",
+        range: (f64::NEG_INFINITY, f64::INFINITY),
+        better: Better::Lower,
+        example: || mmd_cubic(points(&REAL)?, points(&SYNTHETIC)?),
+    },
+    Metric {
+        name: "wasserstein_2",
+        summary: "second Wasserstein distance of two sets of vectors, exact",
+        reference: "Villani 2009",
+        range: DISTANCE,
+        better: Better::Lower,
+        example: || wasserstein_2(points(&REAL)?, points(&SYNTHETIC)?),
+    },
+    Metric {
+        name: "sinkhorn_divergence",
+        summary: "cost of entropic transport beyond that of each set with itself",
+        reference: "Genevay, Peyre and Cuturi 2018",
+        range: DISTANCE,
+        better: Better::Lower,
+        example: || sinkhorn_divergence(points(&REAL)?, points(&SYNTHETIC)?, 0.5),
+    },
+    Metric {
+        name: "dtw",
+        summary: "root of the least summed squared difference of two signals along a warping of time",
+        reference: "Sakoe and Chiba 1978",
+        range: DISTANCE,
+        better: Better::Lower,
+        example: || dtw(&REAL, &SYNTHETIC, 1, DtwOptions::default()),
+    },
+    Metric {
+        name: "wasserstein_1",
+        summary: "area between the distribution functions of two samples of one number",
+        reference: "Vallender 1974",
+        range: DISTANCE,
+        better: Better::Lower,
+        example: || wasserstein_1d(&REAL, &SYNTHETIC, &[], &[]),
+    },
+    Metric {
+        name: "energy_distance",
+        summary: "root of twice the integrated squared difference of two distribution functions",
+        reference: "Szekely and Rizzo 2013",
+        range: DISTANCE,
+        better: Better::Lower,
+        example: || energy_distance(&REAL, &SYNTHETIC),
+    },
+    Metric {
+        name: "ks_statistic",
+        summary: "largest difference of two distribution functions",
+        reference: "Hodges 1958",
+        range: SHARE,
+        better: Better::Lower,
+        example: || Ok(ks_test(&REAL, &SYNTHETIC, KsMethod::Exact)?.statistic),
+    },
+    Metric {
+        name: "jensen_shannon",
+        summary: "root of the Jensen-Shannon divergence of two histograms, base 2",
+        reference: "Endres and Schindelin 2003",
+        range: SHARE,
+        better: Better::Lower,
+        example: || jensen_shannon_distance(&[0.5, 0.3, 0.2], &[0.4, 0.4, 0.2]),
     },
     Metric {
         name: "frechet_distance",
@@ -285,6 +390,10 @@ pub const METRICS: &[Metric] = &[
         example: || Ok(residual_risk((60, 1000), (50, 1000), 0.95)?.value),
     },
 ];
+
+/// Categories that two raters gave to six items.
+const RATER: [usize; 6] = [0, 1, 2, 0, 1, 2];
+const OTHER_RATER: [usize; 6] = [0, 1, 2, 0, 2, 2];
 
 /// Six points of a plane, and six others.
 const REAL: [f64; 12] = [0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.5, 0.2, 0.3, 0.9];

@@ -5,16 +5,25 @@
 //!
 //! - [`classification`], [`ranking`], [`calibration`]: predicted probabilities against classes
 //! - [`bootstrap`], [`hypothesis`], [`special`]: how sure a number is, and what may be claimed
-//! - [`distance`], [`privacy`]: sets of signals against each other
+//! - [`multilabel`]: scores of labels, any number of which may be true; [`agreement`]: raters among each other
+//! - [`distance`], [`kid`], [`transport`], [`privacy`]: sets of signals against each other; [`dtw`]: two signals
+//! - [`univariate`], [`association`]: samples of one number, and pairs of numbers
 
+pub mod agreement;
+pub mod association;
 pub mod bootstrap;
 pub mod calibration;
 pub mod classification;
 pub mod distance;
+pub mod dtw;
 pub mod hypothesis;
+pub mod kid;
 mod list;
+pub mod multilabel;
 pub mod privacy;
 pub mod ranking;
 pub mod special;
+pub mod transport;
+pub mod univariate;
 
 pub use list::{Better, METRICS, Metric};

@@ -70,6 +70,34 @@ impl Ranking {
         }
     }
 
+    /// Corners of the ROC curve, (false-positive rate, true-positive rate), from (0, 0) to (1, 1).
+    ///
+    /// One point for each distinct score, but for those on a straight line between their neighbors.
+    /// Rates are NaN without both positives and negatives.
+    /// # Panics
+    /// If a patient has no weight.
+    /// # Reference
+    /// Fawcett 2006, algorithm 1; `sklearn.metrics.roc_curve`.
+    pub fn roc(&self, patient_weights: &[f64]) -> Vec<(f64, f64)> {
+        let (mut negatives, mut positives, mut counts) = (0.0, 0.0, Vec::new());
+        for (at, &code) in self.code.iter().enumerate() {
+            let item_weight = self.weight.get(at).copied().unwrap_or(1.0);
+            let w = patient_weights[(code >> 2) as usize] * item_weight;
+            *(if code & 1 == 1 { &mut positives } else { &mut negatives }) += w;
+            if code & 2 == 2 {
+                counts.push((negatives, positives));
+            }
+        }
+        let is_corner = |k: usize| {
+            let Some([before, here, after]) = k.checked_sub(1).and_then(|first| counts.get(first..first + 3)) else {
+                return true;
+            };
+            (after.0 - here.0, after.1 - here.1) != (here.0 - before.0, here.1 - before.1)
+        };
+        let corners = (0..counts.len()).filter(|&k| is_corner(k)).map(|k| counts[k]);
+        std::iter::once((0.0, 0.0)).chain(corners).map(|(f, t)| (f / negatives, t / positives)).collect()
+    }
+
     fn scan(&self, weight: impl Fn(usize, u32) -> f64) -> RankingScores {
         // True and false positives above the present tie, and inside it.
         let (mut above_true, mut above_false) = (0.0, 0.0);
@@ -97,6 +125,45 @@ impl Ranking {
             auprc: (above_true > 0.0).then(|| precision_sum / above_true),
         }
     }
+}
+
+/// Mean AUROC over all pairs of classes, each pair judged on its own items by either class's score.
+///
+/// NaN when a class has no item.
+/// # Shape
+/// `probabilities` is `[item, class]`.
+/// # Panics
+/// If there is not one row for each class label.
+/// # Reference
+/// Hand and Till 2001, eq. 7.
+pub fn auroc_one_versus_one(probabilities: &[f64], classes: &[usize], n_classes: usize) -> f64 {
+    assert_eq!(probabilities.len(), classes.len() * n_classes, "one row for each item");
+    let (mut sum, mut n_pairs) = (0.0, 0.0);
+    for first in 0..n_classes {
+        for second in (0..n_classes).filter(|&second| second != first) {
+            let items: Vec<usize> = (0..classes.len()).filter(|&i| [first, second].contains(&classes[i])).collect();
+            let score: Vec<f64> = items.iter().map(|i| probabilities[i * n_classes + first]).collect();
+            let ranking = Ranking::new(&score, |k| classes[items[k]] == first, &vec![0; items.len()], &[]);
+            sum += ranking.scores(&[1.0]).auroc.unwrap_or(f64::NAN);
+            n_pairs += 1.0;
+        }
+    }
+    sum / n_pairs
+}
+
+/// Share of items whose class is among the `k` with the highest probability; of equal ones the later wins.
+///
+/// # Shape
+/// `probabilities` is `[item, class]`.
+/// # Panics
+/// If there is not one row for each class label.
+pub fn top_k_accuracy(probabilities: &[f64], classes: &[usize], n_classes: usize, k: usize) -> f64 {
+    assert_eq!(probabilities.len(), classes.len() * n_classes, "one row for each item");
+    let is_hit = |(row, class): &(&[f64], &usize)| {
+        let above = |other: usize| row[other] > row[**class] || (row[other] == row[**class] && other > **class);
+        (0..n_classes).filter(|&other| above(other)).count() < k
+    };
+    probabilities.chunks_exact(n_classes).zip(classes).filter(is_hit).count() as f64 / classes.len() as f64
 }
 
 #[cfg(test)]

@@ -2,9 +2,12 @@
 //!
 //! Each layer is a pair: a function that adds its parameters to a list, and one that applies it.
 
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
 
-use super::kernel::{Conv1dOptions, conv1d as conv1d_op};
+use super::kernel::{
+    Activation, Conv1dOptions, conv1d as conv1d_op, conv1d_joined, group_norm_act, linear as linear_op,
+};
+pub use super::kernel::{attention, linear_attention, upsample_nearest};
 use super::weights::{Init, ParamSpec, View};
 
 /// Adds a weight and a bias drawn uniformly within ±1/sqrt(fan in), as PyTorch does.
@@ -45,78 +48,38 @@ pub fn conv_unbiased(p: &View, x: Tensor<3>) -> Tensor<3> {
     conv1d_op(x, p.get("weight"), None, Conv1dOptions { stride: 1, padding: 0, dilation: 1 })
 }
 
-/// Convolution whose weight is standardized per output channel: mean 0, variance 1.
+/// [`conv`] of the channels of `x` and, where there is a skip connection, those of `skip`.
+pub fn conv_joined(p: &View, x: Tensor<3>, skip: Option<Tensor<3>>, padding: usize) -> Tensor<3> {
+    joined(x, skip, p.get("weight"), p.get("bias"), padding)
+}
+
+/// As [`conv_joined`], with a weight that is standardized per output channel: mean 0, variance 1.
 ///
 /// # Reference
 /// Qiao et al. 2019, "Micro-batch training with batch-channel normalization and weight
 /// standardization", eq. 3; eps 1e-5.
-pub fn conv_standardized(p: &View, x: Tensor<3>, padding: usize) -> Tensor<3> {
+pub fn conv_standardized(p: &View, x: Tensor<3>, skip: Option<Tensor<3>>, padding: usize) -> Tensor<3> {
     let weight: Tensor<3> = p.get("weight");
     let [n_out, n_in, kernel] = weight.dims();
-    let flat = weight.reshape([n_out, n_in * kernel]);
-    let centered = flat.clone() - flat.mean_dim(1);
-    let variance = centered.clone().powi_scalar(2).mean_dim(1);
-    let weight = (centered / (variance + 1e-5).sqrt()).reshape([n_out, n_in, kernel]);
-    conv1d_op(x, weight, Some(p.get("bias")), Conv1dOptions { stride: 1, padding, dilation: 1 })
+    // A normalization of one group per output channel, without gain and bias.
+    let device = weight.device();
+    let (gain, bias) = (Tensor::ones([1], &device), Tensor::zeros([1], &device));
+    let flat = weight.reshape([n_out, 1, n_in * kernel]);
+    let weight = group_norm_act(flat, 1, gain, bias, None, Activation::None, 1e-5).reshape([n_out, n_in, kernel]);
+    joined(x, skip, weight, p.get("bias"), padding)
+}
+
+fn joined(x: Tensor<3>, skip: Option<Tensor<3>>, weight: Tensor<3>, bias: Tensor<1>, padding: usize) -> Tensor<3> {
+    let options = Conv1dOptions { stride: 1, padding, dilation: 1 };
+    match skip {
+        Some(skip) => conv1d_joined(x, skip, weight, bias, options),
+        None => conv1d_op(x, weight, Some(bias), options),
+    }
 }
 
 /// Linear map with bias on `[batch, n_in]`.
-///
-/// Runs as a convolution over one point in time, because that gives a row the same bits whatever
-/// the number of rows; a matrix product picks its inner loop by the number of rows.
 pub fn linear(p: &View, x: Tensor<2>) -> Tensor<2> {
-    let weight: Tensor<2> = p.get("weight");
-    let options = Conv1dOptions { stride: 1, padding: 0, dilation: 1 };
-    conv1d_op(x.unsqueeze_dim(2), weight.unsqueeze_dim(2), Some(p.get("bias")), options).squeeze_dim(2)
-}
-
-/// Nearest-neighbour doubling of the time axis.
-pub fn upsample_nearest(x: Tensor<3>, factor: usize) -> Tensor<3> {
-    let [batch, channels, length] = x.dims();
-    x.reshape([batch, channels, length, 1]).repeat_dim(3, factor).reshape([batch, channels, length * factor])
-}
-
-/// Linear attention over time, whose cost grows with the length and not with its square.
-///
-/// # Shape
-/// `qkv` is `[batch, 3 * heads * head_width, time]`; the result `[batch, heads * head_width, time]`.
-/// # Reference
-/// Shen et al. 2021, "Efficient attention": softmax of q over its channels, of k over time.
-pub fn linear_attention(qkv: Tensor<3>, heads: usize, head_width: usize) -> Tensor<3> {
-    let [batch, _, length] = qkv.dims();
-    let split = |part: usize| {
-        qkv.clone().narrow(1, part * heads * head_width, heads * head_width).reshape([
-            batch * heads,
-            head_width,
-            length,
-        ])
-    };
-    let q = activation::softmax(split(0), 1) * (head_width as f64).powf(-0.5);
-    let k = activation::softmax(split(1), 2);
-    // context[d, e] = sum over time of k[d] v[e]
-    let context = k.matmul(split(2).transpose());
-    context.transpose().matmul(q).reshape([batch, heads * head_width, length])
-}
-
-/// Softmax attention over time.
-///
-/// # Shape
-/// As [`linear_attention`].
-/// # Reference
-/// Vaswani et al. 2017, eq. 1.
-pub fn attention(qkv: Tensor<3>, heads: usize, head_width: usize) -> Tensor<3> {
-    let [batch, _, length] = qkv.dims();
-    let split = |part: usize| {
-        qkv.clone().narrow(1, part * heads * head_width, heads * head_width).reshape([
-            batch * heads,
-            head_width,
-            length,
-        ])
-    };
-    let q = split(0) * (head_width as f64).powf(-0.5);
-    let weights = activation::softmax(q.transpose().matmul(split(1)), 2);
-    // out[e, i] = sum over j of weights[i, j] v[e, j]
-    split(2).matmul(weights.transpose()).reshape([batch, heads * head_width, length])
+    linear_op(x, p.get("weight"), p.get("bias"))
 }
 
 /// Sine and cosine features of a scalar per item, decaying frequencies, sines first.

@@ -3,6 +3,7 @@
 pub mod adamw;
 pub mod kernel;
 pub mod layer;
+pub mod s4;
 pub mod train;
 pub mod unet1d;
 pub mod weights;

@@ -13,9 +13,9 @@
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
-use super::kernel::{Activation, group_norm_act, rms_norm, silu};
+use super::kernel::{Activation, group_norm_act, group_norm_act_add, rms_norm, rms_norm_add, silu};
 use super::layer::{
-    attention, conv, conv_standardized, conv_unbiased, declare_constant, declare_conv, declare_linear,
+    attention, conv, conv_joined, conv_standardized, conv_unbiased, declare_constant, declare_conv, declare_linear,
     fourier_embedding, linear, linear_attention, sinusoidal_embedding, upsample_nearest,
 };
 
@@ -331,7 +331,7 @@ impl Unet1d {
         for i in 0..=last {
             let level = p.at(&format!("downs.{i}"));
             for b in 0..c.blocks {
-                x = self.block(&level.at(&b.to_string()), x, &embedding);
+                x = self.block(&level.at(&b.to_string()), x, None, &embedding);
                 if i == 0 && b == 0 {
                     trace("down0.block1", &x);
                 }
@@ -348,19 +348,19 @@ impl Unet1d {
             x = if i < last { conv(&down, x, 2, 1) } else { conv(&down, x, 1, 1) };
         }
 
-        x = self.block(&p.at("mid_block1"), x, &embedding);
+        x = self.block(&p.at("mid_block1"), x, None, &embedding);
         let middle = p.at("mid_attn.fn");
         let [heads, head_width] = c.middle_attention;
         let qkv = conv_unbiased(&middle.at("fn.to_qkv"), self.norm(&middle.at("norm"), x.clone()));
         x = x + conv(&middle.at("fn.to_out"), attention(qkv, heads, head_width), 1, 0);
         trace("mid_attention", &x);
-        x = self.block(&p.at("mid_block2"), x, &embedding);
+        x = self.block(&p.at("mid_block2"), x, None, &embedding);
 
         for i in 0..=last {
             let level = p.at(&format!("ups.{i}"));
             for b in 0..c.blocks {
                 let skip = skips.pop().expect("each block on the way up has its skip from the way down");
-                x = self.block(&level.at(&b.to_string()), Tensor::cat(vec![x, skip], 1), &embedding);
+                x = self.block(&level.at(&b.to_string()), x, Some(skip), &embedding);
             }
             x = self.level_attention(&level.at(&c.blocks.to_string()), x);
             let up = level.at(&(c.blocks + 1).to_string());
@@ -369,7 +369,7 @@ impl Unet1d {
                 trace("up0.upsample", &x);
             }
         }
-        let x = self.block(&p.at("final_res_block"), Tensor::cat(vec![x, stem], 1), &embedding);
+        let x = self.block(&p.at("final_res_block"), x, Some(stem), &embedding);
         let x = conv(&p.at("final_conv"), x, 1, 0);
         Ok(unfold_time(x, c.out_channels, c.stem_stride))
     }
@@ -410,32 +410,49 @@ impl Unet1d {
     }
 
     /// Residual block: two convolutions with normalization and SiLU; the embedding scales and
-    /// shifts the first.
-    fn block(&self, p: &View, x: Tensor<3>, embedding: &Tensor<2>) -> Tensor<3> {
+    /// shifts the first. It sees the channels of `x` and of the skip connection, where there is one.
+    fn block(&self, p: &View, x: Tensor<3>, skip: Option<Tensor<3>>, embedding: &Tensor<2>) -> Tensor<3> {
         let scale_shift = linear(&p.at("mlp.1"), embedding.clone());
         let [_, twice] = scale_shift.dims();
         let n_out = twice / 2;
         let scale = scale_shift.clone().narrow(1, 0, n_out);
         let shift = scale_shift.narrow(1, n_out, n_out);
-        let [_, n_in, _] = x.dims();
-        let h = self.half_block(&p.at("block1"), x.clone(), Some((scale, shift)));
-        let h = self.half_block(&p.at("block2"), h, None);
-        let x = if n_in == n_out { x } else { conv(&p.at("res_conv"), x, 1, 0) };
-        h + x
+        let n_in = x.dims()[1] + skip.as_ref().map_or(0, |skip| skip.dims()[1]);
+        let first = p.at("block1");
+        let h = self.normalize(&first, self.project(&first, x.clone(), skip.clone()), Some((scale, shift)));
+        let x = if n_in == n_out && skip.is_none() { x } else { conv_joined(&p.at("res_conv"), x, skip, 0) };
+        let second = p.at("block2");
+        self.normalize_add(&second, self.project(&second, h, None), x)
     }
 
-    fn half_block(&self, p: &View, x: Tensor<3>, scale_shift: Option<(Tensor<2>, Tensor<2>)>) -> Tensor<3> {
+    /// The convolution of half a block.
+    fn project(&self, p: &View, x: Tensor<3>, skip: Option<Tensor<3>>) -> Tensor<3> {
         match self.config.norm {
-            Norm::Rms => {
-                let x = conv(&p.at("proj"), x, 1, 1);
-                let gain: Tensor<3> = p.get("norm.g");
-                let [_, channels, _] = gain.dims();
-                rms_norm(x, gain.reshape([channels]), scale_shift, Activation::Silu, RMS_EPSILON)
-            }
+            Norm::Rms => conv_joined(&p.at("proj"), x, skip, 1),
+            Norm::Group => conv_standardized(&p.at("proj"), x, skip, 1),
+        }
+    }
+
+    /// Normalization, scale and shift, and SiLU of half a block.
+    fn normalize(&self, p: &View, x: Tensor<3>, scale_shift: Option<(Tensor<2>, Tensor<2>)>) -> Tensor<3> {
+        let p = p.at("norm");
+        match self.config.norm {
+            Norm::Rms => rms_norm(x, gain(&p), scale_shift, Activation::Silu, RMS_EPSILON),
             Norm::Group => {
-                let x = conv_standardized(&p.at("proj"), x, 1);
-                let (gain, bias) = (p.get("norm.weight"), p.get("norm.bias"));
+                let (gain, bias) = (p.get("weight"), p.get("bias"));
                 group_norm_act(x, self.config.groups, gain, bias, scale_shift, Activation::Silu, 1e-5)
+            }
+        }
+    }
+
+    /// As [`Unet1d::normalize`] without scale and shift, plus `added`.
+    fn normalize_add(&self, p: &View, x: Tensor<3>, added: Tensor<3>) -> Tensor<3> {
+        let p = p.at("norm");
+        match self.config.norm {
+            Norm::Rms => rms_norm_add(x, gain(&p), Activation::Silu, RMS_EPSILON, added),
+            Norm::Group => {
+                let (gain, bias) = (p.get("weight"), p.get("bias"));
+                group_norm_act_add(x, self.config.groups, gain, bias, Activation::Silu, 1e-5, added)
             }
         }
     }
@@ -445,15 +462,20 @@ impl Unet1d {
         let p = p.at("fn");
         let qkv = conv_unbiased(&p.at("fn.to_qkv"), self.norm(&p.at("norm"), x.clone()));
         let out = conv(&p.at("fn.to_out.0"), linear_attention(qkv, heads, head_width), 1, 0);
-        x + self.norm(&p.at("fn.to_out.1"), out)
+        rms_norm_add(out, gain(&p.at("fn.to_out.1")), Activation::None, RMS_EPSILON, x)
     }
 
     /// The normalization around attention, the same in both forms: unit length over channels.
     fn norm(&self, p: &View, x: Tensor<3>) -> Tensor<3> {
-        let gain: Tensor<3> = p.get("g");
-        let [_, channels, _] = gain.dims();
-        rms_norm(x, gain.reshape([channels]), None, Activation::None, RMS_EPSILON)
+        rms_norm(x, gain(p), None, Activation::None, RMS_EPSILON)
     }
+}
+
+/// Gain per channel of a normalization by the root mean square.
+fn gain(p: &View) -> Tensor<1> {
+    let gain: Tensor<3> = p.get("g");
+    let [_, channels, _] = gain.dims();
+    gain.reshape([channels])
 }
 
 /// Turns `[batch, channel * factor, time]` into `[batch, channel, time * factor]`.

@@ -8,6 +8,9 @@ use crate::record::{Frames, MISSING, StorageFormat};
 /// Gain that WFDB prescribes where the header gives none, in adu per unit.
 pub const DEFAULT_GAIN: f64 = 200.0;
 
+/// Equal points in a row at an extreme that make a plateau.
+const PLATEAU_POINTS: usize = 5;
+
 /// One lead: digital points and how they translate to physical units.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lead {
@@ -199,6 +202,20 @@ impl Lead {
         if at_an_end * 10 >= self.adu.len() { LeadQuality::Saturated } else { LeadQuality::Usable }
     }
 
+    /// Share of the points that lie on a plateau at the lead's own smallest or largest value, 0-1.
+    ///
+    /// An amplifier or converter that has reached its end repeats one value; a real peak touches its extreme for a
+    /// point or two. Only runs of [`PLATEAU_POINTS`] or more count, and a constant lead counts as 0: it is flat, not clipped.
+    pub fn clipped_share(&self) -> f64 {
+        let Some((low, high)) = self.range_adu() else { return 0.0 };
+        if low == high {
+            return 0.0;
+        }
+        let at_an_end = |run: &&[i32]| run.len() >= PLATEAU_POINTS && (run[0] == low || run[0] == high);
+        let clipped: usize = self.adu.chunk_by(|a, b| a == b).filter(at_an_end).map(<[i32]>::len).sum();
+        clipped as f64 / self.adu.len() as f64
+    }
+
     /// Sum of the stored values as the signed 16-bit checksum of a header; missing points count
     /// with the format's marker.
     pub fn compute_checksum(&self) -> i16 {
@@ -299,5 +316,14 @@ mod tests {
         assert_eq!(quality(vec![5, MISSING, 5]), LeadQuality::Constant);
         assert_eq!(quality(vec![32767, 32767, 0, 1]), LeadQuality::Saturated);
         assert_eq!(quality(vec![1, 2, 3, 2]), LeadQuality::Usable);
+    }
+
+    #[test]
+    fn d11_only_plateaus_at_an_extreme_count_as_clipped() {
+        let share = |adu: Vec<i32>| Lead::new("I", 200.0, adu).clipped_share();
+        assert_eq!(share(vec![0, 7, 7, 7, 7, 7, 0, 3, 3, 3, 3, 3, 3, 1, 2, 1, 2, 1, 2, 1]), 0.25);
+        assert_eq!(share(vec![0, 7, 7, 0, 7, 7, 7, 0]), 0.0);
+        assert_eq!(share(vec![4; 10]), 0.0);
+        assert_eq!(share(vec![MISSING; 10]), 0.0);
     }
 }

@@ -12,6 +12,7 @@ pub mod lead_law;
 pub mod options;
 pub mod storage;
 pub mod summary;
+pub mod vcg;
 
 use std::collections::BTreeMap;
 use std::fmt;

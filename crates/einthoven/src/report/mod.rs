@@ -11,6 +11,7 @@ mod html;
 mod json;
 mod markdown;
 mod plot;
+pub mod sheet;
 mod table;
 
 use std::collections::BTreeMap;

@@ -8,6 +8,9 @@ pub trait Progress {
     /// `done` of `total` units of the stage are finished; `note` is a short remark, such as the loss.
     fn update(&mut self, stage: &str, done: u64, total: u64, note: &str);
 
+    /// Something the user may want to know.
+    fn tell(&mut self, _message: &str) {}
+
     /// Something the user should know and that does not stop the work.
     fn warn(&mut self, _message: &str) {}
 }

@@ -68,6 +68,48 @@ impl SosFilter {
         Ok(SosFilter::from_poles(poles, Zeros::Circle(notch.re), Complex64::new(1.0, 0.0)))
     }
 
+    /// Notch of second order: zero at `f_hz`, half power at a distance of about `f_hz / quality / 2`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] unless `0 < f_hz < fs_hz / 2` and the quality is positive.
+    /// # Reference
+    /// Orfanidis 1996, section 11.3, as in `scipy.signal.iirnotch`.
+    pub fn notch(f_hz: f64, quality: f64, fs_hz: f64) -> Result<SosFilter> {
+        // The check of the frequency is that of the other filters; its warped value is not needed.
+        warp(2, f_hz, fs_hz)?;
+        if !(quality > 0.0 && quality.is_finite()) {
+            return Err(Error::config("quality", format!("{quality}, expected a positive number")));
+        }
+        let center = std::f64::consts::TAU * f_hz / fs_hz;
+        let gain = 1.0 / (1.0 + libm::tan(0.5 * center / quality));
+        let middle = -2.0 * gain * libm::cos(center);
+        let section = Section { b: [gain, middle, gain], a: [middle, 2.0 * gain - 1.0], steady: [0.0; 2] };
+        Ok(SosFilter::cascade(vec![section]))
+    }
+
+    /// A filter designed elsewhere, one row `b0 b1 b2 a0 a1 a2` for each section.
+    ///
+    /// # Errors
+    /// [`Error::Config`] without sections, or unless every `a0` is 1 and all coefficients are finite.
+    pub fn from_sections(rows: &[[f64; 6]]) -> Result<SosFilter> {
+        let is_usable = |row: &[f64; 6]| row[3] == 1.0 && row.iter().all(|c| c.is_finite());
+        if rows.is_empty() || !rows.iter().all(is_usable) {
+            return Err(Error::config("sections", "expected rows of finite b0 b1 b2 1 a1 a2"));
+        }
+        let section = |r: &[f64; 6]| Section { b: [r[0], r[1], r[2]], a: [r[4], r[5]], steady: [0.0; 2] };
+        Ok(SosFilter::cascade(rows.iter().map(section).collect()))
+    }
+
+    /// The sections, one row `b0 b1 b2 1 a1 a2` each, in the order in which they run.
+    pub fn sections(&self) -> Vec<[f64; 6]> {
+        self.sections.iter().map(|s| [s.b[0], s.b[1], s.b[2], 1.0, s.a[0], s.a[1]]).collect()
+    }
+
+    /// State of each section that a constant input of 1 settles to.
+    pub fn steady_state(&self) -> Vec<[f64; 2]> {
+        self.sections.iter().map(|s| s.steady).collect()
+    }
+
     /// Filters forward in time from rest.
     pub fn apply(&self, x: &[f64]) -> Vec<f64> {
         let mut y = x.to_vec();
@@ -75,6 +117,16 @@ impl SosFilter {
             section.run(&mut y, [0.0; 2]);
         }
         y
+    }
+
+    /// Filters the next piece of a long signal in place; `state` is empty before the first piece and is kept between them.
+    ///
+    /// The pieces together have the same bits as the whole.
+    pub fn apply_next(&self, x: &mut [f64], state: &mut Vec<[f64; 2]>) {
+        state.resize(self.sections.len(), [0.0; 2]);
+        for (section, state) in self.sections.iter().zip(state) {
+            *state = section.run(x, *state);
+        }
     }
 
     /// Filters forward and backward, so that no frequency is delayed and each is attenuated twice.
@@ -137,23 +189,17 @@ impl SosFilter {
         let mut denominators: Vec<[f64; 2]> =
             poles.iter().filter(|p| !is_real(p) && p.im > 0.0).map(|p| [-2.0 * p.re, p.norm_sqr()]).collect();
         let real: Vec<f64> = poles.iter().filter(|p| is_real(p)).map(|p| p.re).collect();
-        let mut is_first_order = false;
         for pair in real.chunks(2) {
             match *pair {
                 [p, q] => denominators.push([-(p + q), p * q]),
-                [p] => {
-                    is_first_order = true;
-                    denominators.push([-p, 0.0]);
-                }
+                [p] => denominators.push([-p, 0.0]),
                 _ => {}
             }
         }
         // Poles far from the circle first: the early sections then amplify least.
         denominators.sort_by(|p, q| p[1].total_cmp(&q[1]));
 
-        let mut gain_so_far = 1.0;
-        let mut sections = Vec::with_capacity(denominators.len());
-        for a in denominators {
+        let section = |a: [f64; 2]| {
             let b = match zeros {
                 Zeros::Real([z, _]) if a[1] == 0.0 => [1.0, -z, 0.0],
                 Zeros::Real([z, w]) => [1.0, -(z + w), z * w],
@@ -162,20 +208,29 @@ impl SosFilter {
             let mut section = Section { b, a, steady: [0.0; 2] };
             let scale = 1.0 / section.response(reference).norm();
             section.b = section.b.map(|c| c * scale);
-            let gain = section.b.iter().sum::<f64>() / (1.0 + a[0] + a[1]);
-            let z2 = section.b[2] - a[1] * gain;
-            section.steady = [gain - section.b[0], z2].map(|z| z * gain_so_far);
+            section
+        };
+        SosFilter::cascade(denominators.into_iter().map(section).collect())
+    }
+
+    /// Fills in the steady states and the length of the extension.
+    fn cascade(mut sections: Vec<Section>) -> SosFilter {
+        let mut gain_so_far = 1.0;
+        for Section { b, a, steady } in &mut sections {
+            let gain = b.iter().sum::<f64>() / (1.0 + a[0] + a[1]);
+            *steady = [gain - b[0], b[2] - a[1] * gain].map(|z| z * gain_so_far);
             gain_so_far *= gain;
-            sections.push(section);
         }
-        let n_taps = 2 * sections.len() + 1 - usize::from(is_first_order);
+        let first_order_above = sections.iter().filter(|s| s.b[2] == 0.0).count();
+        let first_order_below = sections.iter().filter(|s| s.a[1] == 0.0).count();
+        let n_taps = 2 * sections.len() + 1 - first_order_above.min(first_order_below);
         SosFilter { sections, pad_len: 3 * n_taps }
     }
 }
 
 impl Section {
-    /// Runs in place in direct form II transposed.
-    fn run(&self, x: &mut [f64], start: [f64; 2]) {
+    /// Runs in place in direct form II transposed and returns the state at the end.
+    fn run(&self, x: &mut [f64], start: [f64; 2]) -> [f64; 2] {
         let ([b0, b1, b2], [a1, a2]) = (self.b, self.a);
         let [mut z1, mut z2] = start;
         for value in x {
@@ -185,6 +240,7 @@ impl Section {
             z2 = b2 * input - a2 * output;
             *value = output;
         }
+        [z1, z2]
     }
 
     fn response(&self, z: Complex64) -> Complex64 {
@@ -295,6 +351,15 @@ mod tests {
             &band.apply(&y),
             [0.008422565926500133, 0.048079396855367995, 0.5258002990633864, -0.5565700300988513, -0.3386547857983207],
         );
+    }
+
+    #[test]
+    fn pieces_have_the_bits_of_the_whole() {
+        let filter = SosFilter::bandpass(2, 20.0, 150.0, 500.0).unwrap();
+        let (mut pieces, mut state) = (input(), Vec::new());
+        let n = pieces.len();
+        pieces.chunks_mut(n / 3 + 1).for_each(|piece| filter.apply_next(piece, &mut state));
+        assert_eq!(pieces, filter.apply(&input()));
     }
 
     #[test]

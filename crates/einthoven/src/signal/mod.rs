@@ -1,15 +1,28 @@
-//! Signal processing without ECG knowledge: filters, spectra, noise, a stepper for differential
-//! equations.
+//! Signal processing without ECG knowledge: filters, baselines, sampling rates, spectra, wavelets,
+//! noise, quality, a stepper for differential equations.
 //!
 //! Everything here works on plain slices. Filters and spectra compute in f64, whatever the signal
 //! is stored in, and follow the conventions of `scipy.signal`, so that numbers can be compared with
 //! the field's published ones.
 
+pub mod baseline;
+pub mod envelope;
 pub mod filter;
+pub mod median;
+pub mod mixing;
 pub mod noise;
 pub mod ode;
+pub mod peaks;
+pub mod quality;
+pub mod resample;
+pub mod smooth;
 pub mod snr;
 pub mod spectrum;
+pub mod spline;
+pub mod stft;
+pub mod symmetric;
+pub mod transport;
+pub mod wavelet;
 
 /// Divides each lead by its scale, in the order `[n, lead, time]`.
 ///

@@ -65,32 +65,42 @@ pub fn variance(x: &[f64]) -> f64 {
     x.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / n
 }
 
-fn baseline_wander(n: usize, fs_hz: f64, stream: &mut Stream) -> Vec<f64> {
+/// Sines of the baseline: frequency in Hz, phase in cycles, and size, with a power of 1 together.
+pub(crate) fn baseline_sines(stream: &mut Stream) -> Vec<(f64, f64, f64)> {
     let components: Vec<(f64, f64, f64)> = (0..8)
         .map(|_| (stream.uniform_in(0.05, 0.5), stream.uniform(), stream.normal().abs()))
         .map(|(f_hz, phase, size)| (f_hz, phase, size * libm::sqrt(0.05 / f_hz)))
         .collect();
     let power: f64 = components.iter().map(|(_, _, a)| a * a / 2.0).sum();
     let scale = 1.0 / power.sqrt();
+    components.into_iter().map(|(f_hz, phase, size)| (f_hz, phase, scale * size)).collect()
+}
+
+fn baseline_wander(n: usize, fs_hz: f64, stream: &mut Stream) -> Vec<f64> {
     let mut out = vec![0.0; n];
-    for (f_hz, phase, size) in components {
-        add_sine(&mut out, scale * size, f_hz / fs_hz, phase);
+    for (f_hz, phase, size) in baseline_sines(stream) {
+        add_sine(&mut out, size, f_hz / fs_hz, phase);
     }
     out
 }
 
-fn powerline(n: usize, fs_hz: f64, f_hz: f64, stream: &mut Stream) -> Vec<f64> {
-    // The mains frequency is held within some hundredths of a hertz.
-    let f_hz = f_hz + 0.02 * stream.normal();
-    let mut out = vec![0.0; n];
+/// Harmonics of the mains that a recorder of this rate lets through, each with its size, with a power of 1 together.
+pub(crate) fn mains_harmonics(f_hz: f64, fs_hz: f64) -> Vec<(f64, f64)> {
     let sizes: Vec<(f64, f64)> = [(1.0, 1.0), (2.0, 0.15), (3.0, 0.25)]
         .into_iter()
         // A harmonic above half the sampling rate would fold down; the recorder's filter stops it.
         .filter(|(harmonic, _)| *harmonic == 1.0 || harmonic * f_hz < 0.5 * fs_hz)
         .collect();
     let power: f64 = sizes.iter().map(|(_, a)| a * a / 2.0).sum();
-    for (harmonic, size) in sizes {
-        add_sine(&mut out, size / power.sqrt(), harmonic * f_hz / fs_hz, stream.uniform());
+    sizes.into_iter().map(|(harmonic, size)| (harmonic, size / power.sqrt())).collect()
+}
+
+fn powerline(n: usize, fs_hz: f64, f_hz: f64, stream: &mut Stream) -> Vec<f64> {
+    // The mains frequency is held within some hundredths of a hertz.
+    let f_hz = f_hz + 0.02 * stream.normal();
+    let mut out = vec![0.0; n];
+    for (harmonic, size) in mains_harmonics(f_hz, fs_hz) {
+        add_sine(&mut out, size, harmonic * f_hz / fs_hz, stream.uniform());
     }
     // Slow change of coupling by a fifth; 1 + m^2 / 2 is the power that it adds.
     let (rate, phase) = (stream.uniform_in(0.05, 0.3) / fs_hz, stream.uniform());
@@ -101,18 +111,24 @@ fn powerline(n: usize, fs_hz: f64, f_hz: f64, stream: &mut Stream) -> Vec<f64> {
     out
 }
 
-fn muscle(n: usize, fs_hz: f64, stream: &mut Stream) -> Result<Vec<f64>> {
+/// The band of muscle activity, and the power that it leaves of white noise of power 1.
+pub(crate) fn muscle_band(fs_hz: f64) -> Result<(SosFilter, f64)> {
     let high_hz = (0.45 * fs_hz).min(150.0);
     let band = SosFilter::bandpass(2, 20.0, high_hz, fs_hz)?;
-    // The filter's start-up is cut off: a tenth of a second is several periods of 20 Hz.
-    let warm_up = (0.1 * fs_hz) as usize + 1;
-    let white: Vec<f64> = (0..n + warm_up).map(|_| stream.normal()).collect();
-    let mut out = band.apply(&white)[warm_up..].to_vec();
     // White noise has its power spread evenly up to half the rate, so the mean squared gain over
     // the frequencies is what the band lets through.
     let n_bins = 64_usize;
     let gain = |k: usize| band.gain((k as f64 + 0.5) / n_bins as f64 * 0.5 * fs_hz, fs_hz);
     let power = (0..n_bins).map(|k| gain(k) * gain(k)).sum::<f64>() / n_bins as f64;
+    Ok((band, power))
+}
+
+fn muscle(n: usize, fs_hz: f64, stream: &mut Stream) -> Result<Vec<f64>> {
+    let (band, power) = muscle_band(fs_hz)?;
+    // The filter's start-up is cut off: a tenth of a second is several periods of 20 Hz.
+    let warm_up = (0.1 * fs_hz) as usize + 1;
+    let white: Vec<f64> = (0..n + warm_up).map(|_| stream.normal()).collect();
+    let mut out = band.apply(&white)[warm_up..].to_vec();
     let (rate, phase) = (stream.uniform_in(0.1, 0.5) / fs_hz, stream.uniform());
     let mut bout = vec![0.0; n];
     add_sine(&mut bout, 0.6, rate, phase);
@@ -121,10 +137,15 @@ fn muscle(n: usize, fs_hz: f64, stream: &mut Stream) -> Result<Vec<f64>> {
     Ok(out)
 }
 
+/// Steps of an electrode per second, the time in which one decays, and the time in which it rises.
+pub(crate) const MOTION_RATE_HZ: f64 = 0.7;
+pub(crate) const MOTION_DECAY_S: f64 = 0.25;
+pub(crate) const MOTION_RISE_S: f64 = 0.01;
+
 fn electrode_motion(n: usize, fs_hz: f64, stream: &mut Stream) -> Vec<f64> {
     // Shot noise: steps at 0.7 per second through an exponential decay. Its power is
     // rate * decay / 2 times the mean square of the steps (Campbell's theorem).
-    let (rate_hz, decay_s) = (0.7, 0.25);
+    let (rate_hz, decay_s) = (MOTION_RATE_HZ, MOTION_DECAY_S);
     let scale = 1.0 / libm::sqrt(rate_hz * decay_s / 2.0);
     let keep = libm::exp(-1.0 / (decay_s * fs_hz));
     let warm_up = (6.0 * decay_s * fs_hz) as usize;
@@ -136,7 +157,7 @@ fn electrode_motion(n: usize, fs_hz: f64, stream: &mut Stream) -> Vec<f64> {
         }
         level *= keep;
         // Skin is no switch: the step rises within about 10 ms.
-        smooth += (level - smooth) * (1.0 - libm::exp(-1.0 / (0.01 * fs_hz)));
+        smooth += (level - smooth) * (1.0 - libm::exp(-1.0 / (MOTION_RISE_S * fs_hz)));
         if i >= warm_up {
             out.push(scale * smooth);
         }

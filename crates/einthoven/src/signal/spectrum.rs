@@ -90,6 +90,11 @@ impl Default for Welch {
 }
 
 impl Welch {
+    /// Settings of the periodogram of `n` points: one segment, no taper.
+    pub fn periodogram(n: usize) -> Welch {
+        Welch { window: Window::Boxcar, segment_len: n, ..Welch::default() }
+    }
+
     /// Spectrum of a signal.
     ///
     /// # Errors
@@ -184,7 +189,8 @@ impl Window {
 }
 
 impl Detrend {
-    fn apply(self, x: &mut [f64]) {
+    /// Takes the trend off in place.
+    pub fn apply(self, x: &mut [f64]) {
         let n = x.len() as f64;
         let mean = x.iter().sum::<f64>() / n;
         let middle = (n - 1.0) / 2.0;

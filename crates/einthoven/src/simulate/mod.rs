@@ -5,6 +5,7 @@
 //! nothing about patients.
 
 pub mod beats;
+pub mod dipole;
 pub mod ecgsyn;
 mod morphology;
 mod plan;

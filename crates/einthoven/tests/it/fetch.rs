@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use einthoven::dataset::catalog::{DATABASES, PublishedFile, database, mitdb};
-use einthoven::dataset::fetch::{Fetched, fetch, fetch_files};
+use einthoven::dataset::fetch::{Fetched, fetch, fetch_files, fetch_part, parse_list};
 use sha2::{Digest, Sha256};
 
 use super::dataset::Scratch;
@@ -246,4 +246,91 @@ fn mitdb_comes_from_a_mirror_by_name() {
     assert_eq!((fetched.n_fetched, fetched.n_present), (145, 0));
     let again = fetch("mitdb", &scratch.0, Some(&server.url), &mut |_| ()).expect("nothing to do");
     assert_eq!((again.n_fetched, again.n_present), (0, 145));
+}
+
+/// Lines of `sha256sum` for files.
+fn list_of(files: &[(&'static str, Vec<u8>)]) -> Vec<u8> {
+    files.iter().map(|(path, bytes)| format!("{}  {path}\n", published(path, bytes).sha256)).collect::<String>().into()
+}
+
+/// The files of a small LUDB with its list of checksums.
+fn listed() -> Vec<(&'static str, Vec<u8>)> {
+    let mut files = vec![("data/1.dat", content(5000)), ("data/1.hea", content(70)), ("ludb.csv", content(300))];
+    files.push(("SHA256SUMS.txt", list_of(&files)));
+    files
+}
+
+#[test]
+fn a_database_without_built_in_sums_is_checked_against_the_list_of_its_server() {
+    let server = Server::start(&listed(), Manner::Good);
+    let scratch = Scratch::new("fetch-list");
+    let mut last = (0, 0);
+    let fetched = fetch("ludb", &scratch.0, Some(&server.url), &mut |p| last = (p.n_bytes_done, p.n_bytes));
+    assert_eq!(fetched.expect("fetched"), Fetched { n_fetched: 3, n_present: 0, n_bytes_received: 5370 });
+    assert_eq!(last, (5370, 5370));
+    assert_eq!(std::fs::read(scratch.0.join("data/1.dat")).expect("file"), content(5000));
+    let again = fetch("ludb", &scratch.0, Some(&server.url), &mut |_| ()).expect("nothing to do");
+    assert_eq!((again.n_fetched, again.n_present), (0, 3));
+
+    let part = Scratch::new("fetch-part");
+    let only = ["ludb.csv".to_string()];
+    let fetched = fetch_part("ludb", &part.0, Some(&server.url), &only, &mut |_| ()).expect("one file");
+    assert_eq!(fetched.n_fetched, 1);
+    assert!(!part.0.join("data").exists());
+    let error = fetch_part("ludb", &part.0, Some(&server.url), &["x".into()], &mut |_| ()).expect_err("no such file");
+    assert_eq!(error.exit_code(), 2);
+}
+
+#[test]
+fn f01_file_that_differs_from_the_list_of_its_server_is_refused() {
+    let mut files = listed();
+    files[0].1[17] ^= 1;
+    let server = Server::start(&files, Manner::Good);
+    let scratch = Scratch::new("fetch-list-wrong");
+    let error = fetch("ludb", &scratch.0, Some(&server.url), &mut |_| ()).expect_err("another file");
+    assert_eq!((error.code(), error.exit_code()), (Some("F01"), 3));
+    assert!(!scratch.0.join("data/1.dat").exists());
+}
+
+#[test]
+fn a_file_of_unknown_size_is_resumed_too() {
+    let a = content(SIZE);
+    let files = [("a.dat", a.clone())];
+    // The list itself is shorter than the cut.
+    let server = Server::start(&[("a.dat", a.clone()), ("SHA256SUMS.txt", list_of(&files))], Manner::Cuts(100_000));
+    let scratch = Scratch::new("fetch-list-cut");
+    let fetched = fetch("ludb", &scratch.0, Some(&server.url), &mut |_| ()).expect("resumed");
+    assert_eq!(fetched.n_bytes_received, SIZE as u64, "no byte twice");
+    assert_eq!(*server.ranges.lock().expect("free"), [100_000, 200_000]);
+}
+
+#[test]
+fn x08_lists_whose_paths_leave_the_folder_are_refused() {
+    let sum = "0".repeat(64);
+    for (line, field) in [
+        (format!("{sum}  ../x"), "path"),
+        (format!("{sum}  /etc/x"), "path"),
+        (format!("{sum}  a//b"), "path"),
+        (format!("{sum}  C:x"), "path"),
+        (format!("{sum}  a\\..\\b"), "path"),
+        ("0123  a".to_string(), "SHA-256"),
+        (sum.clone(), "line"),
+    ] {
+        let text = format!("{sum}  fine\n{line}\n");
+        let error = parse_list(&text, std::path::Path::new("SHA256SUMS.txt")).expect_err("refused");
+        let shown = error.to_string();
+        assert_eq!((error.code(), error.exit_code()), (Some("X08"), 3), "{line}");
+        assert!(shown.starts_with(&format!("SHA256SUMS.txt:2: {field}: found")), "{shown}");
+    }
+    let files = parse_list(&format!("{sum}  ./a/b.dat\n{sum} *c.hea\n\n"), std::path::Path::new("x")).expect("read");
+    assert_eq!(files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["a/b.dat", "c.hea"]);
+}
+
+#[test]
+fn databases_that_their_owners_hand_out_are_not_fetched() {
+    for name in ["code15", "deepfake", "folder", "simulated"] {
+        let error = fetch(name, std::path::Path::new("unused"), None, &mut |_| ()).expect_err("no address");
+        assert_eq!(error.exit_code(), 2, "{name}");
+        assert!(error.to_string().contains("local folder"), "{error}");
+    }
 }

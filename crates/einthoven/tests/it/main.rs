@@ -1,26 +1,40 @@
 //! The integration tests: one binary, one module per area.
 
+#[cfg(feature = "nn")]
+mod attention;
 mod bad_wfdb;
+mod beat;
+mod catalog;
+mod check;
 mod checkpoint;
 mod config;
 mod dataset;
+mod dipole;
 #[cfg(feature = "fetch")]
 mod fetch;
 mod folder;
+mod formats;
 mod guard;
 #[cfg(feature = "nn")]
 mod kernel;
+mod layout;
 mod metrics;
 mod mitdb;
+#[cfg(feature = "nn")]
+mod ops;
 #[cfg(feature = "nn")]
 mod parity;
 #[cfg(feature = "nn")]
 mod presets;
+mod reference;
 mod report;
 mod resume;
 mod run;
 #[cfg(feature = "nn")]
+mod s4;
+#[cfg(feature = "nn")]
 mod sampler;
+mod sheet;
 mod signal;
 mod simulate;
 mod tidy;

@@ -186,6 +186,8 @@ fn prepare_writes_the_same_bytes_twice_and_a_manifest_that_fits() {
         split: "inter".into(),
         seed: 1,
         high_pass_hz: None,
+        records: Vec::new(),
+        whole: Default::default(),
     };
     let scratch = Scratch::new("prepare");
     let [a, b] = ["a", "b"].map(|name| dataset::prepare(&preparation, &scratch.0.join(name)).expect("prepared"));

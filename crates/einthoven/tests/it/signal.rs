@@ -1,110 +1,22 @@
-//! Filters and spectra against the values of scipy in the parity fixtures, and their speed.
-
-use std::path::PathBuf;
+//! Signal processing against golden values of scipy and PyWavelets, and the speed of the SNR of beats.
+//!
+//! The golden values lie in `tests/golden/signal_processing.json`, made by `signal_processing.py` beside it; the larger
+//! reference folders are in `reference`.
 
 use einthoven::Seed;
+use einthoven::record::{ReadOptions, read};
+use einthoven::signal::baseline::median_baseline;
 use einthoven::signal::filter::SosFilter;
+use einthoven::signal::median::{Edge, median_filter};
+use einthoven::signal::mixing::{SnrDefinition, mix_at_snr, recorded_noise, snr_of_known_db};
+use einthoven::signal::quality::quality;
+use einthoven::signal::resample::{Pad, resample, resample_fourier, resample_poly};
 use einthoven::signal::snr::SnrEstimator;
-use einthoven::signal::spectrum::{Average, Detrend, Scaling, Welch, Window};
-use safetensors::SafeTensors;
+use einthoven::signal::spline::{CubicSpline, SplineEnd};
+use einthoven::signal::stft::Stft;
+use einthoven::signal::wavelet::Wavelet;
 
-/// Named f64 arrays of `metrics/io.safetensors`, or nothing where the fixtures are absent.
-struct Golden {
-    bytes: Vec<u8>,
-}
-
-impl Golden {
-    fn open() -> Option<Golden> {
-        let folder = std::env::var_os("EINTHOVEN_PARITY").map_or_else(
-            || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/fixtures/parity")),
-            PathBuf::from,
-        );
-        let path = folder.join("metrics/io.safetensors");
-        match std::fs::read(&path) {
-            Ok(bytes) => Some(Golden { bytes }),
-            Err(_) if std::env::var("EINTHOVEN_REQUIRE_DATA").is_ok_and(|v| v == "1") => {
-                panic!("{} is missing and EINTHOVEN_REQUIRE_DATA is set", path.display())
-            }
-            Err(_) => {
-                println!("skipped: {} is missing", path.display());
-                None
-            }
-        }
-    }
-
-    fn array(&self, name: &str) -> Vec<f64> {
-        let tensors = SafeTensors::deserialize(&self.bytes).unwrap();
-        let bytes = tensors.tensor(name).unwrap().data();
-        bytes.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect()
-    }
-}
-
-/// The fixture's tolerance for filters (config.json): 1e-8 + 1e-7 |expected|.
-fn assert_close(what: &str, found: &[f64], expected: &[f64]) {
-    assert_eq!(found.len(), expected.len(), "{what}");
-    for (i, (f, e)) in found.iter().zip(expected).enumerate() {
-        assert!((f - e).abs() <= 1e-8 + 1e-7 * e.abs(), "{what}, point {i}: {f} instead of {e}");
-    }
-}
-
-#[test]
-fn butterworth_filters_agree_with_scipy() {
-    let Some(golden) = Golden::open() else { return };
-    let x = golden.array("sig.x");
-    let fs_hz = 100.0;
-    // Settings as in values.json, "filters".
-    let filters = [
-        ("lowpass4", SosFilter::lowpass(4, 15.0, fs_hz)),
-        ("highpass3", SosFilter::highpass(3, 0.6, fs_hz)),
-        ("bandpass2", SosFilter::bandpass(2, 0.5, 40.0, fs_hz)),
-        ("bandstop2", SosFilter::bandstop(2, 18.0, 24.0, fs_hz)),
-        ("bandpass5", SosFilter::bandpass(5, 3.0, 30.0, fs_hz)),
-    ];
-    for (name, filter) in filters {
-        let filter = filter.unwrap();
-        assert_close(name, &filter.apply(&x), &golden.array(&format!("butter.{name}.sosfilt")));
-        assert_close(name, &filter.zero_phase(&x).unwrap(), &golden.array(&format!("butter.{name}.sosfiltfilt")));
-    }
-}
-
-#[test]
-fn welch_spectra_agree_with_scipy() {
-    let Some(golden) = Golden::open() else { return };
-    let x = golden.array("sig.x");
-    let default = Welch::default();
-    // Found by trying scipy's options until its result equals the fixture's.
-    let settings = [
-        ("welch.default", default.clone()),
-        ("welch.hann128_half", Welch { segment_len: 128, ..default.clone() }),
-        (
-            "welch.hamming100_linear_spectrum",
-            Welch {
-                window: Window::Hamming,
-                segment_len: 100,
-                overlap: Some(30),
-                detrend: Detrend::Linear,
-                scaling: Scaling::Spectrum,
-                ..default.clone()
-            },
-        ),
-        (
-            "welch.no_detrend_nfft256_median",
-            Welch {
-                segment_len: 120,
-                fft_len: Some(256),
-                detrend: Detrend::Nothing,
-                average: Average::Median,
-                ..default.clone()
-            },
-        ),
-        ("periodogram", Welch { window: Window::Boxcar, segment_len: 600, ..default }),
-    ];
-    for (name, welch) in settings {
-        let spectrum = welch.spectrum(&x, 100.0).unwrap();
-        assert_close(name, &spectrum.f_hz, &golden.array(&format!("{name}.f")));
-        assert_close(name, &spectrum.power, &golden.array(&format!("{name}.p")));
-    }
-}
+use crate::folder::data_folder;
 
 #[test]
 fn snr_of_twenty_thousand_beats_takes_about_a_tenth_of_a_second() {
@@ -118,4 +30,111 @@ fn snr_of_twenty_thousand_beats_takes_about_a_tenth_of_a_second() {
     assert!(snr.iter().all(|db| db.is_finite()));
     // A loose bound, so that a busy machine or a build without optimization passes.
     assert!(seconds < 10.0, "{seconds} s");
+}
+
+/// Golden values of scipy and PyWavelets.
+struct Golden(serde_json::Value);
+
+impl Golden {
+    fn open() -> Golden {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/signal_processing.json");
+        Golden(serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap())
+    }
+
+    fn array(&self, name: &str) -> Vec<f64> {
+        let values = self.0["arrays"][name].as_array().unwrap_or_else(|| panic!("no {name}"));
+        values.iter().map(|v| v.as_f64().unwrap()).collect()
+    }
+
+    /// Compares every fifth value.
+    fn compare(&self, name: &str, found: &[f64]) {
+        let step = self.0["step"].as_u64().unwrap() as usize;
+        let expected = self.array(name);
+        assert_eq!(found.len().div_ceil(step), expected.len(), "{name}: {} points", found.len());
+        for (k, (f, e)) in found.iter().step_by(step).zip(expected).enumerate() {
+            // Both sides compute in f64; a filter of order seven loses some digits on the way.
+            assert!((f - e).abs() <= 1e-9 + 1e-8 * e.abs(), "{name}, point {}: {f} instead of {e}", k * step);
+        }
+    }
+}
+
+#[test]
+fn filters_and_baselines_agree_with_golden_values() {
+    let golden = Golden::open();
+    let (x, fs_hz) = (golden.array("x"), 250.0);
+    for (name, filter) in [
+        ("lowpass", SosFilter::lowpass(7, 40.0, fs_hz)),
+        ("highpass", SosFilter::highpass(2, 0.5, fs_hz)),
+        ("bandpass", SosFilter::bandpass(3, 5.0, 15.0, fs_hz)),
+        ("bandstop", SosFilter::bandstop(4, 48.0, 52.0, fs_hz)),
+    ] {
+        golden.compare(&format!("zero_phase.{name}"), &filter.unwrap().zero_phase(&x).unwrap());
+    }
+    golden.compare("notch", &SosFilter::notch(50.0, 30.0, fs_hz).unwrap().zero_phase(&x).unwrap());
+    golden.compare("median_nearest.51", &median_filter(&x, 51, Edge::Nearest));
+    golden.compare("median_baseline", &median_baseline(&x, fs_hz));
+    let at = golden.array("spline.knots");
+    for (name, end) in [("not-a-knot", SplineEnd::NotAKnot), ("natural", SplineEnd::Natural)] {
+        let value = at.iter().map(|&k| x[k as usize]).collect();
+        let spline = CubicSpline::new(at.clone(), value, end).unwrap();
+        golden.compare(&format!("spline.{name}"), &(10..491).map(|t| spline.value(f64::from(t))).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn other_rates_agree_with_golden_values() {
+    let golden = Golden::open();
+    let x = golden.array("x");
+    golden.compare("resample_poly.2_5_line", &resample(&x, 250.0, 100.0).unwrap());
+    golden.compare("resample_poly.18_25_line", &resample(&x, 500.0, 360.0).unwrap());
+    golden.compare("resample_poly.3_2", &resample_poly(&x, 6, 4, Pad::Zeros).unwrap());
+    golden.compare("resample_fourier.200", &resample_fourier(&x, 200).unwrap());
+    golden.compare("resample_fourier.700", &resample_fourier(&x, 700).unwrap());
+}
+
+#[test]
+fn time_frequency_transforms_agree_with_golden_values() {
+    let golden = Golden::open();
+    let x = golden.array("x");
+    let stft = Stft { overlap: 75, ..Stft::new(100) };
+    let mut z = stft.forward(&x).unwrap();
+    golden.compare("stft.re", &z.re);
+    golden.compare("stft.im", &z.im);
+    z.re.iter_mut().chain(&mut z.im).for_each(|v| *v *= 0.5);
+    golden.compare("istft", &stft.inverse(&z).unwrap());
+    for (name, wavelet) in [("db4", Wavelet::Db4), ("sym8", Wavelet::Sym8)] {
+        let parts = wavelet.decompose(&x, 4).unwrap();
+        golden.compare(&format!("{name}.approximation"), &parts.approximation);
+        for (k, detail) in parts.details.iter().enumerate() {
+            golden.compare(&format!("{name}.detail{}", k + 1), detail);
+        }
+        golden.compare(&format!("{name}.denoised"), &wavelet.denoise(&x, 4).unwrap());
+    }
+}
+
+#[test]
+fn quality_indexes_agree_with_golden_values() {
+    let golden = Golden::open();
+    let found = serde_json::to_value(quality(&golden.array("x"), 250.0).unwrap()).unwrap();
+    for (name, expected) in golden.0["quality"].as_object().unwrap() {
+        let (found, expected) = (found[name].as_f64().unwrap(), expected.as_f64().unwrap());
+        assert!((found - expected).abs() < 1e-9 * expected.abs(), "{name}: {found} instead of {expected}");
+    }
+}
+
+#[test]
+fn records_of_noise_mix_at_the_stated_ratio() {
+    let Some(folder) = data_folder("nstdb") else { return };
+    for name in ["bw", "ma"] {
+        let record = read(folder.join(name), &ReadOptions::default()).unwrap();
+        let noise: Vec<f64> = record.leads[0].mv().unwrap().into_iter().map(f64::from).collect();
+        let clean: Vec<f64> = (0..5000).map(|t| (-((t % 400) as f64 - 200.0).powi(2) / 90.0).exp()).collect();
+        let mut stream = Seed::new(7).purpose(name).stream();
+        let piece = recorded_noise(&noise, record.fs_hz, clean.len(), 500.0, &mut stream).unwrap();
+        for snr_db in [-6.0, 6.0, 24.0] {
+            let mut noisy = clean.clone();
+            mix_at_snr(&mut noisy, &piece, snr_db, SnrDefinition::Power, 500.0).unwrap();
+            assert!((snr_of_known_db(&clean, &noisy) - snr_db).abs() < 1e-9, "{name} at {snr_db} dB");
+        }
+    }
 }

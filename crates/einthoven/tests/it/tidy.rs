@@ -23,6 +23,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("diffusion", 6),
     ("generators", 7),
     ("classifiers", 7),
+    ("delineators", 7),
     ("evaluation", 8),
     ("report", 9),
     ("experiment", 10),

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::Augmentation;
+use super::{Augmentation, Item};
+use crate::error::Result;
 use crate::seed::Stream;
 
 /// Adds white Gaussian noise in proportion to the spread of each lead.
@@ -34,7 +35,8 @@ impl Augmentation for Jitter {
         json!({ "noise_fraction": self.noise_fraction })
     }
 
-    fn apply(&self, ecg: &mut [f32], sig_len: usize, stream: &mut Stream) {
+    fn apply(&self, ecg: &mut [f32], item: &Item, stream: &mut Stream) -> Result<()> {
+        let sig_len = item.pool.sig_len();
         for lead in ecg.chunks_mut(sig_len) {
             let n = lead.len() as f64;
             let mean = lead.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
@@ -44,5 +46,6 @@ impl Augmentation for Jitter {
                 *x += (noise_sd * stream.normal()) as f32;
             }
         }
+        Ok(())
     }
 }

@@ -1,12 +1,25 @@
-//! Classical augmentations: changes of a beat that leave its label true.
+//! Augmentations: new training items made of the real ones of the training part.
 //!
 //! They act on copies of training items only, as the control that every synthetic row must beat. The
 //! change of a copy depends on the seed and on the number of the copy, not on what else is drawn.
+//!
+//! [`CLASSICAL`] ones change one item and leave its label true. The others also look at other training
+//! items ([`Pool`]): they blend within a class, or make an item of one class into one of another and
+//! label it so. No label is ever a guess: where only a part of an item comes from another class, that
+//! part is small and stated in the settings.
 
+mod geodesic;
+mod infarction;
 mod jitter;
+mod mixup;
+mod pool;
 mod scaling;
+mod smote;
 mod time_warp;
+mod transport;
+mod vcg_rotation;
 
+use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::mix::{self, Plan};
@@ -14,9 +27,16 @@ use super::{Dataset, Split, guard};
 use crate::error::{Error, Result};
 use crate::seed::{Seed, Stream};
 
+pub use geodesic::Geodesic;
+pub use infarction::Infarction;
 pub use jitter::Jitter;
+pub use mixup::Mixup;
+pub use pool::{Item, Pool};
 pub use scaling::Scaling;
+pub use smote::Smote;
 pub use time_warp::TimeWarp;
+pub use transport::OptimalTransport;
+pub use vcg_rotation::VcgRotation;
 
 /// An augmentation with its settings.
 pub trait Augmentation: Sync {
@@ -28,12 +48,36 @@ pub trait Augmentation: Sync {
     fn reference(&self) -> &'static str;
     /// Settings by name, for the provenance.
     fn settings(&self) -> Value;
-    /// Changes one item, `[lead, time]` in mV.
-    fn apply(&self, ecg: &mut [f32], sig_len: usize, stream: &mut Stream);
+    /// The class whose items are changed into items of `class`; `None` when it makes none of that class.
+    fn source(&self, _pool: &Pool, class: usize) -> Option<usize> {
+        Some(class)
+    }
+    /// Whether signals of other patients of the training part go into an item.
+    fn mixes_patients(&self) -> bool {
+        false
+    }
+    /// Changes one item, `[lead, time]` in mV. Limb leads are derived anew afterwards.
+    ///
+    /// # Errors
+    /// [`Error::Data`] when the data set lacks what it needs, such as leads.
+    fn apply(&self, ecg: &mut [f32], item: &Item, stream: &mut Stream) -> Result<()>;
 }
 
 /// Every augmentation, with the settings used by default.
-pub static AUGMENTATIONS: &[&dyn Augmentation] = &[&Jitter::DEFAULT, &Scaling::DEFAULT, &TimeWarp::DEFAULT];
+pub static AUGMENTATIONS: &[&dyn Augmentation] = &[
+    &Jitter::DEFAULT,
+    &Scaling::DEFAULT,
+    &TimeWarp::DEFAULT,
+    &VcgRotation::DEFAULT,
+    &Mixup::DEFAULT,
+    &Smote::DEFAULT,
+    &OptimalTransport::DEFAULT,
+    &Geodesic::DEFAULT,
+    &Infarction::DEFAULT,
+];
+
+/// The augmentations that together are the classical control: jitter, scaling and time warp.
+pub static CLASSICAL: &[&dyn Augmentation] = &[&Jitter::DEFAULT, &Scaling::DEFAULT, &TimeWarp::DEFAULT];
 
 /// The augmentation of that name with its default settings.
 ///
@@ -50,66 +94,241 @@ pub fn augmentation(name: &str) -> Result<&'static dyn Augmentation> {
 /// Grows the classes of the training part by augmented copies, by the same counts as
 /// [`mix::mix`] under the same plan. Each copy goes through all of `augmentations` in turn.
 ///
-/// A copy keeps record, patient and RR intervals: it is still that patient's beat.
+/// A class that one of the augmentations cannot make gains nothing. A copy keeps record, patient and RR
+/// intervals of the item that it was made of; the provenance says when other patients contributed.
 ///
 /// # Errors
 /// [`Error::Guard`] `L6` if synthetic items are in validation or test; [`Error::Data`] unless each item
-/// has exactly one label.
+/// has exactly one label, if no class can be grown, or from [`Augmentation::apply`]; [`Error::Config`] when two augmentations start
+/// from different classes.
 pub fn augment(real: &Dataset, plan: Plan, augmentations: &[&dyn Augmentation], seed: Seed) -> Result<Dataset> {
     guard::check_real_evaluation(real)?;
+    let pool = Pool::new(real)?;
     let counts = real.class_counts(Split::Train)?;
-    let added = plan.added(&counts);
-    let mut copies = real.select(&mix::copies(real, &added, seed)?);
-    let size = copies.leads.len() * copies.sig_len;
-    for (k, ecg) in copies.ecg.chunks_mut(size.max(1)).enumerate() {
+    let mut added = plan.added(&counts);
+    let mut order = Vec::new();
+    let wanted: usize = added.iter().sum();
+    for class in 0..added.len() {
+        let source =
+            source_of(&pool, class, augmentations)?.filter(|&s| added[class] > 0 && !pool.members(s).is_empty());
+        let Some(source) = source else {
+            added[class] = 0;
+            continue;
+        };
+        let mut copied = vec![0; added.len()];
+        copied[source] = added[class];
+        let seed = if source == class { seed } else { seed.purpose("source").index(class as u64) };
+        order.extend(mix::copies(real, &copied, seed)?.into_iter().map(|base| (base, class)));
+    }
+    if wanted > 0 && order.is_empty() {
+        let names: Vec<&str> = augmentations.iter().map(|augmentation| augmentation.name()).collect();
+        return Err(Error::data(
+            names.join(", "),
+            format!("can make items of none of the classes {:?}", real.label_names),
+        ));
+    }
+    let mut copies = real.select(&order.iter().map(|(base, _)| *base).collect::<Vec<_>>());
+    let size = (copies.leads.len() * copies.sig_len).max(1);
+    let change = |(k, ecg): (usize, &mut [f32])| -> Result<()> {
+        let (base, class) = order[k];
+        let item = Item { pool: &pool, base, class };
         for augmentation in augmentations {
-            let item = seed.purpose("augment").index(k as u64).purpose(augmentation.name());
-            augmentation.apply(ecg, real.sig_len, &mut item.stream());
+            let seed = seed.purpose("augment").index(k as u64).purpose(augmentation.name());
+            augmentation.apply(ecg, &item, &mut seed.stream())?;
         }
+        pool.restore_limb_leads(ecg);
+        Ok(())
+    };
+    copies.ecg.par_chunks_mut(size).enumerate().try_for_each(change)?;
+    let n_labels = copies.n_labels();
+    for (row, (_, class)) in copies.labels.chunks_mut(n_labels.max(1)).zip(&order) {
+        row.fill(0);
+        row[*class] = 1;
     }
     let mut out = real.clone();
     out.append(&copies)?;
     mix::write_provenance(&mut out, "augmented copies", &counts, &added);
+    out.provenance["augmented"] = Value::from(true);
     out.provenance["mix"]["augmentations"] = augmentations
         .iter()
-        .map(|augmentation| json!({ "name": augmentation.name(), "settings": augmentation.settings() }))
+        .map(|a| json!({ "name": a.name(), "settings": a.settings(), "mixes_patients": a.mixes_patients() }))
         .collect();
     Ok(out)
+}
+
+/// The class to start from for items of `class`, in which all augmentations must agree.
+fn source_of(pool: &Pool, class: usize, augmentations: &[&dyn Augmentation]) -> Result<Option<usize>> {
+    let mut source = class;
+    for augmentation in augmentations {
+        match augmentation.source(pool, class) {
+            None => return Ok(None),
+            Some(own) if own == class || own == source => {}
+            Some(own) if source == class => source = own,
+            Some(_) => {
+                return Err(Error::config(
+                    "augmentations",
+                    "two of them start from different classes; use one at a time",
+                ));
+            }
+        }
+    }
+    Ok(Some(source))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::lead_law::TWELVE;
+    use serde_json::json;
 
-    /// A beat: a narrow wave in the middle and a broad one after it, on two leads.
-    fn beat() -> Vec<f32> {
+    /// Beats of 256 points on twelve leads, twelve normal and four infarctions, of different patients; half as many for test.
+    fn twelve_lead_beats() -> Dataset {
+        let leads = TWELVE.iter().map(|lead| (*lead).to_string()).collect();
+        let mut data = Dataset::new(leads, 256, 360.0, vec!["NORM".into(), "MI".into()]);
         let wave = |t: f64, center: f64, width: f64| (-((t - center) / width).powi(2)).exp();
-        let lead = |gain: f64| {
-            (0..256).map(move |t| (gain * (wave(t as f64, 128.0, 5.0) + 0.3 * wave(t as f64, 200.0, 20.0))) as f32)
-        };
-        lead(1.0).chain(lead(-0.5)).collect()
+        for i in 0..24 {
+            let is_infarction = i % 4 == 3;
+            let mut stream = Seed::new(5).index(i).stream();
+            let mut eight = Vec::new();
+            for _ in 0..8 {
+                let (r, t_wave) = (stream.uniform_in(0.6, 1.2), if is_infarction { -0.3 } else { 0.3 });
+                eight.extend(
+                    (0..256).map(f64::from).map(|t| (r * wave(t, 128.0, 5.0) + t_wave * wave(t, 200.0, 20.0)) as f32),
+                );
+            }
+            data.ecg.extend(crate::record::lead_law::twelve_from_eight(&eight));
+            data.labels.extend(if is_infarction { [0, 1] } else { [1, 0] });
+            data.record.push(format!("r{i}"));
+            data.patient.push(format!("p{i}"));
+            data.split.push(if i < 16 { Split::Train } else { Split::Test });
+            data.index.push(i as i64);
+        }
+        data.provenance = json!({ "source": "made for a test" });
+        data
+    }
+
+    fn lead(item: &[f32], name: &str) -> Vec<f64> {
+        let place = TWELVE.iter().position(|lead| *lead == name).unwrap();
+        item[place * 256..(place + 1) * 256].iter().map(|v| f64::from(*v)).collect()
     }
 
     #[test]
-    fn names_are_unique_and_every_entry_changes_a_beat_reproducibly_within_reason() {
-        let seed = Seed::new(3);
+    fn every_entry_is_named_once_cited_and_conforms() {
+        let real = twelve_lead_beats();
+        let plan = Plan::OneToOne { cap: 12 };
         for (k, augmentation) in AUGMENTATIONS.iter().enumerate() {
-            assert!(AUGMENTATIONS[..k].iter().all(|other| other.name() != augmentation.name()));
-            assert!(!augmentation.reference().is_empty());
-            let draw = |index: u64| {
-                let mut ecg = beat();
-                augmentation.apply(&mut ecg, 256, &mut seed.index(index).stream());
-                ecg
-            };
-            assert_eq!(draw(1), draw(1));
-            assert_ne!(draw(1), draw(2), "{}", augmentation.name());
-            for index in 0..50 {
-                let ecg = draw(index);
-                assert!(ecg.iter().all(|x| x.is_finite() && x.abs() < 2.0), "{}", augmentation.name());
-                let peak = (0..256).max_by(|&a, &b| ecg[a].total_cmp(&ecg[b])).expect("points");
-                assert!((peak as i64 - 128).abs() <= 6, "{} moved R to {peak}", augmentation.name());
+            let name = augmentation.name();
+            assert!(AUGMENTATIONS[..k].iter().all(|other| other.name() != name));
+            assert!(name.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{name}");
+            assert!(augmentation.reference().chars().any(|c| c.is_ascii_digit()), "{name}");
+            assert!(augmentation.settings().is_object());
+            let out = augment(&real, plan, &[*augmentation], Seed::new(3)).unwrap();
+            out.validate().unwrap();
+            assert_eq!(out, augment(&real, plan, &[*augmentation], Seed::new(3)).unwrap(), "{name}");
+            assert_ne!(out.ecg, augment(&real, plan, &[*augmentation], Seed::new(4)).unwrap().ecg, "{name}");
+            // Real items come first and unchanged; only the training part grows.
+            assert_eq!(out.select(&(0..24).collect::<Vec<_>>()).ecg, real.ecg, "{name}");
+            assert!(out.len() > 24 && out.split[24..].iter().all(|split| *split == Split::Train), "{name}");
+            assert_eq!(out.provenance["augmented"], true);
+            assert_eq!(out.provenance["mix"]["augmentations"][0]["name"], name);
+            let mut n_changed = 0;
+            for i in 24..out.len() {
+                let item = out.item(i);
+                assert!(item.iter().all(|x| x.is_finite() && x.abs() < 4.0), "{name}");
+                let base = (0..16).find(|&b| real.record[b] == out.record[i]).expect("made of a training item");
+                assert_eq!(out.patient[i], real.patient[base]);
+                n_changed += usize::from(item != real.item(base));
+                assert!(out.class(i).is_ok());
+                let [one, two, three] = ["I", "II", "III"].map(|name| lead(item, name));
+                let augmented = ["aVR", "aVL", "aVF"].map(|name| lead(item, name));
+                for t in 0..256 {
+                    assert!((one[t] + three[t] - two[t]).abs() < 1e-5, "{name}: Einthoven at {t}");
+                    assert!(
+                        augmented.iter().map(|lead| lead[t]).sum::<f64>().abs() < 1e-5,
+                        "{name}: Goldberger at {t}"
+                    );
+                }
+            }
+            // Mixup's share of the other item may be too small to see.
+            assert!(4 * n_changed >= 3 * (out.len() - 24), "{name}: {n_changed} changed");
+            // Which items there are besides makes no difference to the first ones of a class.
+            let fewer = augment(&real, Plan::OneToOne { cap: 4 }, &[*augmentation], Seed::new(3)).unwrap();
+            assert_eq!(fewer.item(24), out.item(24), "{name}");
+        }
+        assert!(matches!(augmentation("mixdown"), Err(Error::Unknown { .. })));
+    }
+
+    #[test]
+    fn test_items_never_contribute() {
+        let real = twelve_lead_beats();
+        let mut marked = real.clone();
+        // A marker in every test item would be seen in whatever was made of one.
+        let size = 12 * 256;
+        marked.ecg[16 * size..].iter_mut().for_each(|x| *x += 1000.0);
+        for augmentation in AUGMENTATIONS {
+            let plan = Plan::OneToOne { cap: usize::MAX };
+            let out = augment(&marked, plan, &[*augmentation], Seed::new(1)).unwrap();
+            assert!(out.ecg[24 * size..].iter().all(|x| x.abs() < 10.0), "{}", augmentation.name());
+        }
+    }
+
+    #[test]
+    fn transported_and_painted_items_are_of_the_class_that_grows() {
+        let real = twelve_lead_beats();
+        let plan = Plan::RaiseMinorities { times: 3, cap: usize::MAX };
+        let t_level = |item: &[f32]| lead(item, "V5")[200];
+        for augmentation in [&OptimalTransport::DEFAULT as &dyn Augmentation, &Infarction::DEFAULT] {
+            let out = augment(&real, plan, &[augmentation], Seed::new(1)).unwrap();
+            assert_eq!(out.class_counts(Split::Train).unwrap(), [12, 12]);
+            for i in 24..out.len() {
+                let base = (0..16).find(|&b| real.record[b] == out.record[i]).unwrap();
+                assert_eq!((real.class(base).unwrap(), out.class(i).unwrap()), (0, 1));
+                if augmentation.name() == "optimal-transport" {
+                    // At least seven tenths of the way from 0.3 to -0.3.
+                    assert!(t_level(out.item(i)) < -0.1, "{}", t_level(out.item(i)));
+                }
             }
         }
-        assert!(matches!(augmentation("mixup"), Err(Error::Unknown { .. })));
+        // Painted ST shifts: elevation towards the injury, the reciprocal in the opposite leads.
+        let out = augment(
+            &real,
+            plan,
+            &[&Infarction { q_mv: [0.0; 2], r_loss_mv: [0.0; 2], t_mv: [0.0; 2], st_mv: [0.3; 2] }],
+            Seed::new(1),
+        )
+        .unwrap();
+        for i in 24..out.len() {
+            let base = (0..16).find(|&b| real.record[b] == out.record[i]).unwrap();
+            let shift = |name: &str| lead(out.item(i), name)[174] - lead(real.item(base), name)[174];
+            let largest = TWELVE.iter().map(|name| shift(name)).fold(f64::NEG_INFINITY, f64::max);
+            let smallest = TWELVE.iter().map(|name| shift(name)).fold(f64::INFINITY, f64::min);
+            // 128 ms after R the plateau has nearly its full height.
+            assert!(largest > 0.25 && largest < 0.31 && smallest < -0.05, "{largest} {smallest}");
+        }
+    }
+
+    #[test]
+    fn what_a_data_set_lacks_is_an_error() {
+        let mut real = twelve_lead_beats();
+        real.leads[11] = "V7".into();
+        let plan = Plan::OneToOne { cap: 2 };
+        let error = |real: &Dataset, augmentation: &dyn Augmentation| {
+            augment(real, plan, &[augmentation], Seed::new(1)).unwrap_err().to_string()
+        };
+        assert!(error(&real, &VcgRotation::DEFAULT).contains("V6 is missing"));
+        assert!(error(&real, &Infarction::DEFAULT).contains("V7 is none of the twelve"));
+        real.label_names[1] = "V".into();
+        assert!(error(&real, &Infarction::DEFAULT).contains("none of the classes"));
+    }
+
+    #[test]
+    fn classical_ones_keep_the_beat_in_its_place() {
+        let real = twelve_lead_beats();
+        let out = augment(&real, Plan::OneToOne { cap: usize::MAX }, CLASSICAL, Seed::new(2)).unwrap();
+        for i in 24..out.len() {
+            let two = lead(out.item(i), "II");
+            let peak = (0..256).max_by(|&a, &b| two[a].total_cmp(&two[b])).expect("points");
+            assert!((peak as i64 - 128).abs() <= 6, "R moved to {peak}");
+        }
     }
 }

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::Augmentation;
+use super::{Augmentation, Item};
+use crate::error::Result;
 use crate::seed::Stream;
 
 /// Multiplies the whole item, all leads alike, by a random gain around 1.
@@ -34,10 +35,11 @@ impl Augmentation for Scaling {
         json!({ "log_gain_sd": self.log_gain_sd })
     }
 
-    fn apply(&self, ecg: &mut [f32], _sig_len: usize, stream: &mut Stream) {
+    fn apply(&self, ecg: &mut [f32], _item: &Item, stream: &mut Stream) -> Result<()> {
         let gain = libm::exp(self.log_gain_sd * stream.normal()) as f32;
         for x in ecg {
             *x *= gain;
         }
+        Ok(())
     }
 }

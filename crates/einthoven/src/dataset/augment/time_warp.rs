@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::Augmentation;
+use super::{Augmentation, Item};
+use crate::error::Result;
 use crate::seed::Stream;
 
 /// Runs time faster and slower along the item, with its ends and its middle held in place.
@@ -68,10 +69,11 @@ impl Augmentation for TimeWarp {
         json!({ "log_speed_sd": self.log_speed_sd, "n_knots": self.n_knots })
     }
 
-    fn apply(&self, ecg: &mut [f32], sig_len: usize, stream: &mut Stream) {
+    fn apply(&self, ecg: &mut [f32], item: &Item, stream: &mut Stream) -> Result<()> {
+        let sig_len = item.pool.sig_len();
         // Two points have no inside to warp.
         if sig_len < 4 {
-            return;
+            return Ok(());
         }
         let path = self.path(sig_len, stream);
         for lead in ecg.chunks_mut(sig_len) {
@@ -82,6 +84,7 @@ impl Augmentation for TimeWarp {
                 *x = original[before] + share * (original[before + 1] - original[before]);
             }
         }
+        Ok(())
     }
 }
 

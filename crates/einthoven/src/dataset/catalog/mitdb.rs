@@ -112,6 +112,10 @@ impl Database for Mitdb {
         include_str!("mitdb.sums").lines().filter_map(line).collect()
     }
 
+    fn item(&self) -> &'static str {
+        "beat"
+    }
+
     fn open(&self, folder: &Path, options: &OpenOptions) -> Result<Dataset> {
         let wanted: Vec<&str> = if options.records.is_empty() {
             RECORDS.to_vec()

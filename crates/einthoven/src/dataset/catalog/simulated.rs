@@ -59,6 +59,14 @@ impl Database for Simulated {
         Vec::new()
     }
 
+    fn item(&self) -> &'static str {
+        "beat"
+    }
+
+    fn label_sets(&self) -> &'static [&'static str] {
+        &["aami"]
+    }
+
     fn open(&self, _folder: &Path, options: &OpenOptions) -> Result<Dataset> {
         let refuse =
             |key: &str, expected: &str| Err(Error::config(key, format!("the simulated cohort has {expected} only")));

@@ -30,7 +30,7 @@ const ROUNDS: usize = 4;
 /// Standard deviation in mV below which an item is a flat line, which resembles any other flat line.
 const FLAT_MV: f64 = 1e-6;
 
-/// Two items in different parts that are one signal.
+/// Two items that are one signal, of different parts or patients.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Duplicate {
     /// Item in the one part.
@@ -69,9 +69,50 @@ pub fn check_duplicates(data: &Dataset) -> Result<()> {
 /// For each item that repeats a signal of another part (correlation above [`NEAR_IDENTICAL`]): the first
 /// earlier item that it repeats. Flat lines are left out. Ordered by item.
 pub fn duplicates(data: &Dataset) -> Vec<Duplicate> {
+    if data.is_empty() || data.split.iter().all(|split| *split == data.split[0]) {
+        return Vec::new();
+    }
+    repeated_signals(data, |a, b| data.split[a] != data.split[b])
+}
+
+/// X07: no whole record is stored under two patients. Does nothing for a data set of beats.
+///
+/// # Errors
+/// [`Error::Guard`] `X07` with the number of records concerned and the first ones.
+pub fn check_one_patient_per_signal(data: &Dataset) -> Result<()> {
+    if data.provenance["item"] != crate::dataset::catalog::recordings::ITEM {
+        return Ok(());
+    }
+    let found = repeated_signals(data, |a, b| data.patient[a] != data.patient[b]);
+    if found.is_empty() {
+        return Ok(());
+    }
+    let pairs: Vec<String> = found
+        .iter()
+        .take(5)
+        .map(|pair| {
+            format!(
+                "{} of {} and {} of {}",
+                data.record[pair.b], data.patient[pair.b], data.record[pair.a], data.patient[pair.a]
+            )
+        })
+        .collect();
+    Err(Error::Guard {
+        code: "X07",
+        reason: format!(
+            "{} records repeat the signal of another patient: {}; leave the copies out (--drop-copies), or correct the patients",
+            found.len(),
+            pairs.join("; ")
+        ),
+    })
+}
+
+/// For each item that repeats a signal of an earlier one with which `is_pair` holds: the first such item. Flat
+/// lines are left out. Ordered by item.
+pub fn repeated_signals(data: &Dataset, is_pair: impl Fn(usize, usize) -> bool + Sync) -> Vec<Duplicate> {
     let n_leads = data.leads.len();
     let size = n_leads * data.sig_len;
-    if size == 0 || data.is_empty() || data.split.iter().all(|split| *split == data.split[0]) {
+    if size == 0 || data.is_empty() {
         return Vec::new();
     }
     let mut units = vec![0f32; data.len() * size];
@@ -105,7 +146,7 @@ pub fn duplicates(data: &Dataset) -> Vec<Duplicate> {
                 if b >= best.map_or(a, |pair| pair.b) {
                     break;
                 }
-                if data.split[a] == data.split[b] || !is_near(&projected[a], &projected[b], limit) {
+                if !is_pair(a, b) || !is_near(&projected[a], &projected[b], limit) {
                     continue;
                 }
                 let correlation = dot(&units[a * size..(a + 1) * size], &units[b * size..(b + 1) * size]);

@@ -54,45 +54,58 @@ pub fn metadata_leaks(data: &Dataset, seed: Seed) -> Result<Vec<MetadataLeak>> {
         ("last character of the record name", |data, i| data.record[i].chars().last().into_iter().collect()),
         ("position divisible by ten", |data, i| (data.index[i] % 10 == 0).to_string()),
     ];
-    let leak = |(feature, value): &(&'static str, fn(&Dataset, usize) -> String)| {
-        let mut votes: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-        let mut totals = vec![0.0; data.n_labels()];
-        for &i in &train {
-            votes.entry(value(data, i)).or_insert_with(|| vec![0.0; data.n_labels()])[classes[i]] += 1.0;
-            totals[classes[i]] += 1.0;
-        }
-        // Votes count relative to the class, because balanced accuracy does not reward the majority.
-        let best = |counts: &Vec<f64>| {
-            let share = |class: usize| if totals[class] > 0.0 { counts[class] / totals[class] } else { 0.0 };
-            (0..counts.len()).fold(0, |best, class| if share(class) > share(best) { class } else { best })
-        };
-        let answer: BTreeMap<&str, usize> =
-            votes.iter().map(|(value, counts)| (value.as_str(), best(counts))).collect();
-        let predicted: Vec<usize> = (0..data.len())
-            .map(|i| {
-                if data.split[i] == Split::Test { answer.get(value(data, i).as_str()).copied().unwrap_or(0) } else { 0 }
-            })
-            .collect();
-        let observed = balanced_accuracy(data.n_labels(), &patients, &patients, &classes, &predicted);
-        let mut reached = 1usize;
-        let mut sum = 0.0;
-        for k in 0..PERMUTATIONS {
-            let order = seed.purpose("metadata").purpose(feature).index(k as u64).stream().permutation(patients.len());
-            let lent: Vec<Vec<usize>> = order.into_iter().map(|p| patients[p].clone()).collect();
-            let permuted = balanced_accuracy(data.n_labels(), &patients, &lent, &classes, &predicted);
-            sum += permuted;
-            reached += usize::from(permuted >= observed);
-        }
-        let p_value = reached as f64 / (PERMUTATIONS + 1) as f64;
-        MetadataLeak {
-            feature,
-            balanced_accuracy: observed,
-            chance: sum / PERMUTATIONS as f64,
-            p_value,
-            is_suspicious: p_value < ALPHA,
-        }
+    let question = Question { classes: &classes, n_labels: data.n_labels(), train: &train, patients: &patients };
+    let values = |value: fn(&Dataset, usize) -> String| (0..data.len()).map(|i| value(data, i)).collect::<Vec<_>>();
+    Ok(features.into_iter().map(|(feature, value)| leaks(feature, &values(value), &question, seed)).collect())
+}
+
+/// What is to be guessed from a feature, and from which items.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// Class of every item.
+    pub classes: &'a [usize],
+    /// Number of classes.
+    pub n_labels: usize,
+    /// Items to learn from.
+    pub train: &'a [usize],
+    /// Items to answer for, by patient.
+    pub patients: &'a [Vec<usize>],
+}
+
+/// How well one feature, given as text for every item, predicts the class.
+pub fn leaks(feature: &'static str, values: &[String], question: &Question, seed: Seed) -> MetadataLeak {
+    let Question { classes, n_labels, train, patients } = *question;
+    let mut votes: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    let mut totals = vec![0.0; n_labels];
+    for &i in train {
+        votes.entry(&values[i]).or_insert_with(|| vec![0.0; n_labels])[classes[i]] += 1.0;
+        totals[classes[i]] += 1.0;
+    }
+    // Votes count relative to the class, because balanced accuracy does not reward the majority.
+    let best = |counts: &Vec<f64>| {
+        let share = |class: usize| if totals[class] > 0.0 { counts[class] / totals[class] } else { 0.0 };
+        (0..counts.len()).fold(0, |best, class| if share(class) > share(best) { class } else { best })
     };
-    Ok(features.iter().map(leak).collect())
+    let answer: BTreeMap<&str, usize> = votes.iter().map(|(value, counts)| (*value, best(counts))).collect();
+    let predicted: Vec<usize> = values.iter().map(|value| answer.get(value.as_str()).copied().unwrap_or(0)).collect();
+    let observed = balanced_accuracy(n_labels, patients, patients, classes, &predicted);
+    let mut reached = 1usize;
+    let mut sum = 0.0;
+    for k in 0..PERMUTATIONS {
+        let order = seed.purpose("metadata").purpose(feature).index(k as u64).stream().permutation(patients.len());
+        let lent: Vec<Vec<usize>> = order.into_iter().map(|p| patients[p].clone()).collect();
+        let permuted = balanced_accuracy(n_labels, patients, &lent, classes, &predicted);
+        sum += permuted;
+        reached += usize::from(permuted >= observed);
+    }
+    let p_value = reached as f64 / (PERMUTATIONS + 1) as f64;
+    MetadataLeak {
+        feature,
+        balanced_accuracy: observed,
+        chance: sum / PERMUTATIONS as f64,
+        p_value,
+        is_suspicious: p_value < ALPHA,
+    }
 }
 
 /// Mean recall when patient `k` keeps its predictions and takes the labels of `lenders[k]`, item by

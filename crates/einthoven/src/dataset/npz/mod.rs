@@ -5,27 +5,18 @@
 //! `provenance` (JSON text). Text is fixed-width Unicode. The same data set gives the same bytes: the
 //! entries carry no clock.
 
-pub mod npy;
-
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Seek, Write};
+use std::io::{BufReader, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, ZipArchive, ZipWriter};
+use zip::{CompressionMethod, ZipWriter};
 
 use super::{Dataset, Split};
 use crate::error::{Error, InputError, Position, Result};
+use crate::record::format::npz::archive::{BLOCK, CODE, limit_bytes, options, read_arrays, write_entry};
+pub use crate::record::format::npz::npy;
 use npy::{Array, Values};
-
-/// Memory that a file may ask for: this plus eight times its own size.
-const FLOOR_BYTES: u64 = 32 << 20;
-const BYTES_PER_BYTE: u64 = 8;
-/// Rule of the input contract for arrays.
-const CODE: &str = "X02";
-/// Values encoded at a time while writing.
-const BLOCK: usize = 1 << 16;
 
 /// Writes a data set.
 ///
@@ -59,8 +50,7 @@ pub fn write(path: &Path, data: &Dataset) -> Result<()> {
 pub fn read(path: &Path) -> Result<Dataset> {
     let file = File::open(path).map_err(|source| Error::Io { path: path.into(), source })?;
     let length = file.metadata().map_err(|source| Error::Io { path: path.into(), source })?.len();
-    let limit = FLOOR_BYTES.saturating_add(length.saturating_mul(BYTES_PER_BYTE));
-    let mut arrays = read_arrays(BufReader::new(file), path, limit)?;
+    let mut arrays = read_arrays(BufReader::new(file), path, limit_bytes(length))?;
     assemble(&mut arrays, path)
 }
 
@@ -99,23 +89,6 @@ fn write_entries<W: Write + Seek>(out: W, data: &Dataset) -> std::io::Result<W> 
     Ok(archive.finish()?)
 }
 
-fn write_entry<W: Write + Seek>(
-    archive: &mut ZipWriter<W>,
-    name: &str,
-    shape: &[usize],
-    values: &Values,
-) -> std::io::Result<()> {
-    archive.start_file(format!("{name}.npy"), options(CompressionMethod::Deflated, false))?;
-    archive.write_all(&npy::header(shape, values))?;
-    let mut block = Vec::new();
-    for start in (0..values.len()).step_by(BLOCK) {
-        block.clear();
-        npy::encode(values, start..values.len().min(start + BLOCK), &mut block);
-        archive.write_all(&block)?;
-    }
-    Ok(())
-}
-
 /// Writes floats without a copy of the whole array.
 fn write_f32<W: Write + Seek>(
     archive: &mut ZipWriter<W>,
@@ -134,69 +107,6 @@ fn write_f32<W: Write + Seek>(
         archive.write_all(&block)?;
     }
     Ok(())
-}
-
-/// Entry options without a clock, so that equal data sets give equal files.
-fn options(method: CompressionMethod, is_large: bool) -> SimpleFileOptions {
-    SimpleFileOptions::default()
-        .compression_method(method)
-        .last_modified_time(zip::DateTime::default())
-        .unix_permissions(0o644)
-        .large_file(is_large)
-}
-
-fn read_arrays<R: Read + Seek>(reader: R, path: &Path, limit: u64) -> Result<BTreeMap<String, Array>> {
-    let fault = |position: Position, field: String, found: String, expected: String, hint: &str| -> Error {
-        InputError { code: CODE, path: path.into(), position, field, found, expected, hint: hint.into() }.into()
-    };
-    let broken = |error: zip::result::ZipError| {
-        fault(Position::File, "archive".into(), error.to_string(), "a ZIP archive of NPY arrays".into(), "")
-    };
-    let mut archive = ZipArchive::new(reader).map_err(broken)?;
-    let mut arrays = BTreeMap::new();
-    let mut total = 0u64;
-    for k in 0..archive.len() {
-        let mut entry = archive.by_index(k).map_err(broken)?;
-        let name = entry.name().map_err(broken)?.into_owned();
-        let at = Position::Byte(entry.header_start());
-        let key = name.strip_suffix(".npy").unwrap_or_default().to_string();
-        if key.is_empty() || key.contains(['/', '\\', ':']) || key.contains("..") {
-            return Err(fault(at, "entry name".into(), format!("\"{name}\""), "NAME.npy without a folder".into(), ""));
-        }
-        // The declared size is checked before it is believed, and the entry is read to that size at most.
-        let declared = entry.size();
-        total = total.saturating_add(declared);
-        if total > limit {
-            return Err(fault(
-                at,
-                format!("{name}: size"),
-                format!("{total} bytes in all"),
-                format!("at most {limit} (32 MiB plus 8 times the file)"),
-                "the archive expands like a bomb; store it without compression if it is genuine",
-            ));
-        }
-        let mut bytes = Vec::new();
-        let read = entry.by_ref().take(declared.saturating_add(1)).read_to_end(&mut bytes);
-        read.map_err(|error| {
-            fault(at, format!("{name}: data"), error.to_string(), "readable data with its checksum".into(), "")
-        })?;
-        if bytes.len() as u64 != declared {
-            return Err(fault(
-                at,
-                format!("{name}: size"),
-                format!("at least {} bytes", bytes.len()),
-                format!("the declared {declared}"),
-                "",
-            ));
-        }
-        let array = npy::decode(&bytes).map_err(|f| {
-            fault(at, format!("{name}: {}", f.field), format!("{} at byte {}", f.found, f.at), f.expected, "")
-        })?;
-        if arrays.insert(key, array).is_some() {
-            return Err(fault(at, "entry name".into(), format!("\"{name}\" twice"), "each key once".into(), ""));
-        }
-    }
-    Ok(arrays)
 }
 
 fn assemble(arrays: &mut BTreeMap<String, Array>, path: &Path) -> Result<Dataset> {

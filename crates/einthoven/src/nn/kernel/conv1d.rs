@@ -6,7 +6,10 @@
 //! double precision as one matrix product per tap (`product`).
 
 mod direct;
+mod grid;
 mod product;
+
+use std::slice;
 
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
@@ -17,6 +20,7 @@ use burn::tensor::{DType, Tensor, ops::ConvOptions};
 use burn_flex::FlexTensor;
 
 use super::cpu::{is_cpu, is_real};
+use super::fused::{self, FusedOp};
 
 /// How a convolution walks over the signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +87,63 @@ pub fn conv1d(x: Tensor<3>, weight: Tensor<3>, bias: Option<Tensor<1>>, options:
     })
 }
 
+/// Convolution of a signal whose channels are those of `x` and then those of `skip`, without joining
+/// them in memory: the first step after a skip connection.
+///
+/// Shapes as for [`conv1d`], the weight having the channels of both.
+///
+/// # Panics
+///
+/// As [`conv1d`], and if `x` and `skip` differ in batch or length.
+pub fn conv1d_joined(
+    x: Tensor<3>,
+    skip: Tensor<3>,
+    weight: Tensor<3>,
+    bias: Tensor<1>,
+    options: Conv1dOptions,
+) -> Tensor<3> {
+    let ([batch, channels, length], [skip_batch, skip_channels, skip_length]) = (x.dims(), skip.dims());
+    let [channels_out, weight_in, kernel] = weight.dims();
+    assert_eq!([batch, length], [skip_batch, skip_length], "conv1d_joined: batch and length of both signals");
+    assert_eq!(channels + skip_channels, weight_in, "conv1d_joined: channels of the signals and of the weight");
+    let fits = kernel > 0 && channels > 0 && skip_channels > 0 && options.output_length(length, kernel) > 0;
+    let same_type = [skip.dtype(), weight.dtype(), bias.dtype()].iter().all(|dtype| *dtype == DType::F32);
+    if !is_cpu(&x.device()) || x.dtype() != DType::F32 || !same_type || !fits {
+        return conv1d(Tensor::cat(vec![x, skip], 1), weight, Some(bias), options);
+    }
+    assert_eq!(bias.dims(), [channels_out], "conv1d_joined: shape of the bias");
+    let inputs = [x.into_dispatch(), skip.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
+    Tensor::from_dispatch(fused::run(JoinedConv { options }, inputs.into()))
+}
+
+/// [`conv1d_joined`] in single precision.
+#[derive(Debug)]
+struct JoinedConv {
+    options: Conv1dOptions,
+}
+
+impl FusedOp for JoinedConv {
+    fn forward(&self, inputs: Vec<FlexTensor>, keep: bool) -> (FlexTensor, Vec<FlexTensor>) {
+        let out = direct::forward(&inputs[..2], &inputs[2], Some(&inputs[3]), self.options);
+        (out, if keep { inputs } else { Vec::new() })
+    }
+
+    fn gradients(&self, grad: FlexTensor, kept: Vec<FlexTensor>, wanted: &[bool]) -> Vec<Option<FlexTensor>> {
+        let (signals, weight) = (&kept[..2], &kept[2]);
+        let [first, second] = [&signals[0], &signals[1]].map(|signal| signal.layout().shape()[1]);
+        let for_signal = |index: usize, range| {
+            wanted[index].then(|| direct::signal_gradient(&grad, signals, weight, self.options, range))
+        };
+        let mut all = vec![for_signal(0, [0, first]), for_signal(1, [first, second])];
+        if wanted[2] || wanted[3] {
+            all.extend(direct::weight_gradients(&grad, signals, weight, self.options).map(Some));
+        } else {
+            all.extend([None, None]);
+        }
+        all
+    }
+}
+
 /// The same convolution by the framework's own operation: the reference for tests, and what
 /// devices other than the CPU run.
 pub fn conv1d_reference(x: Tensor<3>, weight: Tensor<3>, bias: Option<Tensor<1>>, options: Conv1dOptions) -> Tensor<3> {
@@ -119,7 +180,7 @@ fn forward(x: FlexTensor, weight: FlexTensor, bias: Option<FlexTensor>, options:
     let bias = bias.map(|bias| bias.to_contiguous());
     match x.dtype() {
         DType::F64 => product::forward::<f64>(&x, &weight, bias.as_ref(), options),
-        _ => direct::forward(&x, &weight, bias.as_ref(), options),
+        _ => direct::forward(&[x], &weight, bias.as_ref(), options),
     }
 }
 
@@ -169,18 +230,29 @@ impl<const N: usize> Backward<Flex, N> for Conv1dBackward {
         let (x, weight, options) = ops.state;
         let x = checkpointer.retrieve_node_output::<FlexTensor>(x).to_contiguous();
         let weight = checkpointer.retrieve_node_output::<FlexTensor>(weight).to_contiguous();
-        for (parent, node) in ops.parents.into_iter().enumerate() {
-            let Some(node) = node else { continue };
-            let double = x.dtype() == DType::F64;
-            let gradient = match (parent, double) {
-                (0, false) => direct::signal_gradient(&grad, &x, &weight, options),
-                (0, true) => product::signal_gradient::<f64>(&grad, &x, &weight, options),
-                (1, false) => direct::weight_gradient(&grad, &x, &weight, options),
-                (1, true) => product::weight_gradient::<f64>(&grad, &x, &weight, options),
-                (_, false) => product::bias_gradient::<f32>(&grad),
-                (_, true) => product::bias_gradient::<f64>(&grad),
+        let double = x.dtype() == DType::F64;
+        let wanted = |parent: usize| ops.parents.get(parent).and_then(|node| node.as_ref());
+        if let Some(node) = wanted(0) {
+            let gradient = if double {
+                product::signal_gradient::<f64>(&grad, &x, &weight, options)
+            } else {
+                direct::signal_gradient(&grad, slice::from_ref(&x), &weight, options, [0, x.layout().shape()[1]])
             };
             grads.register::<Flex>(node.id, gradient);
+        }
+        let (for_weight, for_bias) = (wanted(1), wanted(2));
+        if for_weight.is_none() && for_bias.is_none() {
+            return;
+        }
+        let both = if double {
+            [product::weight_gradient::<f64>(&grad, &x, &weight, options), product::bias_gradient::<f64>(&grad)]
+        } else {
+            direct::weight_gradients(&grad, &[x], &weight, options)
+        };
+        for (node, gradient) in [for_weight, for_bias].into_iter().zip(both) {
+            if let Some(node) = node {
+                grads.register::<Flex>(node.id, gradient);
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What every operation needs on the CPU device: number types, strided matrix products, buffers.
 
-use std::ops::AddAssign;
+use std::ops::{AddAssign, Mul};
 
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Device, Element, Shape};
@@ -24,11 +24,13 @@ pub(super) fn is_real(dtype: DType) -> bool {
 }
 
 /// The number types of our loops: `f32` to train and sample, `f64` to check gradients.
-pub(super) trait Real: Element + bytemuck::Pod + Vectorized + AddAssign {
+pub(super) trait Real: Element + bytemuck::Pod + Vectorized + AddAssign + Mul<Output = Self> {
     /// Zero.
     const ZERO: Self;
     /// One.
     const ONE: Self;
+    /// Whether this is the type of gradient checks, for which loops may be slow but not inexact.
+    const DOUBLE: bool;
 
     /// The nearest number of this type.
     fn from_f64(value: f64) -> Self;
@@ -39,6 +41,7 @@ pub(super) trait Real: Element + bytemuck::Pod + Vectorized + AddAssign {
 impl Real for f32 {
     const ZERO: f32 = 0.0;
     const ONE: f32 = 1.0;
+    const DOUBLE: bool = false;
 
     #[inline(always)]
     fn from_f64(value: f64) -> f32 {
@@ -53,6 +56,7 @@ impl Real for f32 {
 impl Real for f64 {
     const ZERO: f64 = 0.0;
     const ONE: f64 = 1.0;
+    const DOUBLE: bool = true;
 
     #[inline(always)]
     fn from_f64(value: f64) -> f64 {
@@ -76,6 +80,18 @@ pub(super) fn values<T: Real>(tensor: &FlexTensor) -> &[T] {
     }
 }
 
+/// As [`values`], to be written to; a tensor that others share is copied first.
+///
+/// # Panics
+///
+/// As [`values`].
+pub(super) fn values_mut<T: Real>(tensor: &mut FlexTensor) -> &mut [T] {
+    let Some((start, end)) = tensor.layout().contiguous_offsets() else {
+        panic!("a tensor of {:?} is not contiguous {:?}", tensor.dtype(), T::dtype());
+    };
+    &mut tensor.storage_mut::<T>()[start..end]
+}
+
 /// A tensor that owns `values` in row-major order.
 pub(super) fn tensor<T: Real>(values: Vec<T>, shape: &[usize]) -> FlexTensor {
     let shape = Shape::from(shape.to_vec());
@@ -96,7 +112,7 @@ pub(super) struct View {
 
 impl View {
     /// Whether every element of an `m` by `n` matrix lies inside a slice of length `len`.
-    fn fits(self, m: usize, n: usize, len: usize) -> bool {
+    pub fn fits(self, m: usize, n: usize, len: usize) -> bool {
         m == 0 || n == 0 || self.offset + (m - 1) * self.rows + (n - 1) * self.columns < len
     }
 }

@@ -69,18 +69,44 @@ impl Vectorized for f64 {
 impl Vectorized for f32 {
     fn run<J: Job<f32>>(job: J) -> J::Output {
         #[cfg(target_arch = "x86_64")]
-        {
-            if x86::has_avx512() {
-                // SAFETY: the processor has the features that the function is compiled for.
-                return unsafe { x86::run_avx512(job) };
-            }
-            if x86::has_avx2() {
-                // SAFETY: the processor has the features that the function is compiled for.
-                return unsafe { x86::run_avx2(job) };
-            }
+        match kind() {
+            // SAFETY: `kind` names only what the processor has.
+            Kind::Avx512 => return unsafe { x86::run_avx512(job) },
+            // SAFETY: as above.
+            Kind::Avx2 => return unsafe { x86::run_avx2(job) },
+            Kind::Portable => {}
         }
         job.run::<Portable<f32>>()
     }
+}
+
+/// Kinds of vectors, narrowest first.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Portable,
+    Avx2,
+    Avx512,
+}
+
+/// The widest vectors that the machine has, or narrower ones where the environment variable
+/// `EINTHOVEN_VECTORS` says `portable` or `avx2`: it exists so that every kind can be tested.
+#[cfg(target_arch = "x86_64")]
+fn kind() -> Kind {
+    static KIND: std::sync::OnceLock<Kind> = std::sync::OnceLock::new();
+    *KIND.get_or_init(|| {
+        let most = match std::env::var("EINTHOVEN_VECTORS").as_deref() {
+            Ok("portable") => Kind::Portable,
+            Ok("avx2") => Kind::Avx2,
+            _ => Kind::Avx512,
+        };
+        let widest = match (x86::has_avx512(), x86::has_avx2()) {
+            (true, _) => Kind::Avx512,
+            (_, true) => Kind::Avx2,
+            _ => Kind::Portable,
+        };
+        widest.min(most)
+    })
 }
 
 /// Eight numbers in an array, for any processor.

@@ -9,12 +9,51 @@
 //! sums over records are added in a fixed order.
 #![allow(unsafe_code)]
 
+mod attention;
+mod batch_norm_act;
+mod columns;
 mod conv1d;
 mod cpu;
+mod fft_conv;
+mod fused;
+mod gated_residual;
+mod gelu;
+mod heads;
 mod lanes;
+mod layer_norm_act;
+mod linear;
+mod linear_attention;
+mod memory;
 mod norm_act;
+mod pointwise;
+mod resample;
+mod s4_kernel;
+mod s4d_kernel;
 mod silu;
+mod softmax;
+mod tile;
 
-pub use conv1d::{Conv1dOptions, conv1d, conv1d_reference};
-pub use norm_act::{Activation, group_norm_act, group_norm_act_reference, rms_norm, rms_norm_reference};
+pub use attention::{attention, attention_reference};
+pub use batch_norm_act::{
+    Affine, ChannelStatistics, batch_norm_act, batch_norm_act_fixed, batch_norm_act_fixed_reference,
+    batch_norm_act_reference,
+};
+pub use conv1d::{Conv1dOptions, conv1d, conv1d_joined, conv1d_reference};
+pub use fft_conv::{KernelSpectrum, fft_conv, fft_conv_reference};
+pub use gated_residual::{
+    Gate, GateConv, GateOut, gated_output, gated_output_reference, gated_residual, gated_residual_reference,
+};
+pub use gelu::{gelu, gelu_reference, glu, glu_reference};
+pub use layer_norm_act::{layer_norm_act, layer_norm_act_reference};
+pub use linear::{linear, linear_reference};
+pub use linear_attention::{linear_attention, linear_attention_reference};
+pub use memory::keep_freed_memory;
+pub use norm_act::{
+    Activation, group_norm_act, group_norm_act_add, group_norm_act_reference, rms_norm, rms_norm_add,
+    rms_norm_reference,
+};
+pub use pointwise::Pointwise;
+pub use resample::{upsample_nearest, upsample_nearest_reference};
+pub use s4_kernel::{CauchySum, FrozenPoles, s4_kernel, s4_kernel_reference};
+pub use s4d_kernel::{DiagonalSystem, s4d_kernel, s4d_kernel_reference};
 pub use silu::{silu, silu_reference};

@@ -76,6 +76,35 @@ pub fn group_norm_act(
     run(x, gain, bias, scale_shift, Settings { norm: Norm::Group { groups, eps }, activation })
 }
 
+/// `added` plus [`group_norm_act`] without scale and shift: the end of a residual block.
+///
+/// `added` has the shape of `x`.
+///
+/// # Panics
+///
+/// As [`group_norm_act`].
+pub fn group_norm_act_add(
+    x: Tensor<3>,
+    groups: usize,
+    gain: Tensor<1>,
+    bias: Tensor<1>,
+    activation: Activation,
+    eps: f64,
+    added: Tensor<3>,
+) -> Tensor<3> {
+    assert_eq!(added.dims(), x.dims(), "group_norm_act_add: shape of the term to add");
+    if added.dtype() != x.dtype() || !runs_here(&x, [Some(&gain), Some(&bias)], None) {
+        return group_norm_act(x, groups, gain, bias, None, activation, eps) + added;
+    }
+    check(&x, &gain, Some(&bias), None);
+    assert!(
+        groups > 0 && x.dims()[1].is_multiple_of(groups),
+        "group_norm_act_add: {groups} groups do not divide {} channels",
+        x.dims()[1]
+    );
+    run_added(x, gain, bias, added, Settings { norm: Norm::Group { groups, eps }, activation })
+}
+
 /// [`group_norm_act`] by the framework's own operations: the reference for tests, and what devices
 /// other than the CPU run.
 pub fn group_norm_act_reference(
@@ -119,6 +148,23 @@ pub fn rms_norm(
     }
     let bias = Tensor::zeros([x.dims()[1]], (&x.device(), x.dtype()));
     run(x, gain, bias, scale_shift, Settings { norm: Norm::Rms { eps }, activation })
+}
+
+/// `added` plus [`rms_norm`] without scale and shift: the end of an attention layer.
+///
+/// `added` has the shape of `x`.
+///
+/// # Panics
+///
+/// As [`rms_norm`].
+pub fn rms_norm_add(x: Tensor<3>, gain: Tensor<1>, activation: Activation, eps: f64, added: Tensor<3>) -> Tensor<3> {
+    assert_eq!(added.dims(), x.dims(), "rms_norm_add: shape of the term to add");
+    if added.dtype() != x.dtype() || !runs_here(&x, [Some(&gain), None], None) {
+        return rms_norm(x, gain, None, activation, eps) + added;
+    }
+    check(&x, &gain, None, None);
+    let bias = Tensor::zeros([x.dims()[1]], (&x.device(), x.dtype()));
+    run_added(x, gain, bias, added, Settings { norm: Norm::Rms { eps }, activation })
 }
 
 /// [`rms_norm`] by the framework's own operations: the reference for tests, and what devices other
@@ -190,6 +236,11 @@ fn run(
     })
 }
 
+fn run_added(x: Tensor<3>, gain: Tensor<1>, bias: Tensor<1>, added: Tensor<3>, settings: Settings) -> Tensor<3> {
+    let (x, gain, bias) = (x.into_dispatch(), gain.into_dispatch(), bias.into_dispatch());
+    Tensor::from_dispatch(<Dispatch as NormOps>::norm_added(x, gain, bias, added.into_dispatch(), settings))
+}
+
 /// Which normalization and which activation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
@@ -205,6 +256,14 @@ pub trait NormOps: Backend {
         x: FloatTensor<Self>,
         gain: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        settings: Settings,
+    ) -> FloatTensor<Self>;
+    /// With gain, bias and a term to add to the result.
+    fn norm_added(
+        x: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        added: FloatTensor<Self>,
         settings: Settings,
     ) -> FloatTensor<Self>;
     /// With gain, bias, scale and shift.
@@ -223,6 +282,16 @@ impl NormOps for Flex {
         forward(&[x, gain, bias], settings).0
     }
 
+    fn norm_added(
+        x: FlexTensor,
+        gain: FlexTensor,
+        bias: FlexTensor,
+        added: FlexTensor,
+        settings: Settings,
+    ) -> FlexTensor {
+        forward(&[x, gain, bias, added], settings).0
+    }
+
     fn norm_modulated(
         x: FlexTensor,
         gain: FlexTensor,
@@ -235,8 +304,11 @@ impl NormOps for Flex {
     }
 }
 
+/// Number of inputs when the last is a term to add to the result.
+const WITH_TERM: usize = 4;
+
 /// The result, and the statistics that the gradient needs. `inputs` are signal, gain, bias and,
-/// where they exist, scale and shift.
+/// where they exist, scale and shift or the term to add.
 fn forward(inputs: &[FlexTensor], settings: Settings) -> (FlexTensor, FlexTensor) {
     let inputs: Vec<FlexTensor> = inputs.iter().map(FlexTensor::to_contiguous).collect();
     match inputs[0].dtype() {
@@ -247,17 +319,21 @@ fn forward(inputs: &[FlexTensor], settings: Settings) -> (FlexTensor, FlexTensor
 
 fn forward_as<T: Real>(inputs: &[FlexTensor], settings: Settings) -> (FlexTensor, FlexTensor) {
     let silu = settings.activation == Activation::Silu;
+    let (inputs, added) = match inputs.len() {
+        WITH_TERM => (&inputs[..WITH_TERM - 1], Some(&inputs[WITH_TERM - 1])),
+        _ => (inputs, None),
+    };
     match (settings.norm, silu) {
-        (Norm::Group { groups, eps }, true) => group::forward::<T, true>(inputs, groups, eps),
-        (Norm::Group { groups, eps }, false) => group::forward::<T, false>(inputs, groups, eps),
-        (Norm::Rms { eps }, true) => rms::forward::<T, true>(inputs, eps),
-        (Norm::Rms { eps }, false) => rms::forward::<T, false>(inputs, eps),
+        (Norm::Group { groups, eps }, true) => group::forward::<T, true>(inputs, added, groups, eps),
+        (Norm::Group { groups, eps }, false) => group::forward::<T, false>(inputs, added, groups, eps),
+        (Norm::Rms { eps }, true) => rms::forward::<T, true>(inputs, added, eps),
+        (Norm::Rms { eps }, false) => rms::forward::<T, false>(inputs, added, eps),
     }
 }
 
 /// Gradients of all inputs, in their order.
 fn gradients<T: Real>(
-    grad: &FlexTensor,
+    grad: FlexTensor,
     inputs: &[FlexTensor],
     statistics: &FlexTensor,
     settings: Settings,
@@ -281,6 +357,16 @@ impl<C: CheckpointStrategy> NormOps for Autodiff<Flex, C> {
         record::<C, 3>([x, gain, bias], settings)
     }
 
+    fn norm_added(
+        x: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        added: FloatTensor<Self>,
+        settings: Settings,
+    ) -> FloatTensor<Self> {
+        record::<C, WITH_TERM>([x, gain, bias, added], settings)
+    }
+
     fn norm_modulated(
         x: FloatTensor<Self>,
         gain: FloatTensor<Self>,
@@ -302,7 +388,9 @@ fn record<C: CheckpointStrategy, const N: usize>(
     let prep = NormBackward.prepare::<C>(nodes).compute_bound().stateful();
     match prep {
         OpsKind::Tracked(mut prep) => {
-            let saved = inputs.each_ref().map(|input| prep.checkpoint(input));
+            // The gradient of a term to add does not depend on the term.
+            let kept = if N == WITH_TERM { N - 1 } else { N };
+            let saved = inputs[..kept].iter().map(|input| prep.checkpoint(input)).collect();
             let (out, statistics) = forward(&inputs.map(|input| input.into_primitive()), settings);
             prep.finish((saved, statistics, settings), out)
         }
@@ -315,17 +403,19 @@ fn record<C: CheckpointStrategy, const N: usize>(
 struct NormBackward;
 
 impl<const N: usize> Backward<Flex, N> for NormBackward {
-    type State = ([NodeId; N], FlexTensor, Settings);
+    type State = (Vec<NodeId>, FlexTensor, Settings);
 
     fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
         let grad = grads.consume::<Flex>(&ops.node).to_contiguous();
         let (saved, statistics, settings) = ops.state;
         let inputs: Vec<FlexTensor> =
             saved.into_iter().map(|id| checkpointer.retrieve_node_output::<FlexTensor>(id).to_contiguous()).collect();
-        let all = match grad.dtype() {
-            DType::F64 => gradients::<f64>(&grad, &inputs, &statistics, settings),
-            _ => gradients::<f32>(&grad, &inputs, &statistics, settings),
+        let for_term = (N == WITH_TERM).then(|| grad.clone());
+        let mut all = match grad.dtype() {
+            DType::F64 => gradients::<f64>(grad, &inputs, &statistics, settings),
+            _ => gradients::<f32>(grad, &inputs, &statistics, settings),
         };
+        all.extend(for_term);
         for (node, gradient) in ops.parents.into_iter().zip(all) {
             if let Some(node) = node {
                 grads.register::<Flex>(node.id, gradient);

@@ -9,7 +9,7 @@ use burn::tensor::{DType, Tensor, activation};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
-use super::cpu::{Real, is_cpu, is_real, tensor, values};
+use super::cpu::{Real, is_cpu, is_real, tensor, values, values_mut};
 use super::lanes::{Job, Lanes};
 use super::norm_act::{activate, times_slope};
 
@@ -72,8 +72,8 @@ impl Backward<Flex, 1> for SiluBackward {
         let [parent] = ops.parents;
         if let Some(node) = parent {
             let gradient = match x.dtype() {
-                DType::F64 => gradient::<f64>(&grad, &x),
-                _ => gradient::<f32>(&grad, &x),
+                DType::F64 => gradient::<f64>(grad, &x),
+                _ => gradient::<f32>(grad, &x),
             };
             grads.register::<Flex>(node.id, gradient);
         }
@@ -87,14 +87,13 @@ fn forward<T: Real>(x: &FlexTensor) -> FlexTensor {
     tensor(out, &dims(x))
 }
 
-fn gradient<T: Real>(grad: &FlexTensor, x: &FlexTensor) -> FlexTensor {
-    let (shape, grad, x) = (dims(x), values::<T>(grad), values::<T>(x));
-    let mut out = vec![T::ZERO; x.len()];
-    out.par_chunks_mut(PIECE)
-        .zip(x.par_chunks(PIECE))
-        .zip(grad.par_chunks(PIECE))
-        .for_each(|((out, x), grad)| T::run(Gradient { x, grad, out }));
-    tensor(out, &shape)
+/// The gradient for the values, written over `grad`.
+fn gradient<T: Real>(mut grad: FlexTensor, x: &FlexTensor) -> FlexTensor {
+    values_mut::<T>(&mut grad)
+        .par_chunks_mut(PIECE)
+        .zip(values::<T>(x).par_chunks(PIECE))
+        .for_each(|(grad, x)| T::run(Gradient { x, grad }));
+    grad
 }
 
 fn dims(x: &FlexTensor) -> Vec<usize> {
@@ -120,8 +119,7 @@ impl<T: Real> Job<T> for Forward<'_, T> {
 
 struct Gradient<'a, T> {
     x: &'a [T],
-    grad: &'a [T],
-    out: &'a mut [T],
+    grad: &'a mut [T],
 }
 
 impl<T: Real> Job<T> for Gradient<'_, T> {
@@ -129,9 +127,8 @@ impl<T: Real> Job<T> for Gradient<'_, T> {
 
     #[inline(always)]
     fn run<L: Lanes<T>>(self) {
-        let given = self.x.chunks(L::WIDTH).zip(self.grad.chunks(L::WIDTH));
-        for ((x, grad), out) in given.zip(self.out.chunks_mut(L::WIDTH)) {
-            times_slope::<T, L, true>(L::load_or(grad, T::ZERO), L::load_or(x, T::ZERO)).store(out);
+        for (x, grad) in self.x.chunks(L::WIDTH).zip(self.grad.chunks_mut(L::WIDTH)) {
+            times_slope::<T, L, true>(L::load_or(grad, T::ZERO), L::load_or(x, T::ZERO)).store(grad);
         }
     }
 }

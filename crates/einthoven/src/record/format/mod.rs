@@ -2,8 +2,18 @@
 //!
 //! A format is one file (or folder) here and one entry in [`FORMATS`].
 
+pub mod aecg;
 pub mod csv;
+pub(crate) mod description;
+pub mod dicom;
+pub mod edf;
+pub(crate) mod finish;
+pub(crate) mod fit;
 pub(crate) mod notes;
+pub mod npz;
+pub mod parquet;
+pub(crate) mod start_time;
+pub(crate) mod synthetic;
 pub mod wfdb;
 
 use std::path::{Path, PathBuf};
@@ -41,6 +51,41 @@ pub static FORMATS: &[RecordFormat] = &[
         extensions: &["csv"],
         read: csv::read,
         write: csv::write,
+    },
+    RecordFormat {
+        name: "edf",
+        summary: "EDF and EDF+: 16-bit signals of any rates, gaps, annotations",
+        extensions: &["edf", "bdf"],
+        read: edf::read,
+        write: edf::write,
+    },
+    RecordFormat {
+        name: "dicom",
+        summary: "DICOM ECG waveform: 12-lead or general ECG object with annotations",
+        extensions: &["dcm"],
+        read: dicom::read,
+        write: dicom::write,
+    },
+    RecordFormat {
+        name: "aecg",
+        summary: "HL7 annotated ECG: one XML document",
+        extensions: &["xml"],
+        read: aecg::read,
+        write: aecg::write,
+    },
+    RecordFormat {
+        name: "parquet",
+        summary: "Parquet table: one row for a record, lists of leads and points",
+        extensions: &["parquet"],
+        read: parquet::read,
+        write: parquet::write,
+    },
+    RecordFormat {
+        name: "npz",
+        summary: "NumPy archive: digital points, calibration, and millivolts",
+        extensions: &["npz"],
+        read: npz::read,
+        write: npz::write,
     },
 ];
 

@@ -12,7 +12,7 @@ mod line;
 mod matrix;
 mod reliability;
 mod spectrum;
-mod svg;
+pub(super) mod svg;
 
 use std::fmt::Write;
 

@@ -105,8 +105,9 @@ impl Canvas {
 
 /// A polyline in relative tenths of a pixel: a beat of 256 points takes about a kilobyte.
 #[derive(Debug, Default)]
-pub(super) struct PathData {
-    data: String,
+pub(crate) struct PathData {
+    /// ASCII only.
+    data: Vec<u8>,
     /// Last point in tenths of a pixel; none after a gap.
     at: Option<(i64, i64)>,
 }
@@ -121,13 +122,13 @@ impl PathData {
         let to = ((x * 10.0).round() as i64, (y * 10.0).round() as i64);
         match self.at {
             None => {
-                self.data.push('M');
+                self.data.push(b'M');
                 push_tenths(&mut self.data, to.0, true);
                 push_tenths(&mut self.data, to.1, false);
             }
             Some(from) if from == to => return,
             Some(from) => {
-                self.data.push('l');
+                self.data.push(b'l');
                 push_tenths(&mut self.data, to.0 - from.0, true);
                 push_tenths(&mut self.data, to.1 - from.1, false);
             }
@@ -137,28 +138,42 @@ impl PathData {
 
     /// Draws back to the first point.
     pub fn close(&mut self) {
-        self.data.push('z');
+        self.data.push(b'z');
         self.at = None;
     }
 
     pub fn into_string(self) -> String {
-        self.data
+        // Only ASCII was pushed, so there is nothing that could be lost.
+        String::from_utf8(self.data).unwrap_or_default()
     }
 }
 
 /// Appends tenths as a decimal number, such as `-.3` or `12`, with a blank where one is needed.
-fn push_tenths(data: &mut String, tenths: i64, is_first: bool) {
+///
+/// Digits are pushed one by one: the formatting of the standard library takes most of the time of a long trace.
+fn push_tenths(data: &mut Vec<u8>, tenths: i64, is_first: bool) {
     if tenths < 0 {
-        data.push('-');
+        data.push(b'-');
     } else if !is_first {
-        data.push(' ');
+        data.push(b' ');
     }
     let (whole, fraction) = (tenths.unsigned_abs() / 10, tenths.unsigned_abs() % 10);
     if whole > 0 || fraction == 0 {
-        let _ = write!(data, "{whole}");
+        let mut digits = [0u8; 20];
+        let (mut rest, mut at) = (whole, digits.len());
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        data.extend_from_slice(&digits[at..]);
     }
     if fraction > 0 {
-        let _ = write!(data, ".{fraction}");
+        data.push(b'.');
+        data.push(b'0' + fraction as u8);
     }
 }
 

@@ -46,7 +46,7 @@ fn rule(error: Error) -> InputError {
 }
 
 /// Asserts code, position and parts of the message, and the exit code of bad input.
-fn assert_rule(error: Error, code: &str, position: Position, parts: &[&str]) {
+pub fn assert_rule(error: Error, code: &str, position: Position, parts: &[&str]) {
     assert_eq!(error.exit_code(), 3, "{error}");
     let message = error.to_string();
     let error = rule(error);
@@ -70,7 +70,7 @@ fn refuses(header: impl AsRef<[u8]>, code: &str, position: Position, parts: &[&s
 /// A header in place of the valid one must be read strictly.
 fn accepts(header: impl AsRef<[u8]>) -> Record {
     let folder = good_record("accepted");
-    strictly(&folder.file("r.hea", header.as_ref()))
+    strictly(folder.file("r.hea", header.as_ref()))
 }
 
 /// Reads with all rules.
@@ -84,7 +84,7 @@ fn leniently(path: impl AsRef<Path>) -> Record {
 }
 
 /// Asserts that a rule left exactly one warning at that place.
-fn assert_warned(warnings: &[Warning], code: &str, position: Position, part: &str) {
+pub fn assert_warned(warnings: &[Warning], code: &str, position: Position, part: &str) {
     let found: Vec<&Warning> = warnings.iter().filter(|warning| warning.code == code).collect();
     assert_eq!(found.len(), 1, "{code} in {warnings:?}");
     assert_eq!(found[0].position, position, "{}", found[0]);

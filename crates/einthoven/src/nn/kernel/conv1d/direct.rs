@@ -1,10 +1,10 @@
 //! Convolution in single precision without matrix products over memory: sums stay in registers
-//! over all input channels and taps, and each signal is copied once, with its padding.
+//! over all input channels and taps, and each signal is copied once, with its padding, unless it can
+//! be read where it lies.
 //!
-//! A copied row holds one channel at one phase of the stride: with stride 2, even samples in one
-//! row and odd ones in the next. Every tap then reads consecutive values, from an offset of its own
-//! ([`Grid`]). The gradient for the signal is the same sum with channels exchanged and taps turned
-//! around, once per phase of the stride.
+//! Every tap reads consecutive values, from an offset of its own (`grid`). The gradient for the
+//! signal is the same sum with channels exchanged and taps turned around, once per phase of the
+//! stride.
 
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
@@ -12,10 +12,8 @@ use rayon::prelude::*;
 use super::super::cpu::{tensor, values};
 use super::super::lanes::{Job, Lanes, Vectorized};
 use super::Conv1dOptions;
+use super::grid::{Grid, Joined, TILE, pack, sized};
 use super::product::{Sizes, pieces};
-
-/// Output channels whose weights lie side by side.
-const TILE: usize = 8;
 
 /// Output channels per piece of work, a multiple of [`TILE`]. Fixed, so that pieces do not depend
 /// on batch size or threads.
@@ -24,100 +22,15 @@ const CHANNELS: usize = 64;
 /// Samples over which one task sums a weight gradient before the tasks' sums are added in order.
 const SAMPLES: usize = 1024;
 
-/// Numbers in a cache line, and the most lanes of a vector.
-const LINE: usize = 16;
-
-/// A cache line of numbers, so that buffers start at the start of one.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([f32; LINE]);
-
-// SAFETY: sixteen `f32` of 4 bytes fill the 64 bytes of the line, and any bits are valid.
-unsafe impl bytemuck::Zeroable for Line {}
-// SAFETY: as above; the line has no padding and no pointers.
-unsafe impl bytemuck::Pod for Line {}
-
-/// `lines` cache lines of zeros.
-fn buffer(lines: usize) -> Vec<Line> {
-    vec![Line([0.0; LINE]); lines]
-}
-
-/// Where each channel, phase and tap lies in a copied signal.
-struct Grid {
-    /// Rows per channel.
-    phases: usize,
-    /// Distance between rows, an odd number of cache lines so that rows spread over the cache.
-    pitch: usize,
-    /// Start of each tap relative to the first row of a channel.
-    taps: Vec<usize>,
-    /// Zeros before the signal; negative when its first samples are left out.
-    left: isize,
-}
-
-impl Grid {
-    /// For taps that start `shifts` samples after the first of `count` outputs `phases` apart.
-    fn new(shifts: &[usize], phases: usize, count: usize, left: isize) -> Grid {
-        let reach = shifts.iter().max().map_or(0, |shift| shift / phases) + count.next_multiple_of(LINE);
-        let pitch = (reach.div_ceil(LINE) | 1) * LINE;
-        let taps = shifts.iter().map(|shift| shift % phases * pitch + shift / phases).collect();
-        Grid { phases, pitch, taps, left }
-    }
-
-    fn channel(&self) -> usize {
-        self.phases * self.pitch
-    }
-
-    /// Copies the channels of `signal`, of `length` samples each, into `rows`.
-    fn copy(&self, signal: &[f32], length: usize, rows: &mut [f32]) {
-        for (signal, rows) in signal.chunks_exact(length).zip(rows.chunks_exact_mut(self.channel())) {
-            for (phase, row) in rows.chunks_exact_mut(self.pitch).enumerate() {
-                // Value `j` of the row is sample `j * phases + phase - left`.
-                let first = self.left - phase as isize;
-                let zeros = first.max(0).unsigned_abs().div_ceil(self.phases).min(row.len());
-                let (before, row) = row.split_at_mut(zeros);
-                before.fill(0.0);
-                let start = ((zeros * self.phases) as isize - first).unsigned_abs().min(length);
-                let count = (length - start).div_ceil(self.phases).min(row.len());
-                let (inside, after) = row.split_at_mut(count);
-                if self.phases == 1 {
-                    inside.copy_from_slice(&signal[start..start + count]);
-                } else {
-                    for (value, sample) in inside.iter_mut().zip(signal[start..].iter().step_by(self.phases)) {
-                        *value = *sample;
-                    }
-                }
-                after.fill(0.0);
-            }
-        }
-    }
-}
-
-/// Weights in the order in which [`Correlate`] reads them: tiles of output channels; in a tile
-/// input channels; in these taps; in these the tile's channels, zeros beyond the last.
-fn pack(outputs: usize, inputs: usize, taps: usize, weight: impl Fn(usize, usize, usize) -> f32) -> Vec<f32> {
-    let mut packed = Vec::with_capacity(outputs.next_multiple_of(TILE) * inputs * taps);
-    for tile in (0..outputs).step_by(TILE) {
-        for input in 0..inputs {
-            for tap in 0..taps {
-                for output in tile..tile + TILE {
-                    packed.push(if output < outputs { weight(output, input, tap) } else { 0.0 });
-                }
-            }
-        }
-    }
-    packed
-}
-
 /// Output of the convolution: `[batch, channels_out, length_out]`.
 pub(super) fn forward(
-    x: &FlexTensor,
+    signals: &[FlexTensor],
     weight: &FlexTensor,
     bias: Option<&FlexTensor>,
     options: Conv1dOptions,
 ) -> FlexTensor {
-    let sizes = Sizes::new(x, weight, options);
-    let Sizes { batch, channels_in, channels_out, length, length_out, kernel, .. } = sizes;
-    let (x, weight, bias) = (values::<f32>(x), values::<f32>(weight), bias.map(values::<f32>));
+    let Sizes { batch, channels_in, channels_out, length_out, kernel, .. } = Sizes::new(signals, weight, options);
+    let (x, weight, bias) = (Joined::new(signals), values::<f32>(weight), bias.map(values::<f32>));
     let shifts: Vec<usize> = (0..kernel).map(|tap| tap * options.dilation).collect();
     let grid = Grid::new(&shifts, options.stride, length_out, options.padding as isize);
     let weights =
@@ -126,15 +39,14 @@ pub(super) fn forward(
 
     let mut out = vec![0.0; batch * channels_out * length_out];
     pieces(&mut out, channels_out * length_out, CHANNELS * length_out).into_par_iter().enumerate().for_each_init(
-        || buffer(channels_in * grid.channel() / LINE),
+        Vec::new,
         |rows, (piece, out)| {
             let (record, channel) = (piece / blocks, piece % blocks * CHANNELS);
-            let rows: &mut [f32] = bytemuck::cast_slice_mut(rows);
-            grid.copy(&x[record * channels_in * length..][..channels_in * length], length, rows);
+            let (rows, pitch) = x.rows(&grid, record, 1, rows);
             f32::run(Correlate {
                 rows,
                 channels: channels_in,
-                channel: grid.channel(),
+                channel: pitch,
                 taps: &grid.taps,
                 weights: &weights[channel * channels_in * kernel..],
                 bias: bias.map(|bias| &bias[channel..]),
@@ -146,15 +58,17 @@ pub(super) fn forward(
     tensor(out, &[batch, channels_out, length_out])
 }
 
-/// Gradient for the signal: `[batch, channels_in, length]`.
+/// Gradient for the `channels_in` channels of the signal from `first_channel` on:
+/// `[batch, channels_in, length]`.
 pub(super) fn signal_gradient(
     grad: &FlexTensor,
-    x: &FlexTensor,
+    signals: &[FlexTensor],
     weight: &FlexTensor,
     options: Conv1dOptions,
+    [first_channel, channels_in]: [usize; 2],
 ) -> FlexTensor {
-    let sizes = Sizes::new(x, weight, options);
-    let Sizes { batch, channels_in, channels_out, length, length_out, kernel, .. } = sizes;
+    let Sizes { batch, channels_in: all_channels, channels_out, length, length_out, kernel, .. } =
+        Sizes::new(signals, weight, options);
     let (grad, weight) = (values::<f32>(grad), values::<f32>(weight));
     let Conv1dOptions { stride, padding, dilation } = options;
 
@@ -172,27 +86,24 @@ pub(super) fn signal_gradient(
             let shifts: Vec<usize> = taps.iter().map(|tap| largest - shift(tap)).collect();
             let grid = Grid::new(&shifts, 1, count, largest as isize - first as isize);
             let weights = pack(channels_in, channels_out, taps.len(), |out, input, tap| {
-                weight[(input * channels_in + out) * kernel + taps[tap]]
+                weight[(input * all_channels + first_channel + out) * kernel + taps[tap]]
             });
             (grid, weights, sample, count, taps.len())
         })
         .collect();
-    let largest = phases.iter().map(|(grid, ..)| grid.channel()).max().unwrap_or(LINE);
     let blocks = channels_in.div_ceil(CHANNELS);
 
     let mut out = vec![0.0; batch * channels_in * length];
     pieces(&mut out, channels_in * length, CHANNELS * length).into_par_iter().enumerate().for_each_init(
-        || (buffer(channels_out * largest / LINE), Vec::new()),
-        |(rows, part), (piece, out)| {
+        || (Vec::new(), Vec::new()),
+        |(buffer, part), (piece, out)| {
             let (record, channel) = (piece / blocks, piece % blocks * CHANNELS);
             let grad = &grad[record * channels_out * length_out..][..channels_out * length_out];
-            let rows: &mut [f32] = bytemuck::cast_slice_mut(rows);
             for (grid, weights, sample, count, taps) in &phases {
                 if *taps == 0 || *count == 0 {
                     continue;
                 }
-                let rows = &mut rows[..channels_out * grid.channel()];
-                grid.copy(grad, length_out, rows);
+                let (rows, pitch) = grid.rows(grad, length_out, buffer);
                 let channels = out.len() / length;
                 if stride > 1 {
                     part.resize(channels * count, 0.0);
@@ -200,7 +111,7 @@ pub(super) fn signal_gradient(
                 f32::run(Correlate {
                     rows,
                     channels: channels_out,
-                    channel: grid.channel(),
+                    channel: pitch,
                     taps: &grid.taps,
                     weights: &weights[channel * channels_out * taps..],
                     bias: None,
@@ -220,28 +131,30 @@ pub(super) fn signal_gradient(
     tensor(out, &[batch, channels_in, length])
 }
 
-/// Gradient for the weight: `[channels_out, channels_in, kernel]`.
-pub(super) fn weight_gradient(
+/// Gradients for the weight, `[channels_out, channels_in, kernel]`, and for the bias,
+/// `[channels_out]`.
+pub(super) fn weight_gradients(
     grad: &FlexTensor,
-    x: &FlexTensor,
+    signals: &[FlexTensor],
     weight: &FlexTensor,
     options: Conv1dOptions,
-) -> FlexTensor {
-    let sizes = Sizes::new(x, weight, options);
-    let Sizes { batch, channels_in, channels_out, length, length_out, kernel, .. } = sizes;
-    let (grad, x) = (values::<f32>(grad), values::<f32>(x));
+) -> [FlexTensor; 2] {
+    let Sizes { batch, channels_in, channels_out, length, length_out, kernel, .. } =
+        Sizes::new(signals, weight, options);
+    let (grad, x) = (values::<f32>(grad), Joined::new(signals));
     let shifts: Vec<usize> = (0..kernel).map(|tap| tap * options.dilation).collect();
     let signals = Grid::new(&shifts, options.stride, length_out, options.padding as isize);
     let grads = Grid::new(&[0], 1, length_out, 0);
+    let right_pitch = if signals.is_plain(length) { length } else { signals.channel() };
     let columns: Vec<usize> = (0..channels_in)
         .flat_map(|channel| signals.taps.iter().map(move |tap| (channel, tap)))
-        .map(|(channel, tap)| channel * signals.channel() + tap)
+        .map(|(channel, tap)| channel * right_pitch + tap)
         .collect();
 
     let records = (SAMPLES / length_out).max(1);
     let blocks = channels_out.div_ceil(CHANNELS);
     let tasks = batch.div_ceil(records) * blocks;
-    let sums: Vec<Vec<f32>> = (0..tasks)
+    let sums: Vec<(Vec<f32>, Vec<f32>)> = (0..tasks)
         .into_par_iter()
         .map_init(
             || (Vec::new(), Vec::new()),
@@ -249,44 +162,82 @@ pub(super) fn weight_gradient(
                 let (first, channel) = (task / blocks * records, task % blocks * CHANNELS);
                 let records = records.min(batch - first);
                 let channels = CHANNELS.min(channels_out - channel);
-                let rows = channels.next_multiple_of(4) * grads.pitch;
-                let signal = channels_in * signals.channel();
-                left.resize(records * rows / LINE, Line([0.0; LINE]));
-                right.resize(records * signal / LINE, Line([0.0; LINE]));
-                let left: &mut [f32] = bytemuck::cast_slice_mut(left);
-                let right: &mut [f32] = bytemuck::cast_slice_mut(right);
-                for record in 0..records {
-                    let from = ((first + record) * channels_out + channel) * length_out;
-                    let left = &mut left[record * rows..][..rows];
-                    grads.copy(&grad[from..from + channels * length_out], length_out, left);
-                    left[channels * grads.pitch..].fill(0.0);
-                    let from = (first + record) * channels_in * length;
-                    let right = &mut right[record * signal..][..signal];
-                    signals.copy(&x[from..from + channels_in * length], length, right);
-                }
                 let mut sum = vec![0.0; channels * columns.len()];
+                let mut bias = vec![0.0; channels];
+
+                let grad = &grad[(first * channels_out + channel) * length_out..];
+                let in_place = grads.is_plain(length_out) && channels.is_multiple_of(4);
+                let (left, left_record, left_pitch) = if in_place {
+                    (grad, channels_out * length_out, length_out)
+                } else {
+                    let rows = channels.next_multiple_of(4) * grads.pitch;
+                    let left = sized(left, records * rows);
+                    for (record, left) in left.chunks_exact_mut(rows).enumerate() {
+                        let from = record * channels_out * length_out;
+                        grads.copy(&grad[from..from + channels * length_out], length_out, left);
+                        left[channels * grads.pitch..].fill(0.0);
+                    }
+                    (&*left, rows, grads.pitch)
+                };
+                let (right, _) = x.rows(&signals, first, records, right);
+                let right_record = channels_in * right_pitch;
+                f32::run(RowSums { left, records, left_record, pitch: left_pitch, count: length_out, sums: &mut bias });
                 f32::run(Outer {
-                    left: &left[..records * rows],
-                    right: &right[..records * signal],
+                    left,
+                    right,
                     records,
-                    pitch: grads.pitch,
+                    left_record,
+                    right_record,
+                    pitch: left_pitch,
                     columns: &columns,
                     count: length_out,
                     sum: &mut sum,
                 });
-                sum
+                (sum, bias)
             },
         )
         .collect();
 
     let mut out = vec![0.0; channels_out * channels_in * kernel];
-    for (task, sum) in sums.iter().enumerate() {
-        let from = task % blocks * CHANNELS * columns.len();
-        for (out, value) in out[from..].iter_mut().zip(sum) {
+    let mut bias = vec![0.0; channels_out];
+    for (task, (sum, part)) in sums.iter().enumerate() {
+        let channel = task % blocks * CHANNELS;
+        for (out, value) in out[channel * columns.len()..].iter_mut().zip(sum) {
+            *out += *value;
+        }
+        for (out, value) in bias[channel..].iter_mut().zip(part) {
             *out += *value;
         }
     }
-    tensor(out, &[channels_out, channels_in, kernel])
+    [tensor(out, &[channels_out, channels_in, kernel]), tensor(bias, &[channels_out])]
+}
+
+/// `sums[row]` = sum over records and positions of `left[record][row][p]`.
+struct RowSums<'a> {
+    left: &'a [f32],
+    records: usize,
+    left_record: usize,
+    pitch: usize,
+    count: usize,
+    sums: &'a mut [f32],
+}
+
+impl Job<f32> for RowSums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes<f32>>(self) {
+        for (row, sum) in self.sums.iter_mut().enumerate() {
+            let mut lanes = L::splat(0.0);
+            for record in 0..self.records {
+                let values = &self.left[record * self.left_record + row * self.pitch..][..self.count];
+                for values in values.chunks(L::WIDTH) {
+                    lanes = lanes.add(L::load_or(values, 0.0));
+                }
+            }
+            *sum = lanes.sum();
+        }
+    }
 }
 
 /// `out[o][p] = bias[o] + sum over channels and taps of weight * rows[channel][tap + p]`.
@@ -412,6 +363,9 @@ struct Outer<'a> {
     left: &'a [f32],
     right: &'a [f32],
     records: usize,
+    /// Distances between records.
+    left_record: usize,
+    right_record: usize,
     /// Distance between rows of `left`, which come in multiples of four per record.
     pitch: usize,
     columns: &'a [usize],
@@ -427,8 +381,15 @@ impl Job<f32> for Outer<'_> {
         let reach = self.count.next_multiple_of(L::WIDTH);
         let last = self.columns.iter().max().map_or(0, |column| *column);
         let rows = (self.sum.len() / self.columns.len()).next_multiple_of(4);
-        assert!(reach <= self.pitch && rows * self.pitch * self.records <= self.left.len(), "gradients are too short");
-        assert!(last + reach <= self.right.len() / self.records, "a tap reaches beyond the copied signal");
+        let records = self.records - 1;
+        assert!(
+            reach <= self.pitch && records * self.left_record + rows * self.pitch <= self.left.len(),
+            "gradients are too short"
+        );
+        assert!(
+            records * self.right_record + last + reach <= self.right.len(),
+            "a tap reaches beyond the copied signal"
+        );
         // SAFETY: the assertions cover every row, column and record, with positions rounded up to
         // whole vectors.
         unsafe { if L::WIDTH == 16 { self.tiles::<L, 4, 6>() } else { self.tiles::<L, 2, 4>() } }
@@ -446,7 +407,7 @@ impl Outer<'_> {
     unsafe fn tiles<L: Lanes<f32>, const M: usize, const N: usize>(&mut self) {
         let width = self.columns.len();
         let rows = self.sum.len() / width;
-        let (left_record, right_record) = (self.left.len() / self.records, self.right.len() / self.records);
+        let (left_record, right_record) = (self.left_record, self.right_record);
         for first_column in (0..width).step_by(N) {
             let columns: [usize; N] = std::array::from_fn(|n| self.columns[(first_column + n).min(width - 1)]);
             for first_row in (0..rows).step_by(M) {

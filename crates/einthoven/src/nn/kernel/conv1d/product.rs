@@ -29,11 +29,12 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
-    pub fn new(x: &FlexTensor, weight: &FlexTensor, options: Conv1dOptions) -> Sizes {
-        let (x, weight) = (x.layout().shape(), weight.layout().shape());
+    /// For a signal whose channels are those of `signals`, one tensor after the other.
+    pub fn new(signals: &[FlexTensor], weight: &FlexTensor, options: Conv1dOptions) -> Sizes {
+        let (x, weight) = (signals[0].layout().shape(), weight.layout().shape());
         Sizes {
             batch: x[0],
-            channels_in: x[1],
+            channels_in: weight[1],
             channels_out: weight[0],
             length: x[2],
             length_out: options.output_length(x[2], weight[2]),
@@ -75,7 +76,7 @@ pub(super) fn forward<T: Real>(
     bias: Option<&FlexTensor>,
     options: Conv1dOptions,
 ) -> FlexTensor {
-    let sizes = Sizes::new(x, weight, options);
+    let sizes = Sizes::new(std::slice::from_ref(x), weight, options);
     let Sizes { batch, channels_in, channels_out, length, length_out, kernel, .. } = sizes;
     let bias = bias.map(values::<T>);
     let x = values::<T>(x);
@@ -116,7 +117,7 @@ pub(super) fn signal_gradient<T: Real>(
     weight: &FlexTensor,
     options: Conv1dOptions,
 ) -> FlexTensor {
-    let sizes = Sizes::new(x, weight, options);
+    let sizes = Sizes::new(std::slice::from_ref(x), weight, options);
     let Sizes { batch, channels_in, channels_out, length, length_out, kernel, .. } = sizes;
     let grad = values::<T>(grad);
     let taps = taps_first(values::<T>(weight), sizes);
@@ -148,7 +149,7 @@ pub(super) fn weight_gradient<T: Real>(
     weight: &FlexTensor,
     options: Conv1dOptions,
 ) -> FlexTensor {
-    let sizes = Sizes::new(x, weight, options);
+    let sizes = Sizes::new(std::slice::from_ref(x), weight, options);
     let Sizes { channels_in, channels_out, length, length_out, kernel, .. } = sizes;
     let (grad, x) = (values::<T>(grad), values::<T>(x));
     let matrix = channels_out * channels_in;

@@ -3,19 +3,21 @@
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
-use super::super::cpu::{Real, tensor, values};
+use super::super::cpu::{Real, tensor, values, values_mut};
 use super::super::lanes::{Job, Lanes};
 use super::affine::{self, Affine, activate, times_slope};
 
 /// The result, and mean and reciprocal standard deviation per record and group.
 pub(super) fn forward<T: Real, const SILU: bool>(
     inputs: &[FlexTensor],
+    added: Option<&FlexTensor>,
     groups: usize,
     eps: f64,
 ) -> (FlexTensor, FlexTensor) {
     let shape = inputs[0].layout().shape();
     let [batch, channels, length] = [shape[0], shape[1], shape[2]];
     let x = values::<T>(&inputs[0]);
+    let added = added.map(values::<T>);
     let affine = Affine::<T>::new(inputs, 1.0);
     let per_group = channels / groups;
     let piece = (per_group * length).max(1);
@@ -25,15 +27,16 @@ pub(super) fn forward<T: Real, const SILU: bool>(
     out.par_chunks_mut(piece).zip(x.par_chunks(piece)).zip(statistics.par_chunks_mut(2)).enumerate().for_each(
         |(index, ((out, x), statistics))| {
             let affine = affine.of(index / groups, index % groups * per_group, per_group);
-            T::run(Forward::<T, SILU> { x, out, statistics, affine, length, eps });
+            let added = added.map(|added| &added[index * piece..][..out.len()]);
+            T::run(Forward::<T, SILU> { x, out, statistics, affine, added, length, eps });
         },
     );
     (tensor(out, &[batch, channels, length]), tensor(statistics, &[batch, groups, 2]))
 }
 
-/// Gradients of all inputs, in their order.
+/// Gradients of all inputs, in their order; that of the signal is written over `grad`.
 pub(super) fn gradients<T: Real, const SILU: bool>(
-    grad: &FlexTensor,
+    mut grad: FlexTensor,
     inputs: &[FlexTensor],
     statistics: &FlexTensor,
     groups: usize,
@@ -46,40 +49,50 @@ pub(super) fn gradients<T: Real, const SILU: bool>(
     let per_group = channels / groups;
     let piece = (per_group * length).max(1);
 
-    let mut out = vec![T::ZERO; x.len()];
     let mut sums = vec![T::ZERO; batch * channels * 2];
-    out.par_chunks_mut(piece)
+    values_mut::<T>(&mut grad)
+        .par_chunks_mut(piece)
         .zip(x.par_chunks(piece))
-        .zip(values::<T>(grad).par_chunks(piece))
         .zip(sums.par_chunks_mut(2 * per_group))
         .enumerate()
-        .for_each(|(index, (((out, x), grad), sums))| {
+        .for_each(|(index, ((grad, x), sums))| {
             let affine = affine.of(index / groups, index % groups * per_group, per_group);
             let statistics = (statistics[2 * index], statistics[2 * index + 1]);
-            T::run(Gradient::<T, SILU> { x, grad, out, sums, statistics, affine, length });
+            T::run(Gradient::<T, SILU> { x, grad, sums, statistics, affine, length });
         });
-    let mut all = vec![tensor(out, &[batch, channels, length])];
+    let mut all = vec![grad];
     all.extend(affine::gradients(inputs, &sums, 1.0));
     all
 }
 
-/// Sum of `term` over the vectors of a slice of `len` values, in four interleaved partial sums.
+/// Sum of the values, or of their squared distances from `mean`, in four interleaved partial sums.
 #[inline(always)]
-fn sum<T: Real, L: Lanes<T>>(len: usize, term: impl Fn(usize) -> L) -> f64 {
+fn sum<T: Real, L: Lanes<T>, const SQUARES: bool>(x: &[T], mean: T) -> f64 {
     let mut partial = [L::splat(T::ZERO); 4];
     let mut at = 0;
-    while at + 4 * L::WIDTH <= len {
+    while at + 4 * L::WIDTH <= x.len() {
         for (step, partial) in partial.iter_mut().enumerate() {
-            *partial = partial.add(term(at + step * L::WIDTH));
+            *partial = partial.add(term::<T, L, SQUARES>(&x[at + step * L::WIDTH..], mean));
         }
         at += 4 * L::WIDTH;
     }
-    while at < len {
-        partial[0] = partial[0].add(term(at));
+    while at < x.len() {
+        partial[0] = partial[0].add(term::<T, L, SQUARES>(&x[at..], mean));
         at += L::WIDTH;
     }
     let [a, b, c, d] = partial;
     a.add(b).add(c.add(d)).sum().into_f64()
+}
+
+/// The first vector of `x` as a term of [`sum`]; lanes beyond the end are zero.
+#[inline(always)]
+fn term<T: Real, L: Lanes<T>, const SQUARES: bool>(x: &[T], mean: T) -> L {
+    if SQUARES {
+        let centered = L::load_or(x, mean).sub(L::splat(mean));
+        centered.mul(centered)
+    } else {
+        L::load_or(x, T::ZERO)
+    }
 }
 
 struct Forward<'a, T, const SILU: bool> {
@@ -87,6 +100,7 @@ struct Forward<'a, T, const SILU: bool> {
     out: &'a mut [T],
     statistics: &'a mut [T],
     affine: (&'a [T], &'a [T]),
+    added: Option<&'a [T]>,
     length: usize,
     eps: f64,
 }
@@ -96,33 +110,42 @@ impl<T: Real, const SILU: bool> Job<T> for Forward<'_, T, SILU> {
 
     #[inline(always)]
     fn run<L: Lanes<T>>(self) {
-        let Forward { x, out, statistics, affine: (factors, offsets), length, eps } = self;
+        let Forward { x, out, statistics, affine: (factors, offsets), added, length, eps } = self;
         let count = x.len() as f64;
-        let mean = T::from_f64(sum::<T, L>(x.len(), |at| L::load_or(&x[at..], T::ZERO)) / count);
+        let mean = T::from_f64(sum::<T, L, false>(x, T::ZERO) / count);
         let means = L::splat(mean);
-        let squares = sum::<T, L>(x.len(), |at| {
-            let centered = L::load_or(&x[at..], mean).sub(means);
-            centered.mul(centered)
-        });
+        let squares = sum::<T, L, true>(x, mean);
         let inverse = 1.0 / (squares / count + eps).sqrt();
         statistics.copy_from_slice(&[mean, T::from_f64(inverse)]);
 
         let rows = x.chunks_exact(length).zip(out.chunks_exact_mut(length));
-        for ((x, out), (factor, offset)) in rows.zip(factors.iter().zip(offsets)) {
+        for (channel, ((x, out), (factor, offset))) in rows.zip(factors.iter().zip(offsets)).enumerate() {
             let factor = L::splat(T::from_f64(factor.into_f64() * inverse));
             let offset = L::splat(*offset);
-            for (x, out) in x.chunks(L::WIDTH).zip(out.chunks_mut(L::WIDTH)) {
-                let h = L::load_or(x, T::ZERO).sub(means).mul_add(factor, offset);
-                activate::<T, L, SILU>(h).store(out);
+            let x = x.chunks(L::WIDTH).zip(out.chunks_mut(L::WIDTH));
+            // No closure: one that is called twice is not inlined, and then has no vectors.
+            match added {
+                Some(added) => {
+                    for ((x, out), added) in x.zip(added[channel * length..].chunks(L::WIDTH)) {
+                        let h = L::load_or(x, T::ZERO).sub(means).mul_add(factor, offset);
+                        activate::<T, L, SILU>(h).add(L::load_or(added, T::ZERO)).store(out);
+                    }
+                }
+                None => {
+                    for (x, out) in x {
+                        let h = L::load_or(x, T::ZERO).sub(means).mul_add(factor, offset);
+                        activate::<T, L, SILU>(h).store(out);
+                    }
+                }
             }
         }
     }
 }
 
+/// Replaces the gradient for the result by that for the signal.
 struct Gradient<'a, T, const SILU: bool> {
     x: &'a [T],
-    grad: &'a [T],
-    out: &'a mut [T],
+    grad: &'a mut [T],
     sums: &'a mut [T],
     statistics: (T, T),
     affine: (&'a [T], &'a [T]),
@@ -137,24 +160,23 @@ impl<T: Real, const SILU: bool> Job<T> for Gradient<'_, T, SILU> {
     /// the means over the group.
     #[inline(always)]
     fn run<L: Lanes<T>>(self) {
-        let Gradient { x, grad, out, sums, statistics: (mean, inverse), affine: (factors, offsets), length } = self;
+        let Gradient { x, grad, sums, statistics: (mean, inverse), affine: (factors, offsets), length } = self;
         let means = L::splat(mean);
         let inverse = inverse.into_f64();
         let (mut plain, mut weighted) = (0.0, 0.0);
-        let rows = x.chunks_exact(length).zip(grad.chunks_exact(length)).zip(out.chunks_exact_mut(length));
-        for ((((x, grad), out), (factor, offset)), sums) in
-            rows.zip(factors.iter().zip(offsets)).zip(sums.chunks_exact_mut(2))
+        let rows = x.chunks_exact(length).zip(grad.chunks_exact_mut(length));
+        for (((x, grad), (factor, offset)), sums) in rows.zip(factors.iter().zip(offsets)).zip(sums.chunks_exact_mut(2))
         {
             let scaled = L::splat(T::from_f64(factor.into_f64() * inverse));
             let offset = L::splat(*offset);
             let (mut sum, mut moment) = (L::splat(T::ZERO), L::splat(T::ZERO));
-            for ((x, grad), out) in x.chunks(L::WIDTH).zip(grad.chunks(L::WIDTH)).zip(out.chunks_mut(L::WIDTH)) {
+            for (x, grad) in x.chunks(L::WIDTH).zip(grad.chunks_mut(L::WIDTH)) {
                 let centered = L::load_or(x, mean).sub(means);
                 let h = centered.mul_add(scaled, offset);
                 let g = times_slope::<T, L, SILU>(L::load_or(grad, T::ZERO), h);
                 sum = sum.add(g);
                 moment = g.mul_add(centered, moment);
-                g.store(out);
+                g.store(grad);
             }
             let (sum, moment) = (sum.sum().into_f64(), moment.sum().into_f64() * inverse);
             sums.copy_from_slice(&[T::from_f64(sum), T::from_f64(moment)]);
@@ -165,13 +187,13 @@ impl<T: Real, const SILU: bool> Job<T> for Gradient<'_, T, SILU> {
         let count = x.len() as f64;
         let slope = L::splat(T::from_f64(-weighted / count * inverse * inverse));
         let level = L::splat(T::from_f64(-plain / count * inverse));
-        let rows = x.chunks_exact(length).zip(out.chunks_exact_mut(length));
-        for ((x, out), factor) in rows.zip(factors) {
+        let rows = x.chunks_exact(length).zip(grad.chunks_exact_mut(length));
+        for ((x, grad), factor) in rows.zip(factors) {
             let factor = L::splat(T::from_f64(factor.into_f64() * inverse));
-            for (x, out) in x.chunks(L::WIDTH).zip(out.chunks_mut(L::WIDTH)) {
+            for (x, grad) in x.chunks(L::WIDTH).zip(grad.chunks_mut(L::WIDTH)) {
                 let centered = L::load_or(x, mean).sub(means);
-                let g = L::load_or(out, T::ZERO);
-                g.mul_add(factor, centered.mul_add(slope, level)).store(out);
+                let g = L::load_or(grad, T::ZERO);
+                g.mul_add(factor, centered.mul_add(slope, level)).store(grad);
             }
         }
     }

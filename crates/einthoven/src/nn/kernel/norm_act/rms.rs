@@ -3,15 +3,20 @@
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
-use super::super::cpu::{Real, tensor, values};
+use super::super::cpu::{Real, tensor, values, values_mut};
 use super::super::lanes::{Job, Lanes};
 use super::affine::{self, Affine, activate, times_slope};
 
 /// The result, and the reciprocal norm per record and sample.
-pub(super) fn forward<T: Real, const SILU: bool>(inputs: &[FlexTensor], eps: f64) -> (FlexTensor, FlexTensor) {
+pub(super) fn forward<T: Real, const SILU: bool>(
+    inputs: &[FlexTensor],
+    added: Option<&FlexTensor>,
+    eps: f64,
+) -> (FlexTensor, FlexTensor) {
     let shape = inputs[0].layout().shape();
     let [batch, channels, length] = [shape[0], shape[1], shape[2]];
     let x = values::<T>(&inputs[0]);
+    let added = added.map(values::<T>);
     let affine = Affine::<T>::new(inputs, (channels as f64).sqrt());
     let piece = (channels * length).max(1);
 
@@ -20,15 +25,16 @@ pub(super) fn forward<T: Real, const SILU: bool>(inputs: &[FlexTensor], eps: f64
     out.par_chunks_mut(piece).zip(x.par_chunks(piece)).zip(inverse.par_chunks_mut(length.max(1))).enumerate().for_each(
         |(record, ((out, x), inverse))| {
             let affine = affine.of(record, 0, channels);
-            T::run(Forward::<T, SILU> { x, out, inverse, affine, eps });
+            let added = added.map(|added| &added[record * piece..][..out.len()]);
+            T::run(Forward::<T, SILU> { x, out, inverse, affine, added, eps });
         },
     );
     (tensor(out, &[batch, channels, length]), tensor(inverse, &[batch, length]))
 }
 
-/// Gradients of all inputs, in their order.
+/// Gradients of all inputs, in their order; that of the signal is written over `grad`.
 pub(super) fn gradients<T: Real, const SILU: bool>(
-    grad: &FlexTensor,
+    mut grad: FlexTensor,
     inputs: &[FlexTensor],
     statistics: &FlexTensor,
     eps: f64,
@@ -42,26 +48,25 @@ pub(super) fn gradients<T: Real, const SILU: bool>(
     // At the least norm the divisor is constant, so its gradient is left out. Rounded as in `Forward`.
     let largest = T::from_f64(1.0 / T::from_f64(eps).into_f64());
 
-    let mut out = vec![T::ZERO; x.len()];
     let mut sums = vec![T::ZERO; batch * channels * 2];
-    out.par_chunks_mut(piece)
+    values_mut::<T>(&mut grad)
+        .par_chunks_mut(piece)
         .zip(x.par_chunks(piece))
-        .zip(values::<T>(grad).par_chunks(piece))
         .zip(values::<T>(statistics).par_chunks(length.max(1)))
         .zip(sums.par_chunks_mut(2 * channels))
         .enumerate()
-        .for_each(|(record, ((((out, x), grad), inverse), sums))| {
+        .for_each(|(record, (((grad, x), inverse), sums))| {
             let affine = affine.of(record, 0, channels);
             let mut moment = vec![T::ZERO; length];
-            T::run(Gradient::<T, SILU> { x, grad, out, sums, inverse, moment: &mut moment, affine });
+            T::run(Gradient::<T, SILU> { x, grad: &mut *grad, sums, inverse, moment: &mut moment, affine });
             for (moment, inverse) in moment.iter_mut().zip(inverse) {
                 if inverse.into_f64() >= largest.into_f64() {
                     *moment = T::ZERO;
                 }
             }
-            T::run(Finish { x, out, inverse, moment: &moment, factors: affine.0 });
+            T::run(Finish { x, grad, inverse, moment: &moment, factors: affine.0 });
         });
-    let mut all = vec![tensor(out, &[batch, channels, length])];
+    let mut all = vec![grad];
     all.extend(affine::gradients(inputs, &sums, unit));
     all
 }
@@ -71,6 +76,7 @@ struct Forward<'a, T, const SILU: bool> {
     out: &'a mut [T],
     inverse: &'a mut [T],
     affine: (&'a [T], &'a [T]),
+    added: Option<&'a [T]>,
     eps: f64,
 }
 
@@ -79,7 +85,7 @@ impl<T: Real, const SILU: bool> Job<T> for Forward<'_, T, SILU> {
 
     #[inline(always)]
     fn run<L: Lanes<T>>(self) {
-        let Forward { x, out, inverse, affine: (factors, offsets), eps } = self;
+        let Forward { x, out, inverse, affine: (factors, offsets), added, eps } = self;
         let length = inverse.len();
         for x in x.chunks_exact(length) {
             for (x, squares) in x.chunks(L::WIDTH).zip(inverse.chunks_mut(L::WIDTH)) {
@@ -92,23 +98,33 @@ impl<T: Real, const SILU: bool> Job<T> for Forward<'_, T, SILU> {
             one.div(eps.max(L::load_or(inverse, T::ONE).sqrt())).store(inverse);
         }
         let rows = x.chunks_exact(length).zip(out.chunks_exact_mut(length));
-        for ((x, out), (factor, offset)) in rows.zip(factors.iter().zip(offsets)) {
+        for (channel, ((x, out), (factor, offset))) in rows.zip(factors.iter().zip(offsets)).enumerate() {
             let (factor, offset) = (L::splat(*factor), L::splat(*offset));
-            let x = x.chunks(L::WIDTH).zip(inverse.chunks(L::WIDTH));
-            for ((x, inverse), out) in x.zip(out.chunks_mut(L::WIDTH)) {
-                let unit = L::load_or(x, T::ZERO).mul(L::load_or(inverse, T::ZERO));
-                activate::<T, L, SILU>(unit.mul_add(factor, offset)).store(out);
+            let x = x.chunks(L::WIDTH).zip(inverse.chunks(L::WIDTH)).zip(out.chunks_mut(L::WIDTH));
+            match added {
+                Some(added) => {
+                    for (((x, inverse), out), added) in x.zip(added[channel * length..].chunks(L::WIDTH)) {
+                        let unit = L::load_or(x, T::ZERO).mul(L::load_or(inverse, T::ZERO));
+                        let y = activate::<T, L, SILU>(unit.mul_add(factor, offset));
+                        y.add(L::load_or(added, T::ZERO)).store(out);
+                    }
+                }
+                None => {
+                    for ((x, inverse), out) in x {
+                        let unit = L::load_or(x, T::ZERO).mul(L::load_or(inverse, T::ZERO));
+                        activate::<T, L, SILU>(unit.mul_add(factor, offset)).store(out);
+                    }
+                }
             }
         }
     }
 }
 
-/// Leaves the gradient before the activation in `out`, its sums per channel in `sums`, and the sum
+/// Leaves the gradient before the activation in `grad`, its sums per channel in `sums`, and the sum
 /// over channels of gradient times unit vector in `moment`.
 struct Gradient<'a, T, const SILU: bool> {
     x: &'a [T],
-    grad: &'a [T],
-    out: &'a mut [T],
+    grad: &'a mut [T],
     sums: &'a mut [T],
     inverse: &'a [T],
     moment: &'a mut [T],
@@ -120,17 +136,15 @@ impl<T: Real, const SILU: bool> Job<T> for Gradient<'_, T, SILU> {
 
     #[inline(always)]
     fn run<L: Lanes<T>>(self) {
-        let Gradient { x, grad, out, sums, inverse, moment, affine: (factors, offsets) } = self;
+        let Gradient { x, grad, sums, inverse, moment, affine: (factors, offsets) } = self;
         let length = inverse.len();
-        let rows = x.chunks_exact(length).zip(grad.chunks_exact(length)).zip(out.chunks_exact_mut(length));
-        for ((((x, grad), out), (factor, offset)), sums) in
-            rows.zip(factors.iter().zip(offsets)).zip(sums.chunks_exact_mut(2))
+        let rows = x.chunks_exact(length).zip(grad.chunks_exact_mut(length));
+        for (((x, grad), (factor, offset)), sums) in rows.zip(factors.iter().zip(offsets)).zip(sums.chunks_exact_mut(2))
         {
             let (factor, offset) = (L::splat(*factor), L::splat(*offset));
             let (mut sum, mut weighted) = (L::splat(T::ZERO), L::splat(T::ZERO));
-            let given = x.chunks(L::WIDTH).zip(grad.chunks(L::WIDTH)).zip(inverse.chunks(L::WIDTH));
-            for (((x, grad), inverse), (out, moment)) in
-                given.zip(out.chunks_mut(L::WIDTH).zip(moment.chunks_mut(L::WIDTH)))
+            let given = x.chunks(L::WIDTH).zip(inverse.chunks(L::WIDTH));
+            for ((x, inverse), (grad, moment)) in given.zip(grad.chunks_mut(L::WIDTH).zip(moment.chunks_mut(L::WIDTH)))
             {
                 let unit = L::load_or(x, T::ZERO).mul(L::load_or(inverse, T::ZERO));
                 let g = times_slope::<T, L, SILU>(L::load_or(grad, T::ZERO), unit.mul_add(factor, offset));
@@ -138,7 +152,7 @@ impl<T: Real, const SILU: bool> Job<T> for Gradient<'_, T, SILU> {
                 sum = sum.add(g);
                 weighted = weighted.add(product);
                 product.mul_add(factor, L::load_or(moment, T::ZERO)).store(moment);
-                g.store(out);
+                g.store(grad);
             }
             sums.copy_from_slice(&[sum.sum(), weighted.sum()]);
         }
@@ -149,7 +163,7 @@ impl<T: Real, const SILU: bool> Job<T> for Gradient<'_, T, SILU> {
 /// `inverse * (g * factor - unit * moment)`.
 struct Finish<'a, T> {
     x: &'a [T],
-    out: &'a mut [T],
+    grad: &'a mut [T],
     inverse: &'a [T],
     moment: &'a [T],
     factors: &'a [T],
@@ -160,17 +174,17 @@ impl<T: Real> Job<T> for Finish<'_, T> {
 
     #[inline(always)]
     fn run<L: Lanes<T>>(self) {
-        let Finish { x, out, inverse, moment, factors } = self;
+        let Finish { x, grad, inverse, moment, factors } = self;
         let length = inverse.len();
-        let rows = x.chunks_exact(length).zip(out.chunks_exact_mut(length));
-        for ((x, out), factor) in rows.zip(factors) {
+        let rows = x.chunks_exact(length).zip(grad.chunks_exact_mut(length));
+        for ((x, grad), factor) in rows.zip(factors) {
             let factor = L::splat(*factor);
             let given = x.chunks(L::WIDTH).zip(inverse.chunks(L::WIDTH)).zip(moment.chunks(L::WIDTH));
-            for (((x, inverse), moment), out) in given.zip(out.chunks_mut(L::WIDTH)) {
+            for (((x, inverse), moment), grad) in given.zip(grad.chunks_mut(L::WIDTH)) {
                 let inverse = L::load_or(inverse, T::ZERO);
                 let unit = L::load_or(x, T::ZERO).mul(inverse);
                 let along = unit.mul(L::load_or(moment, T::ZERO));
-                L::load_or(out, T::ZERO).mul(factor).sub(along).mul(inverse).store(out);
+                L::load_or(grad, T::ZERO).mul(factor).sub(along).mul(inverse).store(grad);
             }
         }
     }

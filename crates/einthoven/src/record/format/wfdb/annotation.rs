@@ -202,7 +202,7 @@ fn impostor(bytes: &[u8]) -> Option<&'static str> {
     let is_aha_block = |block: &[u8]| {
         block[0] == 0 && matches!(block[1], b'N' | b'V' | b'F' | b'E' | b'P' | b'Q' | b'U' | b'O' | b'R' | b'[' | b']')
     };
-    let is_aha = bytes.len() >= 16 && bytes.len() % 16 == 0 && bytes.chunks(16).take(64).all(is_aha_block);
+    let is_aha = bytes.len() >= 16 && bytes.len().is_multiple_of(16) && bytes.chunks(16).take(64).all(is_aha_block);
     is_aha.then_some("AHA annotations of 16 bytes")
 }
 

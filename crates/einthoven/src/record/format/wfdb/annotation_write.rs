@@ -53,6 +53,34 @@ pub(crate) fn encode(path: &Path, marks: &[Annotation]) -> Result<Vec<u8>> {
     Ok(out)
 }
 
+/// Encodes annotations with standard symbols piece by piece; the file ends with two bytes of 0.
+#[derive(Default)]
+pub(super) struct Encoder {
+    state: State,
+}
+
+impl Encoder {
+    /// The bytes of the next annotations, in the order of their times.
+    ///
+    /// # Errors
+    /// Rules A05 and A07; A08 for a symbol that is not standard or a time before the one before.
+    pub fn next(&mut self, path: &Path, marks: &[Annotation]) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        for mark in marks {
+            let fault = |field, found: String, expected| {
+                Error::from(input("A08", path, Position::File, field, found, expected))
+            };
+            if mark.sample < self.state.time {
+                return Err(fault("time", mark.sample.to_string(), "the order of time"));
+            }
+            let code = code_of(&mark.symbol).filter(|code| (1..SKIP).contains(code));
+            let code = code.ok_or_else(|| fault("symbol", quoted(&mark.symbol), "a standard symbol"))?;
+            put(path, &mut out, &mut self.state, mark, code)?;
+        }
+        Ok(out)
+    }
+}
+
 /// What the next annotation inherits.
 #[derive(Default)]
 struct State {

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Position, Result};
+use crate::error::{Error, Position, Result};
 use crate::record::format::notes::{Notes, input, quoted, read_file};
 use crate::record::{Counter, StorageFormat};
 
@@ -229,9 +229,9 @@ fn frequency(path: &Path, line: &Line, token: Token) -> Result<(f64, Option<Coun
     let positive = |code, text: &str, offset: usize, field: &str| match decimal(text) {
         Ok(value) if value > 0.0 && value.is_normal() => Ok(value),
         Err(Fault::NotANumber(place)) if !is_not_finite(text) => {
-            Err(input("W14", path, at(offset + place), field, quoted(text), "a number"))
+            Err(Error::from(input("W14", path, at(offset + place), field, quoted(text), "a number")))
         }
-        _ => Err(input(code, path, at(offset), field, quoted(text), "a positive finite number")),
+        _ => Err(input(code, path, at(offset), field, quoted(text), "a positive finite number").into()),
     };
     let fs_hz = positive("W06", fs_text, 0, "sampling frequency")?;
     let Some(counter_text) = counter_text else { return Ok((fs_hz, None)) };
@@ -263,11 +263,11 @@ fn signal_line(path: &Path, line: &Line, frame_cap: usize, notes: &mut Notes) ->
                 Ok(value) if (low..=high).contains(&value) => Ok(Some(value)),
                 Err(Fault::NotANumber(offset)) => {
                     let at = Position::LineColumn(line.number, token.column + offset);
-                    Err(input("W14", path, at, field, quoted(token.text), "an integer"))
+                    Err(Error::from(input("W14", path, at, field, quoted(token.text), "an integer")))
                 }
                 _ => {
                     let at = Position::LineColumn(line.number, token.column);
-                    Err(input(code, path, at, field, quoted(token.text), expected))
+                    Err(input(code, path, at, field, quoted(token.text), expected).into())
                 }
             },
         };

@@ -18,6 +18,7 @@ mod number;
 mod pack;
 mod segment;
 mod signal;
+mod stream;
 mod write;
 
 use std::collections::BTreeMap;
@@ -33,7 +34,9 @@ use crate::record::{Annotation, Frames, ReadOptions, Record, Warning};
 use annotation::Bounds;
 pub use header::Header;
 pub(crate) use number::decimal;
-pub use write::write;
+pub use stream::RecordWriter;
+pub(crate) use write::unify_gain;
+pub use write::{write, write_annotations};
 
 /// Reads a WFDB record; the path may lack the extension or name any of the record's files.
 ///

@@ -288,7 +288,7 @@ fn check_length(header: &Header, group: &Group, sig_len: usize, notes: &mut Note
         StorageFormat::F32 => 4,
         _ => 1,
     };
-    if have % width != 0 {
+    if !have.is_multiple_of(width) {
         let error =
             fault("D03", format!("{have} bytes of data"), format!("a multiple of {width}, the bytes of a value"));
         return Err(error.into());

@@ -10,7 +10,7 @@ use crate::error::{Error, Position, Result};
 use crate::record::format::guard_overwrite;
 use crate::record::format::notes::{input, quoted};
 use crate::record::lead::DEFAULT_GAIN;
-use crate::record::{Lead, MISSING, Record, StorageFormat, Warning, WriteOptions};
+use crate::record::{Annotation, Lead, MISSING, Record, StorageFormat, Warning, WriteOptions};
 use crate::run;
 
 use super::discover::{check_annotator, is_reserved};
@@ -68,14 +68,37 @@ pub fn write(record: &Record, path: &Path, options: &WriteOptions) -> Result<Vec
     Ok(warnings)
 }
 
+/// Writes one annotation file, `NAME.ANNOTATOR`, into a folder, and returns its path.
+///
+/// # Errors
+/// Rules A05, A07, A08 and A12 for the annotations, [`Error::Guard`] when the file exists and may not be replaced.
+pub fn write_annotations(
+    folder: &Path,
+    name: &str,
+    annotator: &str,
+    marks: &[Annotation],
+    overwrite: bool,
+) -> Result<PathBuf> {
+    let path = folder.join(format!("{name}.{annotator}"));
+    check_annotator(&path, annotator)?;
+    if is_reserved(annotator) {
+        let expected = "a name that is no other kind of file";
+        return Err(input("A12", &path, Position::File, "annotator", quoted(annotator), expected).into());
+    }
+    let bytes = annotation_write::encode(&path, marks)?;
+    guard_overwrite(std::slice::from_ref(&path), overwrite)?;
+    run::write_atomic(&path, &bytes)?;
+    Ok(path)
+}
+
 /// A lead as it will stand in the file; format 8 has differences in `stored`.
-struct Prepared {
-    lead: Lead,
-    stored: Vec<i32>,
+pub(super) struct Prepared {
+    pub lead: Lead,
+    pub stored: Vec<i32>,
 }
 
 /// The record's name in files: the stem of the path, a plain word.
-fn plain_name(path: &Path) -> Result<String> {
+pub(super) fn plain_name(path: &Path) -> Result<String> {
     let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("");
     let is_plain =
         !stem.is_empty() && stem.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
@@ -229,7 +252,7 @@ fn out_of_range(adu: &[i32], format: StorageFormat) -> Option<usize> {
 }
 
 /// Brings all points to the lead's first calibration.
-fn unify_gain(lead: &mut Lead) {
+pub(crate) fn unify_gain(lead: &mut Lead) {
     let (gain, baseline) = (lead.gain_adu_per_unit.unwrap_or(DEFAULT_GAIN), f64::from(lead.baseline_adu));
     let changes = std::mem::take(&mut lead.gain_changes);
     for (index, change) in changes.iter().enumerate() {
@@ -280,7 +303,7 @@ fn signal_bytes(members: &[Prepared], sig_len: usize) -> Vec<u8> {
 }
 
 /// The text of the header.
-fn header_text(record: &Record, name: &str, leads: &[Prepared], files: &[String]) -> String {
+pub(super) fn header_text(record: &Record, name: &str, leads: &[Prepared], files: &[String]) -> String {
     let mut text = format!("{name} {} {}", leads.len(), record.fs_hz);
     if let Some(counter) = record.counter {
         text += &format!("/{}({})", counter.frequency_hz, counter.base);

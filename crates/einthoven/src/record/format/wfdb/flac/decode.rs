@@ -271,7 +271,7 @@ fn decorrelate(assignment: u32, first: &mut [i64], second: &mut [i64]) {
             8 => *b = *a - *b,
             9 => *a += *b,
             10 => {
-                let (mid, side) = (*a * 2 | *b & 1, *b);
+                let (mid, side) = ((*a * 2) | (*b & 1), *b);
                 (*a, *b) = ((mid + side) >> 1, (mid - side) >> 1);
             }
             _ => return,

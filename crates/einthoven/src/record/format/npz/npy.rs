@@ -13,6 +13,8 @@ pub enum Values {
     F32(Vec<f32>),
     /// 64-bit floats, `f8`.
     F64(Vec<f64>),
+    /// Written as `i4`; what is read as `i4` becomes the next.
+    I32(Vec<i32>),
     /// Signed integers, `i1` to `i8`; written as `i8`.
     I64(Vec<i64>),
     /// Bytes and booleans, `u1` and `b1`.
@@ -53,6 +55,7 @@ impl Values {
         match self {
             Values::F32(values) => values.len(),
             Values::F64(values) => values.len(),
+            Values::I32(values) => values.len(),
             Values::I64(values) => values.len(),
             Values::U8(values) => values.len(),
             Values::Text(values) => values.len(),
@@ -69,7 +72,7 @@ impl Values {
         match self {
             Values::F32(_) => "f4",
             Values::F64(_) => "f8",
-            Values::I64(_) => "integers",
+            Values::I32(_) | Values::I64(_) => "integers",
             Values::U8(_) => "u1",
             Values::Text(_) => "text",
         }
@@ -81,6 +84,7 @@ pub fn header(shape: &[usize], values: &Values) -> Vec<u8> {
     let descr = match values {
         Values::F32(_) => "<f4".to_string(),
         Values::F64(_) => "<f8".to_string(),
+        Values::I32(_) => "<i4".to_string(),
         Values::I64(_) => "<i8".to_string(),
         Values::U8(_) => "|u1".to_string(),
         Values::Text(values) => format!("<U{}", text_width(values)),
@@ -105,6 +109,7 @@ pub fn encode(values: &Values, range: std::ops::Range<usize>, out: &mut Vec<u8>)
     match values {
         Values::F32(values) => out.extend(values[range].iter().flat_map(|x| x.to_le_bytes())),
         Values::F64(values) => out.extend(values[range].iter().flat_map(|x| x.to_le_bytes())),
+        Values::I32(values) => out.extend(values[range].iter().flat_map(|x| x.to_le_bytes())),
         Values::I64(values) => out.extend(values[range].iter().flat_map(|x| x.to_le_bytes())),
         Values::U8(values) => out.extend_from_slice(&values[range]),
         Values::Text(values) => {
@@ -300,6 +305,7 @@ fn into_c_order(values: Values, shape: &[usize]) -> Values {
     match values {
         Values::F32(values) => Values::F32(reorder(&values, shape)),
         Values::F64(values) => Values::F64(reorder(&values, shape)),
+        Values::I32(values) => Values::I32(reorder(&values, shape)),
         Values::I64(values) => Values::I64(reorder(&values, shape)),
         Values::U8(values) => Values::U8(reorder(&values, shape)),
         Values::Text(values) => Values::Text(reorder(&values, shape)),

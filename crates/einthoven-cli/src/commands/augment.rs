@@ -1,0 +1,57 @@
+//! `einthoven augment DIR|X.npz`: enlarge the training part by augmented copies.
+
+use std::path::PathBuf;
+
+use einthoven::dataset::augment::{augment, augmentation};
+use einthoven::dataset::mix::Plan;
+use einthoven::dataset::{npz, store};
+use einthoven::{Result, Seed};
+use serde_json::json;
+
+use super::{is_npz, print_json, print_line, refuse_overwrite};
+
+/// Add augmented copies of real items to the training part of a data set
+#[derive(clap::Args)]
+pub struct Args {
+    /// Prepared data set: its folder, or the NPZ file
+    data: PathBuf,
+    /// Augmentation; several are applied in turn (see: einthoven list augmentations)
+    #[arg(long = "method", value_name = "NAME", required = true)]
+    methods: Vec<String>,
+    /// How many to add to each class (see: einthoven list plans)
+    #[arg(long, default_value = "raise-minorities")]
+    plan: String,
+    /// Most items added to one class [default: no limit]
+    #[arg(long)]
+    cap: Option<usize>,
+    /// Seed of the random changes
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Folder to write the data set and its manifest into
+    #[arg(long, value_name = "DIR2")]
+    out: PathBuf,
+    /// Replace what exists
+    #[arg(long)]
+    force: bool,
+    /// Print the counts as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub fn execute(args: Args) -> Result<u8> {
+    refuse_overwrite(&args.out, args.force)?;
+    let file = if is_npz(&args.data) { args.data } else { args.data.join("data.npz") };
+    let methods = args.methods.iter().map(|name| augmentation(name)).collect::<Result<Vec<_>>>()?;
+    let plan = Plan::parse(&args.plan, args.cap.unwrap_or(usize::MAX))?;
+    let grown = augment(&npz::read(&file)?, plan, &methods, Seed::new(args.seed))?;
+    let stored = store(grown, &args.out)?;
+    match args.json {
+        true => print_json(&json!({
+            "data_set": stored.npz,
+            "n_items": stored.data.len(),
+            "mix": stored.data.provenance["mix"],
+        }))?,
+        false => print_line(&stored.npz.display().to_string())?,
+    }
+    Ok(0)
+}

@@ -1,0 +1,57 @@
+//! `einthoven delineate REC|DIR`: waves and intervals.
+
+use std::path::{Path, PathBuf};
+
+use einthoven::beat::ec57::headers;
+use einthoven::delineators::record::{RecordDelineation, delineate_record};
+use einthoven::record::{self, Annotators, Frames, ReadOptions};
+use einthoven::{Result, delineators};
+
+use super::{print_json, print_line};
+
+/// Find onset, peak and end of P, QRS and T in every lead, and measure the intervals
+#[derive(clap::Args)]
+pub struct Args {
+    /// Record, or folder of WFDB records
+    record: PathBuf,
+    /// How (see: einthoven list delineators)
+    #[arg(long, default_value = "wavelet")]
+    delineator: String,
+    /// Print as JSON: positions in points of the record's own rate, absent values null
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub fn execute(args: Args) -> Result<u8> {
+    let delineator = delineators::find(&args.delineator)?.build()?;
+    let options = ReadOptions { annotators: Annotators::None, frames: Frames::Average, ..ReadOptions::lenient() };
+    let delineate = |path: &Path| delineate_record(&record::read(path, &options)?, delineator.as_ref());
+    if args.record.is_dir() {
+        let results: Vec<RecordDelineation> =
+            headers(&args.record)?.iter().map(|path| delineate(path)).collect::<Result<_>>()?;
+        return if args.json {
+            print_json(&serde_json::json!({ "records": results }))
+        } else {
+            results.iter().try_for_each(|result| print_line(&table(result)))
+        }
+        .map(|()| 0);
+    }
+    let result = delineate(&args.record)?;
+    if args.json { print_json(&result) } else { print_line(&table(&result)) }.map(|()| 0)
+}
+
+/// The intervals for people.
+fn table(result: &RecordDelineation) -> String {
+    let number = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.0}"));
+    let row = |name: &str, n_waves: usize, of: &einthoven::beat::interval::Intervals| {
+        let values = [of.hr_bpm, of.p_ms, of.pr_ms, of.qrs_ms, of.qt_ms, of.qtc_fridericia_ms, of.axis_deg];
+        let values: Vec<String> = values.into_iter().map(|value| format!("{:>6}", number(value))).collect();
+        format!("{name:12} {n_waves:>6} {}", values.join(" "))
+    };
+    let mut lines = vec![format!("record {} at {} Hz; ms, QTc after Fridericia", result.record, result.fs_hz)];
+    lines.push(format!("{:12} {:>6} {}", "lead", "waves", "   bpm      P     PR    QRS     QT    QTc   axis"));
+    lines.push(row("across", result.fiducials.len(), &result.intervals));
+    lines.extend(result.leads.iter().map(|lead| row(&lead.lead, lead.fiducials.len(), &lead.intervals)));
+    lines.extend(result.left_out.iter().map(|lead| format!("{:12} left out: {}", lead.lead, lead.reason)));
+    lines.join("\n")
+}

@@ -1,0 +1,82 @@
+//! The comparison over a folder of WFDB records.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Comparison, Counts, compare};
+use crate::error::{Error, Result};
+use crate::record::format::wfdb::{read_annotations, read_header};
+use crate::record::{Annotation, ReadOptions};
+
+/// What is compared with what.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FolderComparison {
+    /// Annotator that is taken to be right, such as `atr`.
+    pub reference: String,
+    /// Annotator under test.
+    pub test: String,
+    /// Where the files of the annotator under test lie; beside the records if `None`.
+    pub test_folder: Option<PathBuf>,
+    /// Seconds at the start of each record that do not count; [`LEARNING_S`](super::LEARNING_S) by the standard.
+    pub learning_s: f64,
+}
+
+/// Compares two annotators over every record of a folder that has a file of the reference.
+///
+/// # Errors
+/// [`Error::Io`] when the folder or the test's file of a record cannot be read, [`Error::Input`] for a broken file,
+/// [`Error::Data`] when no record has a reference, [`Error::Config`] for a negative learning period.
+pub fn compare_folder(folder: &Path, what: &FolderComparison) -> Result<Comparison> {
+    if !(what.learning_s >= 0.0) {
+        return Err(Error::config("learning_s", format!("{}, expected seconds, 0 or more", what.learning_s)));
+    }
+    let mut records = Vec::new();
+    for header in headers(folder)? {
+        let reference = header.with_extension(&what.reference);
+        if reference.is_file() {
+            records.push(compare_record(&header, &reference, what)?);
+        }
+    }
+    if records.is_empty() {
+        let reason = format!("found no record with an annotation file .{}, expected at least one", what.reference);
+        return Err(Error::data(folder.display().to_string(), reason));
+    }
+    Ok(Comparison::of(records))
+}
+
+/// The headers of a folder, in the order of their names.
+///
+/// # Errors
+/// [`Error::Io`] when the folder cannot be listed.
+pub fn headers(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut headers = Vec::new();
+    for entry in fs::read_dir(folder).map_err(|source| Error::io(folder, source))? {
+        let path = entry.map_err(|source| Error::io(folder, source))?.path();
+        if path.extension().is_some_and(|extension| extension == "hea") {
+            headers.push(path);
+        }
+    }
+    // The order of a folder's listing depends on the file system.
+    headers.sort();
+    Ok(headers)
+}
+
+fn compare_record(header: &Path, reference: &Path, what: &FolderComparison) -> Result<(String, Counts)> {
+    let options = ReadOptions::lenient();
+    let (read, _) = read_header(header, &options)?;
+    let marks = |path: &Path| -> Result<Vec<Annotation>> {
+        let (mut marks, _) = read_annotations(path, Some(read.fs_hz), &options)?;
+        marks.sort_by_key(|mark| mark.sample);
+        Ok(marks)
+    };
+    let test = match &what.test_folder {
+        Some(folder) => folder.join(header.file_name().unwrap_or_default()).with_extension(&what.test),
+        None => header.with_extension(&what.test),
+    };
+    let (reference, test) = (marks(reference)?, marks(&test)?);
+    // A header without a length leaves it to the last annotation.
+    let last = reference.last().map_or(0, |mark| mark.sample.max(0) as usize);
+    let sig_len = read.sig_len.map_or(last, |sig_len| sig_len as usize);
+    let counts = compare(&reference, &test, read.fs_hz, sig_len, what.learning_s);
+    Ok((read.name.clone(), counts))
+}

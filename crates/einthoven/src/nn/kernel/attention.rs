@@ -1,0 +1,186 @@
+//! Softmax attention for short sequences and small heads.
+//!
+//! One piece of work is one head of one record. It goes through the queries in blocks, so that the
+//! weights of a block stay in the cache; they are stored with the queries side by side, which makes
+//! the softmax, the scores and the result run over whole vectors. The gradient computes the
+//! weights again instead of storing them.
+
+use burn::tensor::{DType, Tensor, activation};
+use burn_flex::FlexTensor;
+
+use super::cpu::{Real, View};
+use super::fused::{self, FusedOp};
+use super::heads::Heads;
+use super::lanes::{Job, Lanes};
+use super::softmax;
+use super::tile::{LINE, Scratch, dots, multiply, pad_rows, pitch};
+
+/// Queries per block, a multiple of the line. Fixed, so that sums do not depend on the batch.
+const BLOCK: usize = 48;
+
+/// Softmax attention over time.
+///
+/// `qkv` is `[batch, 3 * heads * head_width, length]`, queries first; the result is
+/// `[batch, heads * head_width, length]`.
+///
+/// # Panics
+///
+/// If the channels do not fit or the tensor is empty.
+///
+/// # Reference
+///
+/// Vaswani et al. 2017, eq. 1.
+pub fn attention(qkv: Tensor<3>, heads: usize, head_width: usize) -> Tensor<3> {
+    let heads = Heads::new("attention", qkv.dims(), heads, head_width);
+    if !fused::runs_here(&qkv.device(), &[qkv.dtype()]) {
+        return reference(qkv, heads);
+    }
+    Tensor::from_dispatch(fused::run(Attention(heads), vec![qkv.into_dispatch()]))
+}
+
+/// [`attention`] by the framework's own operations: the reference for tests, and what devices other
+/// than the CPU run.
+pub fn attention_reference(qkv: Tensor<3>, heads: usize, head_width: usize) -> Tensor<3> {
+    let heads = Heads::new("attention", qkv.dims(), heads, head_width);
+    reference(qkv, heads)
+}
+
+fn reference(qkv: Tensor<3>, heads: Heads) -> Tensor<3> {
+    let [q, k, v] = heads.split(&qkv);
+    let q = q * (heads.width as f64).powf(-0.5);
+    let weights = activation::softmax(q.transpose().matmul(k), 2);
+    // out[e, i] = sum over j of weights[i, j] v[e, j]
+    v.matmul(weights.transpose()).reshape([heads.batch, heads.heads * heads.width, heads.length])
+}
+
+#[derive(Debug)]
+struct Attention(Heads);
+
+impl FusedOp for Attention {
+    fn forward(&self, mut inputs: Vec<FlexTensor>, _: bool) -> (FlexTensor, Vec<FlexTensor>) {
+        let qkv = inputs.remove(0);
+        let out = match qkv.dtype() {
+            DType::F64 => forward::<f64>(self.0, &qkv),
+            _ => forward::<f32>(self.0, &qkv),
+        };
+        (out, vec![qkv])
+    }
+
+    fn gradients(&self, grad: FlexTensor, kept: Vec<FlexTensor>, _: &[bool]) -> Vec<Option<FlexTensor>> {
+        let gradient = match grad.dtype() {
+            DType::F64 => backward::<f64>(self.0, &kept[0], &grad),
+            _ => backward::<f32>(self.0, &kept[0], &grad),
+        };
+        vec![Some(gradient)]
+    }
+}
+
+fn forward<T: Real>(heads: Heads, qkv: &FlexTensor) -> FlexTensor {
+    heads.forward::<T>(qkv, |qkv, out, scratch| T::run(Forward { heads, qkv, out, scratch }))
+}
+
+fn backward<T: Real>(heads: Heads, qkv: &FlexTensor, grad: &FlexTensor) -> FlexTensor {
+    heads.backward::<T>(qkv, grad, |qkv, grad, out, scratch| T::run(Gradient { heads, qkv, grad, out, scratch }))
+}
+
+/// Copies the queries into padded rows, divided by the root of the width.
+#[inline(always)]
+fn scale_queries<T: Real>(heads: Heads, q: &[T], to: &mut [T], pitch: usize) {
+    pad_rows(q, heads.length, to, pitch);
+    let factor = T::from_f64((heads.width as f64).powf(-0.5));
+    for value in to {
+        *value = *value * factor;
+    }
+}
+
+/// `weights[j][i]` = softmax over the keys `j` of their products with query `first + i`.
+#[inline(always)]
+fn weigh<T: Real, L: Lanes<T>>(
+    heads: Heads,
+    q: (&[T], usize),
+    k: &[T],
+    first: usize,
+    padded: usize,
+    weights: &mut [T],
+) {
+    let Heads { width, length, .. } = heads;
+    let (q, pitch) = q;
+    let key = View { offset: 0, rows: 1, columns: length };
+    multiply::<T, L, false>([length, padded, width], (weights, BLOCK), (k, key), (q, |d| d * pitch + first));
+    softmax::columns::<T, L>(weights, BLOCK, padded, T::ONE);
+}
+
+struct Forward<'a, T> {
+    heads: Heads,
+    qkv: [&'a [T]; 3],
+    out: &'a mut [T],
+    scratch: &'a mut Scratch<T>,
+}
+
+impl<T: Real> Job<T> for Forward<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes<T>>(self) {
+        let Heads { width, length, .. } = self.heads;
+        let pitch = pitch(length);
+        let [q, weights] = self.scratch.split([width * pitch, length * BLOCK]);
+        let [from, k, v] = self.qkv;
+        scale_queries(self.heads, from, q, pitch);
+        let value = View { offset: 0, rows: length, columns: 1 };
+        for first in (0..length).step_by(BLOCK) {
+            let count = BLOCK.min(length - first);
+            weigh::<T, L>(self.heads, (q, pitch), k, first, count.next_multiple_of(LINE), weights);
+            multiply::<T, L, false>(
+                [width, count, length],
+                (&mut self.out[first..], length),
+                (v, value),
+                (weights, |j| j * BLOCK),
+            );
+        }
+    }
+}
+
+struct Gradient<'a, T> {
+    heads: Heads,
+    qkv: [&'a [T]; 3],
+    grad: &'a [T],
+    out: [&'a mut [T]; 3],
+    scratch: &'a mut Scratch<T>,
+}
+
+impl<T: Real> Job<T> for Gradient<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes<T>>(self) {
+        let Heads { width, length, .. } = self.heads;
+        let pitch = pitch(length);
+        let size = length * BLOCK;
+        let [q, grad, weights, slopes] = self.scratch.split([width * pitch, width * pitch, size, size]);
+        let [from, k, v] = self.qkv;
+        scale_queries(self.heads, from, q, pitch);
+        pad_rows(self.grad, length, grad, pitch);
+        let [for_q, for_k, for_v] = self.out;
+        let factor = T::from_f64((width as f64).powf(-0.5));
+        let by_row = View { offset: 0, rows: length, columns: 1 };
+        let by_column = View { offset: 0, rows: 1, columns: length };
+        for first in (0..length).step_by(BLOCK) {
+            let count = BLOCK.min(length - first);
+            let padded = count.next_multiple_of(LINE);
+            weigh::<T, L>(self.heads, (q, pitch), k, first, padded, weights);
+            // Beyond the last query the gradient is zero, and so is everything made from it.
+            let sizes = [width, length, count];
+            dots::<T, L, true>(sizes, (for_v, by_row), (&grad[first..], pitch), (weights, BLOCK));
+            let block = |e| e * pitch + first;
+            multiply::<T, L, false>([length, padded, width], (slopes, BLOCK), (v, by_column), (grad, block));
+            softmax::columns_gradient::<T, L>(weights, slopes, BLOCK, padded, T::ONE);
+            dots::<T, L, true>(sizes, (for_k, by_row), (&q[first..], pitch), (slopes, BLOCK));
+            let out = &mut for_q[first..];
+            multiply::<T, L, false>([width, count, length], (out, length), (k, by_row), (slopes, |j| j * BLOCK));
+        }
+        for value in for_q {
+            *value = *value * factor;
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The memory that the loops of `direct` read: signals in padded rows, and weights in the order in
+//! which they are used.
+//!
+//! A copied row holds one channel at one phase of the stride: with stride 2, even samples in one
+//! row and odd ones in the next. Every tap then reads consecutive values. A signal that already
+//! looks so is not copied.
+
+use burn_flex::FlexTensor;
+use rayon::prelude::*;
+
+use super::super::cpu::values;
+
+/// Output channels whose weights lie side by side.
+pub(super) const TILE: usize = 8;
+
+/// Numbers in a cache line, and the most lanes of a vector.
+pub(super) const LINE: usize = 16;
+
+/// A cache line of numbers, so that buffers start at the start of one.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct Line([f32; LINE]);
+
+// SAFETY: sixteen `f32` of 4 bytes fill the 64 bytes of the line, and any bits are valid.
+unsafe impl bytemuck::Zeroable for Line {}
+// SAFETY: as above; the line has no padding and no pointers.
+unsafe impl bytemuck::Pod for Line {}
+
+/// The first `count` numbers of `buffer`, which grows to hold them.
+pub(super) fn sized(buffer: &mut Vec<Line>, count: usize) -> &mut [f32] {
+    let lines = count.div_ceil(LINE);
+    if buffer.len() < lines {
+        buffer.resize(lines, Line([0.0; LINE]));
+    }
+    &mut bytemuck::cast_slice_mut(buffer)[..count]
+}
+
+/// Where each channel, phase and tap lies in a copied signal.
+pub(super) struct Grid {
+    /// Rows per channel.
+    phases: usize,
+    /// Distance between rows, an odd number of cache lines so that rows spread over the cache.
+    pub pitch: usize,
+    /// Start of each tap relative to the first row of a channel.
+    pub taps: Vec<usize>,
+    /// Zeros before the signal; negative when its first samples are left out.
+    left: isize,
+    /// Values of a row that are read.
+    reach: usize,
+}
+
+impl Grid {
+    /// For taps that start `shifts` samples after the first of `count` outputs `phases` apart.
+    pub fn new(shifts: &[usize], phases: usize, count: usize, left: isize) -> Grid {
+        let reach = shifts.iter().max().map_or(0, |shift| shift / phases) + count.next_multiple_of(LINE);
+        let pitch = (reach.div_ceil(LINE) | 1) * LINE;
+        let taps = shifts.iter().map(|shift| shift % phases * pitch + shift / phases).collect();
+        Grid { phases, pitch, taps, left, reach }
+    }
+
+    /// Distance between channels.
+    pub fn channel(&self) -> usize {
+        self.phases * self.pitch
+    }
+
+    /// The channels of `signal` as rows, in place or copied to `buffer`, and the distance between
+    /// channels.
+    pub fn rows<'a>(&self, signal: &'a [f32], length: usize, buffer: &'a mut Vec<Line>) -> (&'a [f32], usize) {
+        if self.is_plain(length) {
+            return (signal, length);
+        }
+        let rows = sized(buffer, signal.len() / length * self.channel());
+        self.copy(signal, length, rows);
+        (rows, self.channel())
+    }
+
+    /// Whether a signal with channels of `length` samples already looks as its copy would, so that
+    /// whole vectors can be read from it in place.
+    pub fn is_plain(&self, length: usize) -> bool {
+        self.phases == 1
+            && self.left == 0
+            && self.taps.iter().all(|tap| *tap == 0)
+            && length.is_multiple_of(LINE)
+            && self.reach <= length
+    }
+
+    /// Copies the channels of `signal`, of `length` samples each, into `rows`.
+    pub fn copy(&self, signal: &[f32], length: usize, rows: &mut [f32]) {
+        for (signal, rows) in signal.chunks_exact(length).zip(rows.chunks_exact_mut(self.channel())) {
+            for (phase, row) in rows.chunks_exact_mut(self.pitch).enumerate() {
+                // Value `j` of the row is sample `j * phases + phase - left`.
+                let first = self.left - phase as isize;
+                let zeros = first.max(0).unsigned_abs().div_ceil(self.phases).min(row.len());
+                let (before, row) = row.split_at_mut(zeros);
+                before.fill(0.0);
+                let start = ((zeros * self.phases) as isize - first).unsigned_abs().min(length);
+                let count = (length - start).div_ceil(self.phases).min(row.len());
+                let (inside, after) = row.split_at_mut(count);
+                if self.phases == 1 {
+                    inside.copy_from_slice(&signal[start..start + count]);
+                } else {
+                    for (value, sample) in inside.iter_mut().zip(signal[start..].iter().step_by(self.phases)) {
+                        *value = *sample;
+                    }
+                }
+                after.fill(0.0);
+            }
+        }
+    }
+}
+
+/// Weights in the order in which `Correlate` reads them: tiles of output channels; in a tile
+/// input channels; in these taps; in these the tile's channels, zeros beyond the last.
+pub(super) fn pack(
+    outputs: usize,
+    inputs: usize,
+    taps: usize,
+    weight: impl Fn(usize, usize, usize) -> f32 + Sync,
+) -> Vec<f32> {
+    let tile = TILE * inputs * taps;
+    let mut packed = vec![0.0; outputs.div_ceil(TILE) * tile];
+    packed.par_chunks_mut(tile.max(1)).enumerate().for_each(|(tile, packed)| {
+        let first = tile * TILE;
+        for (index, packed) in packed.chunks_exact_mut(TILE).enumerate() {
+            let (input, tap) = (index / taps, index % taps);
+            for (packed, output) in packed.iter_mut().zip(first..outputs) {
+                *packed = weight(output, input, tap);
+            }
+        }
+    });
+    packed
+}
+
+/// One signal whose channels are those of several tensors, one tensor after the other.
+pub(super) struct Joined<'a> {
+    /// Values and channels of each tensor.
+    parts: Vec<(&'a [f32], usize)>,
+    length: usize,
+}
+
+impl<'a> Joined<'a> {
+    /// The channels of `signals`, which agree in batch and length.
+    pub fn new(signals: &'a [FlexTensor]) -> Joined<'a> {
+        let parts = signals.iter().map(|signal| (values::<f32>(signal), signal.layout().shape()[1])).collect();
+        Joined { parts, length: signals[0].layout().shape()[2] }
+    }
+
+    /// Rows of `count` records from `first` on, in place or copied to `buffer`, and the distance
+    /// between channels.
+    pub fn rows<'b>(&self, grid: &Grid, first: usize, count: usize, buffer: &'b mut Vec<Line>) -> (&'b [f32], usize)
+    where
+        'a: 'b,
+    {
+        let record = |values: &'a [f32], channels: usize, record: usize| {
+            &values[record * channels * self.length..][..channels * self.length]
+        };
+        let plain = grid.is_plain(self.length);
+        if let ([(values, channels)], true) = (self.parts.as_slice(), plain) {
+            let size = channels * self.length;
+            return (&values[first * size..][..count * size], self.length);
+        }
+        let pitch = if plain { self.length } else { grid.channel() };
+        let channels: usize = self.parts.iter().map(|(_, channels)| channels).sum();
+        let rows = sized(buffer, count * channels * pitch);
+        for (index, mut rows) in rows.chunks_exact_mut(channels * pitch).enumerate() {
+            for (values, channels) in &self.parts {
+                let (part, rest) = rows.split_at_mut(channels * pitch);
+                let signal = record(values, *channels, first + index);
+                if plain {
+                    part.copy_from_slice(signal);
+                } else {
+                    grid.copy(signal, self.length, part);
+                }
+                rows = rest;
+            }
+        }
+        (rows, pitch)
+    }
+}

@@ -1,0 +1,275 @@
+//! The residual layer of DiffWave and of SSSD as one operation: convolution, gate, 1x1 convolution,
+//! residual and skip sum.
+//!
+//! The layers of such a network hand on one tensor, the *state*: the residual signal in its first
+//! channels and the sum of the skip signals so far in the others. A layer then has one input and
+//! one output, and nothing is cut apart or put together between layers.
+//!
+//! One piece of work is a block of samples of one record. Its intermediate values never leave the
+//! cache, apart from the two halves of the gate, which the gradient needs.
+
+mod backward;
+mod forward;
+
+use burn::tensor::{DType, Tensor, activation};
+use burn_flex::FlexTensor;
+
+use super::conv1d::{Conv1dOptions, conv1d_reference};
+use super::cpu::{Real, values};
+use super::fused::{self, FusedOp};
+
+/// Samples per piece of work: three vectors of the widest kind. Fixed, so that a sum does not
+/// depend on the batch.
+const BLOCK: usize = 48;
+
+/// Which half of the channels opens the gate; the other half goes through tanh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// Sigmoid of the first half, as in DiffWave.
+    First,
+    /// Sigmoid of the second half, as in SSSD.
+    Second,
+}
+
+/// Parameters of the convolution before the gate.
+#[derive(Debug, Clone)]
+pub struct GateConv {
+    /// `[2 * gated, residual, kernel]`, an odd kernel.
+    pub weight: Tensor<3>,
+    /// `[2 * gated]`.
+    pub bias: Tensor<1>,
+    /// Samples between neighboring taps.
+    pub dilation: usize,
+}
+
+/// Parameters of the 1x1 convolution after the gate.
+#[derive(Debug, Clone)]
+pub struct GateOut {
+    /// `[residual + skip, gated, 1]`; the rows of the residual come first.
+    pub weight: Tensor<3>,
+    /// `[residual + skip]`.
+    pub bias: Tensor<1>,
+}
+
+/// One residual layer: `(h, s)` becomes `((h + r) / sqrt 2, s + k)`, where `(r, k)` is the 1x1
+/// convolution of `sigmoid(a) * tanh(b)` and `(a, b)` the dilated convolution of `h + shift`, plus
+/// the conditioner.
+///
+/// `state` is `[batch, residual + skip, length]` and holds `h` and `s`; `shift` is
+/// `[batch, residual]`, the embedding of the step; `conditioner` is `[batch, 2 * gated, length]`.
+/// Beyond its ends `h + shift` counts as zero.
+///
+/// # Panics
+///
+/// If the shapes do not fit each other, the kernel is even, or the tensor is empty.
+///
+/// # Reference
+///
+/// Kong et al. 2021, "DiffWave", figure 2.
+pub fn gated_residual(
+    state: Tensor<3>,
+    shift: Tensor<2>,
+    conv: GateConv,
+    conditioner: Option<Tensor<3>>,
+    out: GateOut,
+    gate: Gate,
+) -> Tensor<3> {
+    check_conv(&state, &shift, &conv, conditioner.as_ref(), &out);
+    let mut types = vec![state.dtype(), shift.dtype(), conv.weight.dtype(), conv.bias.dtype()];
+    types.extend([out.weight.dtype(), out.bias.dtype()]);
+    types.extend(conditioner.as_ref().map(Tensor::dtype));
+    if !fused::runs_here(&state.device(), &types) {
+        return gated_residual_reference(state, shift, conv, conditioner, out, gate);
+    }
+    let layer = Layer { gate, dilation: Some(conv.dilation) };
+    let mut inputs = vec![state.into_dispatch(), out.weight.into_dispatch(), out.bias.into_dispatch()];
+    inputs.extend([shift.into_dispatch(), conv.weight.into_dispatch(), conv.bias.into_dispatch()]);
+    inputs.extend(conditioner.map(Tensor::into_dispatch));
+    Tensor::from_dispatch(fused::run(layer, inputs))
+}
+
+/// The second half of [`gated_residual`], for networks that compute the input of the gate
+/// themselves, as SSSD does with its state space layers: `gated` is `[batch, 2 * gated, length]`.
+///
+/// # Panics
+///
+/// If the shapes do not fit each other or the tensor is empty.
+pub fn gated_output(state: Tensor<3>, gated: Tensor<3>, out: GateOut, gate: Gate) -> Tensor<3> {
+    check_out(&state, gated.dims(), &out);
+    assert!(state.dims()[1] >= gated.dims()[1] / 2, "gated_output: as many channels of the state as of the gate");
+    if !fused::runs_here(&state.device(), &[state.dtype(), gated.dtype(), out.weight.dtype(), out.bias.dtype()]) {
+        return gated_output_reference(state, gated, out, gate);
+    }
+    let inputs =
+        vec![state.into_dispatch(), out.weight.into_dispatch(), out.bias.into_dispatch(), gated.into_dispatch()];
+    Tensor::from_dispatch(fused::run(Layer { gate, dilation: None }, inputs))
+}
+
+/// [`gated_residual`] by the framework's own operations: the reference for tests, and what devices
+/// other than the CPU run.
+pub fn gated_residual_reference(
+    state: Tensor<3>,
+    shift: Tensor<2>,
+    conv: GateConv,
+    conditioner: Option<Tensor<3>>,
+    out: GateOut,
+    gate: Gate,
+) -> Tensor<3> {
+    let [_, residual, kernel] = conv.weight.dims();
+    let h = state.clone().narrow(1, 0, residual) + shift.unsqueeze_dim::<3>(2);
+    let gated = conv1d_reference(h, conv.weight, Some(conv.bias), Conv1dOptions::same(kernel, conv.dilation));
+    let gated = match conditioner {
+        Some(conditioner) => gated + conditioner,
+        None => gated,
+    };
+    output_reference(state, gated, out, gate, residual)
+}
+
+/// [`gated_output`] by the framework's own operations; the residual has as many channels as the
+/// gate.
+pub fn gated_output_reference(state: Tensor<3>, gated: Tensor<3>, out: GateOut, gate: Gate) -> Tensor<3> {
+    let residual = gated.dims()[1] / 2;
+    output_reference(state, gated, out, gate, residual)
+}
+
+fn output_reference(state: Tensor<3>, gated: Tensor<3>, out: GateOut, gate: Gate, residual: usize) -> Tensor<3> {
+    let channels = gated.dims()[1] / 2;
+    let halves = [gated.clone().narrow(1, 0, channels), gated.narrow(1, channels, channels)];
+    let [open, signal] = match gate {
+        Gate::First => halves,
+        Gate::Second => {
+            let [signal, open] = halves;
+            [open, signal]
+        }
+    };
+    let gated = activation::sigmoid(open) * signal.tanh();
+    let out = conv1d_reference(gated, out.weight, Some(out.bias), Conv1dOptions::default());
+    let skip = state.dims()[1] - residual;
+    let h = (state.clone().narrow(1, 0, residual) + out.clone().narrow(1, 0, residual)) * 0.5f64.sqrt();
+    if skip == 0 {
+        return h;
+    }
+    Tensor::cat(vec![h, state.narrow(1, residual, skip) + out.narrow(1, residual, skip)], 1)
+}
+
+fn check_conv(state: &Tensor<3>, shift: &Tensor<2>, conv: &GateConv, conditioner: Option<&Tensor<3>>, out: &GateOut) {
+    let [batch, channels, length] = state.dims();
+    let [gated, residual, kernel] = conv.weight.dims();
+    assert!(kernel % 2 == 1 && conv.dilation > 0, "gated_residual: an odd kernel and a dilation of at least 1");
+    assert!(residual > 0 && residual <= channels, "gated_residual: channels of the residual and of the state");
+    assert_eq!(shift.dims(), [batch, residual], "gated_residual: shape of the shift");
+    assert_eq!(conv.bias.dims(), [gated], "gated_residual: shape of the bias");
+    if let Some(conditioner) = conditioner {
+        assert_eq!(conditioner.dims(), [batch, gated, length], "gated_residual: shape of the conditioner");
+    }
+    check_out(state, [batch, gated, length], out);
+}
+
+fn check_out(state: &Tensor<3>, gated: [usize; 3], out: &GateOut) {
+    let [batch, channels, length] = state.dims();
+    assert!(batch > 0 && channels > 0 && length > 0, "gated_residual: a tensor without values");
+    assert_eq!([gated[0], gated[2]], [batch, length], "gated_residual: shape of the gate");
+    assert!(gated[1] > 0 && gated[1] % 2 == 0, "gated_residual: the gate has two halves");
+    assert_eq!(out.weight.dims(), [channels, gated[1] / 2, 1], "gated_residual: shape of the 1x1 weight");
+    assert_eq!(out.bias.dims(), [channels], "gated_residual: shape of the 1x1 bias");
+}
+
+/// The operation; with `dilation` the convolution is part of it.
+#[derive(Debug)]
+struct Layer {
+    gate: Gate,
+    dilation: Option<usize>,
+}
+
+/// Extents and weights of one call.
+struct Sizes<'a, T> {
+    batch: usize,
+    /// Channels of the residual signal.
+    residual: usize,
+    /// Channels of the state: residual and skip.
+    state: usize,
+    /// Channels behind the gate.
+    gated: usize,
+    length: usize,
+    kernel: usize,
+    dilation: usize,
+    gate: Gate,
+    conv_weight: &'a [T],
+    out_weight: &'a [T],
+}
+
+impl<'a, T: Real> Sizes<'a, T> {
+    /// `inputs` are state, 1x1 weight and bias, then either the input of the gate or shift,
+    /// convolution weight and bias and, where there is one, the conditioner.
+    fn new(layer: &Layer, inputs: &'a [FlexTensor]) -> Sizes<'a, T> {
+        let shape = |input: usize| inputs[input].layout().shape();
+        let (state, out) = (shape(0), shape(1));
+        let has_conv = layer.dilation.is_some();
+        Sizes {
+            batch: state[0],
+            residual: if has_conv { shape(4)[1] } else { out[1] },
+            state: state[1],
+            gated: out[1],
+            length: state[2],
+            kernel: if has_conv { shape(4)[2] } else { 0 },
+            dilation: layer.dilation.unwrap_or(1),
+            gate: layer.gate,
+            conv_weight: if has_conv { values(&inputs[4]) } else { &[] },
+            out_weight: values(&inputs[1]),
+        }
+    }
+
+    /// Pieces per record.
+    fn blocks(&self) -> usize {
+        self.length.div_ceil(BLOCK)
+    }
+
+    /// Record, first sample and number of samples of piece `index`.
+    fn block(&self, index: usize) -> (usize, usize, usize) {
+        let (record, block) = (index / self.blocks(), index % self.blocks());
+        let first = block * BLOCK;
+        (record, first, BLOCK.min(self.length - first))
+    }
+
+    /// First sample that tap `tap` reads for output 0, negative before the signal.
+    fn shift_of(&self, tap: usize) -> isize {
+        (tap * self.dilation) as isize - (self.dilation * (self.kernel / 2)) as isize
+    }
+}
+
+impl FusedOp for Layer {
+    fn forward(&self, inputs: Vec<FlexTensor>, keep: bool) -> (FlexTensor, Vec<FlexTensor>) {
+        let (out, gates) = match inputs[0].dtype() {
+            DType::F64 => forward::run::<f64>(self, &inputs, keep),
+            _ => forward::run::<f32>(self, &inputs, keep),
+        };
+        let mut kept = inputs;
+        kept.extend(gates);
+        (out, kept)
+    }
+
+    fn gradients(&self, grad: FlexTensor, mut kept: Vec<FlexTensor>, wanted: &[bool]) -> Vec<Option<FlexTensor>> {
+        // The gates were kept behind the inputs, because `keep` was set when this step was recorded.
+        let gates = kept.split_off(wanted.len()).remove(0);
+        match grad.dtype() {
+            DType::F64 => backward::run::<f64>(self, &grad, &kept, gates, wanted),
+            _ => backward::run::<f32>(self, &grad, &kept, gates, wanted),
+        }
+    }
+}
+
+/// Copies the samples `first + shift` to `first + shift + BLOCK` of a signal, plus `level`, zeros
+/// beyond its ends.
+#[inline(always)]
+fn window<T: Real>(signal: &[T], first: usize, shift: isize, level: T, to: &mut [T]) {
+    let from = first as isize + shift;
+    let zeros = from.min(0).unsigned_abs().min(to.len());
+    let start = from.max(0).unsigned_abs().min(signal.len());
+    let count = (signal.len() - start).min(to.len() - zeros);
+    to[..zeros].fill(T::ZERO);
+    for (to, value) in to[zeros..zeros + count].iter_mut().zip(&signal[start..start + count]) {
+        *to = *value;
+        *to += level;
+    }
+    to[zeros + count..].fill(T::ZERO);
+}

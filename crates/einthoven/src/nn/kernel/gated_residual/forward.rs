@@ -1,0 +1,163 @@
+//! The layer forward.
+
+use burn_flex::FlexTensor;
+use rayon::prelude::*;
+
+use super::super::columns::Columns;
+use super::super::cpu::{Real, View, tensor, values};
+use super::super::lanes::{Job, Lanes};
+use super::super::tile::{LINE, Scratch, multiply};
+use super::{BLOCK, Gate, Layer, Sizes, window};
+
+/// The next state and, with `keep`, sigmoid and tanh of the two halves, in the order of the halves.
+pub(super) fn run<T: Real>(layer: &Layer, inputs: &[FlexTensor], keep: bool) -> (FlexTensor, Option<FlexTensor>) {
+    let sizes = Sizes::<T>::new(layer, inputs);
+    let Sizes { batch, state, gated, length, .. } = sizes;
+    let input = |index: usize| inputs.get(index).map(values::<T>);
+    let before = match layer.dilation {
+        Some(_) => Before::Conv { shift: values(&inputs[3]), bias: values(&inputs[5]), conditioner: input(6) },
+        None => Before::Given(values(&inputs[3])),
+    };
+    let mut out = vec![T::ZERO; batch * state * length];
+    let mut gates = vec![T::ZERO; if keep { batch * 2 * gated * length } else { 0 }];
+    {
+        let shared = Columns::new(&mut out, length);
+        let gates = keep.then(|| Columns::new(&mut gates, length));
+        (0..batch * sizes.blocks()).into_par_iter().for_each_init(Scratch::new, |scratch, index| {
+            T::run(Block {
+                sizes: &sizes,
+                index,
+                state: values(&inputs[0]),
+                bias: values(&inputs[2]),
+                before: &before,
+                out: &shared,
+                gates: gates.as_ref(),
+                scratch,
+            })
+        });
+    }
+    (tensor(out, &[batch, state, length]), keep.then(|| tensor(gates, &[batch, 2 * gated, length])))
+}
+
+/// Where the input of the gate comes from.
+enum Before<'a, T> {
+    Conv { shift: &'a [T], bias: &'a [T], conditioner: Option<&'a [T]> },
+    Given(&'a [T]),
+}
+
+struct Block<'a, T> {
+    sizes: &'a Sizes<'a, T>,
+    index: usize,
+    state: &'a [T],
+    bias: &'a [T],
+    before: &'a Before<'a, T>,
+    out: &'a Columns<'a, T>,
+    gates: Option<&'a Columns<'a, T>>,
+    scratch: &'a mut Scratch<T>,
+}
+
+impl<T: Real> Job<T> for Block<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes<T>>(self) {
+        let Sizes { residual, state, gated, length, kernel, .. } = *self.sizes;
+        let (record, first, count) = self.sizes.block(self.index);
+        let padded = count.next_multiple_of(LINE);
+        let [panel, z, product] = self.scratch.split([residual * kernel * BLOCK, 2 * gated * BLOCK, state * BLOCK]);
+        let signal = |channel: usize| &self.state[(record * state + channel) * length..][..length];
+
+        match self.before {
+            Before::Conv { shift, bias, conditioner } => {
+                for (row, to) in panel.chunks_exact_mut(BLOCK).enumerate() {
+                    let (channel, tap) = (row / kernel, row % kernel);
+                    let level = shift[record * residual + channel];
+                    window(signal(channel), first, self.sizes.shift_of(tap), level, to);
+                }
+                for (channel, (z, bias)) in z.chunks_exact_mut(BLOCK).zip(*bias).enumerate() {
+                    z.fill(*bias);
+                    if let Some(conditioner) = conditioner {
+                        let row = &conditioner[(record * 2 * gated + channel) * length + first..][..count];
+                        for (z, value) in z.iter_mut().zip(row) {
+                            *z += *value;
+                        }
+                    }
+                }
+                let terms = residual * kernel;
+                let weight = View { offset: 0, rows: terms, columns: 1 };
+                let sizes = [2 * gated, padded, terms];
+                multiply::<T, L, true>(sizes, (z, BLOCK), (self.sizes.conv_weight, weight), (panel, |k| k * BLOCK));
+            }
+            Before::Given(given) => {
+                for (channel, z) in z.chunks_exact_mut(BLOCK).enumerate() {
+                    let row = &given[(record * 2 * gated + channel) * length + first..][..count];
+                    z[..count].copy_from_slice(row);
+                    z[count..].fill(T::ZERO);
+                }
+            }
+        }
+
+        // The gated signal replaces the half of the sigmoid.
+        let (lower, upper) = z.split_at_mut(gated * BLOCK);
+        let (open, signals) = match self.sizes.gate {
+            Gate::First => (lower, upper),
+            Gate::Second => (upper, lower),
+        };
+        for (channel, (a, b)) in open.chunks_exact_mut(BLOCK).zip(signals.chunks_exact_mut(BLOCK)).enumerate() {
+            for at in (0..padded).step_by(L::WIDTH) {
+                sigmoid::<T, L>(L::load_or(&a[at..], T::ZERO)).store(&mut a[at..]);
+                tanh::<T, L>(L::load_or(&b[at..], T::ZERO)).store(&mut b[at..]);
+            }
+            if let Some(gates) = self.gates {
+                let row = record * 2 * gated + channel;
+                let (of_open, of_signal) = match self.sizes.gate {
+                    Gate::First => (row, row + gated),
+                    Gate::Second => (row + gated, row),
+                };
+                // SAFETY: record and samples belong to this piece of work alone.
+                unsafe {
+                    gates.piece(of_open, first, count).copy_from_slice(&a[..count]);
+                    gates.piece(of_signal, first, count).copy_from_slice(&b[..count]);
+                }
+            }
+            for at in (0..padded).step_by(L::WIDTH) {
+                L::load_or(&a[at..], T::ZERO).mul(L::load_or(&b[at..], T::ZERO)).store(&mut a[at..]);
+            }
+        }
+
+        let weight = View { offset: 0, rows: gated, columns: 1 };
+        for (row, bias) in product.chunks_exact_mut(BLOCK).zip(self.bias) {
+            row.fill(*bias);
+        }
+        let sizes = [state, padded, gated];
+        multiply::<T, L, true>(sizes, (product, BLOCK), (self.sizes.out_weight, weight), (&*open, |k| k * BLOCK));
+        let half = L::splat(T::from_f64(0.5f64.sqrt()));
+        for (channel, product) in product.chunks_exact(BLOCK).enumerate() {
+            // SAFETY: record and samples belong to this piece of work alone.
+            let out = unsafe { self.out.piece(record * state + channel, first, count) };
+            let signal = &signal(channel)[first..first + count];
+            for at in (0..count).step_by(L::WIDTH) {
+                let sum = L::load_or(&product[at..], T::ZERO).add(L::load_or(&signal[at..], T::ZERO));
+                let sum = if channel < residual { sum.mul(half) } else { sum };
+                sum.store(&mut out[at..]);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn sigmoid<T: Real, L: Lanes<T>>(x: L) -> L {
+    let one = L::splat(T::ONE);
+    one.div(L::splat(T::ZERO).sub(x).exp().add(one))
+}
+
+#[inline(always)]
+fn tanh<T: Real, L: Lanes<T>>(x: L) -> L {
+    let one = L::splat(T::ONE);
+    // Beyond 20 the result is 1 in either type; the bound keeps the power finite in f64 too.
+    let bound = L::splat(T::from_f64(20.0));
+    // A lane that is not a number stays one, because it comes second.
+    let x = bound.min(L::splat(T::from_f64(-20.0)).max(x));
+    let power = x.add(x).exp();
+    power.sub(one).div(power.add(one))
+}
