@@ -169,7 +169,8 @@ mod tests {
         assert_eq!(class("17338001"), class("427172004"));
         assert_eq!(challenge.classes.len(), 26);
         assert!(class("164873001").is_empty(), "hypertrophy is not scored");
-        assert_eq!(challenge.classes_of("CLBBB", CodeSystem::Scp), class("733534002"));
+        let both = [class("6374002"), class("733534002")].concat();
+        assert_eq!(challenge.classes_of("CLBBB", CodeSystem::Scp), both, "a complete block is a bundle branch block");
     }
 
     #[test]
