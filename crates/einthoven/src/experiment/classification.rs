@@ -1,8 +1,12 @@
 //! Training the rows of the classifier comparison, and predicting the test part.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
 use burn::tensor::Device;
 
 use super::config::{Experiment, ROWS};
+use super::side_by_side::side_by_side;
 use super::synthesis::borrow_rr;
 use crate::classifiers::beat_cnn::BeatCnn;
 use crate::classifiers::{Classifier, Training};
@@ -13,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::evaluation::utility::{Comparison, Row, compare, predictions, prior_shifted};
 use crate::metrics::bootstrap::BootstrapOptions;
 use crate::metrics::classification::Predictions;
-use crate::run::{Progress, Run, Stop};
+use crate::run::{Progress, Run, RunStage, Stop};
 use crate::seed::Seed;
 
 /// The synthetic sets that rows draw from, by row name.
@@ -54,9 +58,32 @@ impl Classification<'_> {
     ) -> Result<Comparison> {
         guard::check(data)?;
         let test = data.part(Split::Test);
+        let (names, seeds) = (&self.config.classifier.rows, self.config.classifier.seeds);
+        let sets = TrainingSets { of: self, data, synthetic, held: Mutex::default() };
+        let stages = names.iter().flat_map(|name| (0..seeds).map(move |seed| (name, seed)));
+        let stages: Vec<(&String, usize, RunStage)> = stages
+            .map(|(name, seed)| {
+                let stage = format!("classifier-{}-{name}-{seed}", split.replace(':', "-"));
+                Ok((name, seed, self.run.stage_beside(&stage)?))
+            })
+            .collect::<Result<_>>()?;
+        let steps = self.config.classifier.model.steps;
+        let trained = side_by_side(&format!("classifiers {split}"), stages.len(), steps, progress, |task, progress| {
+            let (name, seed, stage) = &stages[task];
+            let training = sets.get(name)?;
+            // The same training seed in every row, so that rows differ in their data alone.
+            let seed = self.seed.purpose("classifier").purpose(split).index(*seed as u64);
+            let call = Training { stage, stop: self.stop, progress, device: self.device, seed };
+            self.train_and_predict(name, &training, data, &test, call)
+        });
+        // Also after a failure or a stop, so that the run's log holds what was trained.
+        for (_, _, stage) in &stages {
+            self.run.gather_metrics(stage)?;
+        }
+        let mut trained = trained?.into_iter();
         let mut rows = Vec::new();
-        for name in &self.config.classifier.rows {
-            rows.extend(self.row(split, name, data, &test, synthetic, progress)?);
+        for name in names {
+            rows.extend(rows_of(name, trained.by_ref().take(seeds).collect())?);
         }
         self.look(split, &test)?;
         let stage = format!("intervals {split}");
@@ -66,53 +93,37 @@ impl Classification<'_> {
         })
     }
 
-    /// One row; with synthetic items also the same predictions under the real class shares.
-    fn row(
+    /// One training of a row.
+    fn train_and_predict(
         &self,
-        split: &str,
         name: &str,
+        training: &Dataset,
         data: &Dataset,
         test: &Dataset,
-        synthetic: &SyntheticSets,
-        progress: &mut dyn Progress,
-    ) -> Result<Vec<Row>> {
-        let training = self.training_set(name, data, synthetic)?;
+        call: Training,
+    ) -> Result<Trained> {
         let mut config = self.config.classifier.model.clone();
         config.class_weights = name == "class-weights";
         config.network.rr_features = name.ends_with("-rr");
+        let file = call.stage.dir().join("model.safetensors");
+        let model = BeatCnn::train(&config, training, call)?;
+        model.save(&file)?;
         let headline = &self.config.data.headline_classes;
-        let real_counts = data.class_counts(Split::Train)?;
-        let real_total: usize = real_counts.iter().sum();
-        let real_shares: Vec<f64> = real_counts.iter().map(|&n| n as f64 / real_total as f64).collect();
-        let (mut runs, mut shifted): (Vec<Predictions>, Vec<Predictions>) = (Vec::new(), Vec::new());
-        for seed in 0..self.config.classifier.seeds {
-            let stage = self.run.stage(&format!("classifier-{}-{name}-{seed}", split.replace(':', "-")))?;
-            // The same training seed in every row, so that rows differ in their data alone.
-            let seed = self.seed.purpose("classifier").purpose(split).index(seed as u64);
-            let training_call = Training { stage: &stage, stop: self.stop, progress, device: self.device, seed };
-            let model = BeatCnn::train(&config, &training, training_call)?;
-            model.save(&stage.dir().join("model.safetensors"))?;
-            let probabilities = model.predict(test)?;
-            runs.push(predictions(test, &probabilities, headline)?);
-            if is_enlarged(name) {
-                let probabilities = prior_shifted(&probabilities, model.class_shares(), &real_shares);
-                shifted.push(predictions(test, &probabilities, headline)?);
-            }
-        }
-        let (_, label, is_control) = known(name)?;
-        let training_counts = training.class_counts(Split::Train)?;
-        let row = |name: String, label: String, runs| Row {
-            name,
-            label,
-            is_control,
-            training_counts: training_counts.clone(),
-            runs,
+        let probabilities = model.predict(test)?;
+        let shifted = if is_enlarged(name) {
+            let counts = data.class_counts(Split::Train)?;
+            let total: usize = counts.iter().sum();
+            let shares: Vec<f64> = counts.iter().map(|&n| n as f64 / total as f64).collect();
+            let shifted = prior_shifted(&probabilities, model.class_shares(), &shares);
+            Some(predictions(test, &shifted, headline)?)
+        } else {
+            None
         };
-        let mut rows = vec![row(name.into(), label.into(), runs)];
-        if !shifted.is_empty() {
-            rows.push(row(format!("{name}-shifted"), format!("{label}, prior-shift corrected"), shifted));
-        }
-        Ok(rows)
+        Ok(Trained {
+            counts: training.class_counts(Split::Train)?,
+            plain: predictions(test, &probabilities, headline)?,
+            shifted,
+        })
     }
 
     /// The training part of a row.
@@ -153,6 +164,55 @@ impl Classification<'_> {
         })?;
         Ok(())
     }
+}
+
+/// The training parts of the rows, each made when first needed and dropped with its last user.
+struct TrainingSets<'a> {
+    of: &'a Classification<'a>,
+    data: &'a Dataset,
+    synthetic: &'a SyntheticSets<'a>,
+    held: Mutex<BTreeMap<String, Weak<Dataset>>>,
+}
+
+impl TrainingSets<'_> {
+    fn get(&self, name: &str) -> Result<Arc<Dataset>> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(set) = held.get(name).and_then(Weak::upgrade) {
+            return Ok(set);
+        }
+        let set = Arc::new(self.of.training_set(name, self.data, self.synthetic)?);
+        held.insert(name.into(), Arc::downgrade(&set));
+        Ok(set)
+    }
+}
+
+/// What one training says of the test part.
+struct Trained {
+    /// Items of each class that were trained on.
+    counts: Vec<usize>,
+    plain: Predictions,
+    /// The same under the real class shares, for rows with other shares.
+    shifted: Option<Predictions>,
+}
+
+/// The row of several trainings; where class shares differ also the row under the real ones.
+fn rows_of(name: &str, trained: Vec<Trained>) -> Result<Vec<Row>> {
+    let (_, label, is_control) = known(name)?;
+    let training_counts = trained.first().map(|one| one.counts.clone()).unwrap_or_default();
+    let (plain, shifted): (Vec<_>, Vec<_>) = trained.into_iter().map(|one| (one.plain, one.shifted)).unzip();
+    let row = |name: String, label: String, runs| Row {
+        name,
+        label,
+        is_control,
+        training_counts: training_counts.clone(),
+        runs,
+    };
+    let mut rows = vec![row(name.into(), label.into(), plain)];
+    let shifted: Vec<Predictions> = shifted.into_iter().flatten().collect();
+    if !shifted.is_empty() {
+        rows.push(row(format!("{name}-shifted"), format!("{label}, prior-shift corrected"), shifted));
+    }
+    Ok(rows)
 }
 
 /// Whether the row's class shares differ from the real ones.

@@ -13,6 +13,7 @@ mod models;
 mod quality;
 mod report;
 mod sampling;
+mod side_by_side;
 mod synthesis;
 
 use std::path::{Path, PathBuf};

@@ -64,7 +64,7 @@ impl Log {
 
     /// Cuts the log at the first line of `stage` beyond `step`, or at the first broken line.
     ///
-    /// Stages run one after the other, so that nothing worth keeping follows such a line.
+    /// Stages that share a log run one after the other, so that nothing worth keeping follows such a line.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -87,6 +87,29 @@ impl Log {
             self.storage.sync(&file).map_err(io)?;
         }
         Ok(())
+    }
+
+    /// Ends this log with the lines of `stage` that another log holds, unless they are here already.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn take_over(&self, stage: &str, other: &Log) -> Result<()> {
+        let read = |log: &Log| match fs::read(&log.path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            other => other.map_err(|source| Error::io(&log.path, source)),
+        };
+        let lines = read(other)?;
+        let here = read(self)?;
+        if lines.is_empty() || here.windows(lines.len()).any(|window| window == lines) {
+            return Ok(());
+        }
+        self.rewind(stage, 0)?;
+        let write = || {
+            let mut file = self.storage.append(&self.path)?;
+            self.storage.write(&mut file, &lines)?;
+            self.storage.sync(&file)
+        };
+        write().map_err(|source| Error::io(&self.path, source))
     }
 }
 

@@ -9,8 +9,8 @@
 //! lock                 who is writing
 //! ```
 //!
-//! A run has stages (teacher, student, classifiers), one after the other; a finished stage is
-//! skipped on resume. [`train`] drives one stage. Nothing here knows networks, clocks stay out of
+//! A run has stages (teacher, student, classifiers), one after the other or side by side; a finished
+//! stage is skipped on resume. [`train`] drives one stage. Nothing here knows networks, clocks stay out of
 //! the logs, and every file that matters is written whole or not at all ([`write_atomic`]).
 
 mod checkpoint;
@@ -224,6 +224,29 @@ impl Run {
     /// # Errors
     /// [`Error::Config`] for other names; [`Error::Io`].
     pub fn stage(&self, name: &str) -> Result<RunStage> {
+        self.stage_with_log(name, self.dir.join(METRICS))
+    }
+
+    /// As [`Run::stage`], for stages that are trained side by side: the metrics log is the stage's
+    /// own, until [`Run::gather_metrics`] adds it to that of the run.
+    ///
+    /// # Errors
+    /// As [`Run::stage`].
+    pub fn stage_beside(&self, name: &str) -> Result<RunStage> {
+        self.stage_with_log(name, self.dir.join(CHECKPOINTS).join(name).join(METRICS))
+    }
+
+    /// Copies the lines of a stage's own metrics log to the end of the run's, in place of earlier ones.
+    ///
+    /// Called for stages in a fixed order, it leaves the same file whatever the order of training.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn gather_metrics(&self, stage: &RunStage) -> Result<()> {
+        Log::new(Arc::clone(&self.storage), self.dir.join(METRICS)).take_over(stage.name(), &stage.metrics)
+    }
+
+    fn stage_with_log(&self, name: &str, metrics: PathBuf) -> Result<RunStage> {
         let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
         if name.is_empty() || !name.bytes().all(is_plain) {
             return Err(Error::config(
@@ -239,7 +262,7 @@ impl Run {
             run_dir: self.dir.clone(),
             storage: Arc::clone(storage),
             checkpoints: CheckpointStore::new(Arc::clone(storage), dir.clone(), self.origin.clone()),
-            metrics: Log::new(Arc::clone(storage), self.dir.join(METRICS)),
+            metrics: Log::new(Arc::clone(storage), metrics),
             skipped: Log::new(Arc::clone(storage), dir.join(SKIPPED)),
             dir,
         })
@@ -267,7 +290,7 @@ impl RunStage {
         &self.checkpoints
     }
 
-    /// The run's `metrics.jsonl`.
+    /// The log of this stage's steps: the run's `metrics.jsonl`, or its own ([`Run::stage_beside`]).
     pub fn metrics(&self) -> &Log {
         &self.metrics
     }

@@ -301,3 +301,27 @@ fn stage_names_are_plain() {
     }
     run.stage("real-only_seed-3").unwrap();
 }
+
+#[test]
+fn stages_side_by_side_leave_one_log_in_a_fixed_order() {
+    let dir = scratch("beside");
+    let run = Run::create(&dir, &info()).unwrap();
+    let names = ["a", "b", "c"];
+    let stages: Vec<_> = names.iter().map(|name| run.stage_beside(name).unwrap()).collect();
+    let stop = Stop::never();
+    let mut interrupted = StopAfter { toy: Toy::new(2), n_left: 4, stop: stop.clone() };
+    train(&mut Toy::new(3), &plan(9, 4), &stages[2], &Stop::never(), &mut Silent).unwrap();
+    train(&mut interrupted, &plan(9, 4), &stages[1], &stop, &mut Silent).unwrap_err();
+    let gathered = |stages: &[run::RunStage]| {
+        stages.iter().for_each(|stage| run.gather_metrics(stage).unwrap());
+        let log = fs::read_to_string(dir.join("metrics.jsonl")).unwrap();
+        let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        lines.map(|line| format!("{}{}", line["stage"].as_str().unwrap(), line["step"])).collect::<Vec<_>>()
+    };
+    assert_eq!(gathered(&stages), ["b3", "c3", "c6", "c9"]);
+    train(&mut Toy::new(2), &plan(9, 4), &stages[1], &Stop::never(), &mut Silent).unwrap();
+    train(&mut Toy::new(1), &plan(9, 4), &stages[0], &Stop::never(), &mut Silent).unwrap();
+    let all = ["a3", "a6", "a9", "b3", "b6", "b9", "c3", "c6", "c9"];
+    assert_eq!(gathered(&stages), all);
+    assert_eq!(gathered(&stages), all, "gathering twice changes nothing");
+}

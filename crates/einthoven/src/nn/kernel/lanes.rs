@@ -2,7 +2,7 @@
 //!
 //! A [`Job`] is written once for any [`Lanes`]; [`Vectorized::run`] compiles it for each kind of
 //! processor and picks the widest that the machine has. The end of a slice goes through the same
-//! vector operations as its middle, on a padded copy, so that a value does not depend on where in
+//! vector operations as its middle, with lanes left out, so that a value does not depend on where in
 //! the slice it lies.
 
 /// A vector of `WIDTH` numbers of type `T`.
@@ -230,7 +230,7 @@ mod x86 {
     //!
     //! SAFETY of every block below: a vector type of this module is only ever handed to a job by
     //! `run_avx512` or `run_avx2`, whose callers have checked that the processor has the features;
-    //! loads and stores check the length of the slice and go through a copy when it is too short.
+    //! loads and stores check the length of the slice and leave out the lanes beyond its end.
 
     use std::arch::x86_64::*;
 
@@ -256,9 +256,44 @@ mod x86 {
         job.run::<Avx2>()
     }
 
+    /// The first `count` numbers, below 16, from `from` on; other lanes are those of `fill`.
+    #[inline(always)]
+    unsafe fn load_first_512(from: *const f32, count: usize, fill: __m512) -> __m512 {
+        unsafe { _mm512_mask_loadu_ps(fill, (1 << count) - 1, from) }
+    }
+
+    /// Writes the first `count` lanes, fewer than 16.
+    #[inline(always)]
+    unsafe fn store_first_512(to: *mut f32, count: usize, lanes: __m512) {
+        unsafe { _mm512_mask_storeu_ps(to, (1 << count) - 1, lanes) }
+    }
+
+    /// All bits of the first `count` lanes, at most 8.
+    #[inline(always)]
+    unsafe fn first_256(count: usize) -> __m256i {
+        const EDGE: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+        unsafe { _mm256_loadu_si256(EDGE[8 - count..].as_ptr().cast()) }
+    }
+
+    /// The first `count` numbers, below 8, from `from` on; other lanes are those of `fill`.
+    #[inline(always)]
+    unsafe fn load_first_256(from: *const f32, count: usize, fill: __m256) -> __m256 {
+        unsafe {
+            let first = first_256(count);
+            _mm256_blendv_ps(fill, _mm256_maskload_ps(from, first), _mm256_castsi256_ps(first))
+        }
+    }
+
+    /// Writes the first `count` lanes, fewer than 8.
+    #[inline(always)]
+    unsafe fn store_first_256(to: *mut f32, count: usize, lanes: __m256) {
+        unsafe { _mm256_maskstore_ps(to, first_256(count), lanes) }
+    }
+
     macro_rules! lanes {
         ($name:ident, $vector:ty, $width:literal, $splat:ident, $load:ident, $store:ident, $add:ident, $sub:ident,
-         $mul:ident, $div:ident, $fma:ident, $max:ident, $min:ident, $sqrt:ident, $sum:expr, $scale:expr) => {
+         $mul:ident, $div:ident, $fma:ident, $max:ident, $min:ident, $sqrt:ident, $sum:expr, $scale:expr,
+         $load_first:ident, $store_first:ident) => {
             #[derive(Clone, Copy)]
             pub struct $name($vector);
 
@@ -278,19 +313,16 @@ mod x86 {
                     if from.len() >= $width {
                         return unsafe { $name($load(from.as_ptr())) };
                     }
-                    let mut lanes = [fill; $width];
-                    lanes[..from.len()].copy_from_slice(from);
-                    unsafe { $name($load(lanes.as_ptr())) }
+                    // Only lanes within the slice are read.
+                    unsafe { $name($load_first(from.as_ptr(), from.len(), $splat(fill))) }
                 }
                 #[inline(always)]
                 fn store(self, to: &mut [f32]) {
                     if to.len() >= $width {
                         return unsafe { $store(to.as_mut_ptr(), self.0) };
                     }
-                    let mut lanes = [0.0; $width];
-                    unsafe { $store(lanes.as_mut_ptr(), self.0) };
-                    let count = to.len();
-                    to.copy_from_slice(&lanes[..count]);
+                    // Only lanes within the slice are written.
+                    unsafe { $store_first(to.as_mut_ptr(), to.len(), self.0) }
                 }
                 #[inline(always)]
                 fn add(self, other: Self) -> Self {
@@ -356,7 +388,9 @@ mod x86 {
             let scale = _mm512_slli_epi32(_mm512_castps_si512(power), 23);
             let scale = _mm512_add_epi32(scale, _mm512_set1_epi32(0x3f80_0000));
             _mm512_mul_ps(fraction, _mm512_castsi512_ps(scale))
-        }
+        },
+        load_first_512,
+        store_first_512
     );
 
     lanes!(
@@ -383,7 +417,9 @@ mod x86 {
             let scale = _mm256_slli_epi32(_mm256_castps_si256(power), 23);
             let scale = _mm256_add_epi32(scale, _mm256_set1_epi32(0x3f80_0000));
             _mm256_mul_ps(fraction, _mm256_castsi256_ps(scale))
-        }
+        },
+        load_first_256,
+        store_first_256
     );
 }
 
@@ -413,6 +449,51 @@ mod tests {
         }
         run(Exp(&[f32::NAN, f32::INFINITY, f32::NEG_INFINITY], &mut y));
         assert!(y[0].is_nan() && y[1] > 1e38 && y[2] < 1e-37);
+    }
+
+    /// Copies in vectors that begin at every place of a slice.
+    struct Copied<'a>(&'a [f32], &'a mut Vec<Vec<f32>>);
+
+    impl Job<f32> for Copied<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn run<L: Lanes<f32>>(self) {
+            for first in 0..=self.0.len() {
+                let mut out = vec![-1.0; self.0.len() - first];
+                let lanes = L::load_or(&self.0[first..], 7.0);
+                lanes.store(&mut out);
+                out.push(lanes.sum());
+                self.1.push(out);
+            }
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_slice_is_read_and_written_within_its_bounds() {
+        let x: Vec<f32> = (1..=19).map(|value| value as f32).collect();
+        let check = |width: usize, run: &dyn Fn(Copied)| {
+            let mut found = Vec::new();
+            run(Copied(&x, &mut found));
+            for (first, found) in found.iter().enumerate() {
+                let n = (x.len() - first).min(width);
+                let mut expected = x[first..first + n].to_vec();
+                expected.resize(x.len() - first, -1.0);
+                expected.push(x[first..first + n].iter().sum::<f32>() + 7.0 * (width - n) as f32);
+                assert_eq!(found, &expected, "width {width}, from {first} on");
+            }
+        };
+        check(8, &|job| job.run::<Portable<f32>>());
+        #[cfg(target_arch = "x86_64")]
+        {
+            if x86::has_avx2() {
+                // SAFETY: the processor has the features.
+                check(8, &|job| unsafe { x86::run_avx2(job) });
+            }
+            if x86::has_avx512() {
+                // SAFETY: the processor has the features.
+                check(16, &|job| unsafe { x86::run_avx512(job) });
+            }
+        }
     }
 
     #[test]
