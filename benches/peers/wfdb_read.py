@@ -17,9 +17,9 @@ PACED = {"102", "104", "107", "217"}
 
 
 def record(path):
-    """Reads a record in ADC units; returns the sum of its first lead."""
+    """Reads a record in ADC units; returns the sum of some points of its first lead."""
     read = wfdb.rdrecord(os.path.splitext(path)[0], physical=False)
-    return float(read.d_signal[:, 0].sum())
+    return float(read.d_signal[::1000, 0].sum())
 
 
 def annotations(path):

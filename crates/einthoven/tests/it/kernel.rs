@@ -3,7 +3,8 @@
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use einthoven::nn::kernel::{
-    Activation, Conv1dOptions, conv1d, conv1d_joined, conv1d_reference, group_norm_act, group_norm_act_add,
+    Activation, Conv1dOptions, conv_transpose1d, conv_transpose1d_reference, conv1d, conv1d_grouped,
+    conv1d_grouped_reference, conv1d_joined, conv1d_reference, group_norm_act, group_norm_act_add,
     group_norm_act_reference, linear, linear_reference, rms_norm, rms_norm_add, rms_norm_reference, silu,
     silu_reference, upsample_nearest, upsample_nearest_reference,
 };
@@ -140,6 +141,61 @@ fn conv1d_agrees_with_the_framework_in_value_and_gradient() {
                 assert_near(&name, actual, expected, tolerance);
             }
         }
+    }
+}
+
+#[test]
+fn transposed_convolution_agrees_with_the_framework_in_value_and_gradient() {
+    for (index, case) in cases().iter().enumerate() {
+        let Case { batch, channels: [channels_in, channels_out], length, kernel, options } = *case;
+        let extra = index % options.stride;
+        let reach = (length - 1) * options.stride + options.dilation * (kernel - 1) + 1 + extra;
+        if reach <= 2 * options.padding {
+            continue;
+        }
+        let shapes = ([batch, channels_in, length], [channels_in, channels_out, kernel], [channels_out]);
+        let expected = transposed_pass(shapes, DType::F64, (options, extra), conv_transpose1d_reference);
+        for (dtype, tolerance) in [(DType::F64, 1e-12), (DType::F32, 2e-5)] {
+            let actual = transposed_pass(shapes, dtype, (options, extra), conv_transpose1d);
+            let name = format!("{dtype:?} {shapes:?} {options:?} extra {extra}");
+            for (part, (actual, expected)) in actual.iter().zip(&expected).enumerate() {
+                assert_near(&format!("{name}, part {part}"), actual, expected, tolerance);
+            }
+        }
+    }
+}
+
+type Transposed = fn(Tensor<3>, Tensor<3>, Tensor<1>, Conv1dOptions, usize) -> Tensor<3>;
+
+/// Output and gradients of signal, weight and bias.
+fn transposed_pass(
+    (x, weight, bias): ([usize; 3], [usize; 3], [usize; 1]),
+    dtype: DType,
+    (options, extra): (Conv1dOptions, usize),
+    op: Transposed,
+) -> Vec<Vec<f64>> {
+    let device = Device::flex().autodiff();
+    let x = tensor(x, 1, dtype, &device).require_grad();
+    let weight = tensor(weight, 2, dtype, &device).require_grad();
+    let bias = tensor(bias, 3, dtype, &device).require_grad();
+    let out = op(x.clone(), weight.clone(), bias.clone(), options, extra);
+    let target = tensor(out.dims(), 4, dtype, &device);
+    let grads = (out.clone() * target).sum().backward();
+    let [for_x, for_weight] = [x, weight].map(|input| values(input.grad(&grads).unwrap()));
+    vec![values(out), for_x, for_weight, values(bias.grad(&grads).unwrap())]
+}
+
+#[test]
+fn convolution_in_groups_agrees_with_the_framework() {
+    let device = Device::flex();
+    for (channels, groups) in [([6, 9], 3), ([8, 8], 8), ([4, 6], 1), ([16, 4], 2)] {
+        let options = Conv1dOptions { stride: 2, padding: 3, dilation: 2 };
+        let x = tensor([3, channels[0], 37], 1, DType::F64, &device);
+        let weight = tensor([channels[1], channels[0] / groups, 5], 2, DType::F64, &device);
+        let bias = Some(tensor([channels[1]], 3, DType::F64, &device));
+        let expected = conv1d_grouped_reference(x.clone(), weight.clone(), bias.clone(), options, groups);
+        let actual = conv1d_grouped(x, weight, bias, options, groups);
+        assert_near(&format!("{channels:?} in {groups} groups"), &values(actual), &values(expected), 1e-12);
     }
 }
 

@@ -7,7 +7,9 @@
 
 mod direct;
 mod grid;
+mod grouped;
 mod product;
+mod transposed;
 
 use std::slice;
 
@@ -21,6 +23,10 @@ use burn_flex::FlexTensor;
 
 use super::cpu::{is_cpu, is_real};
 use super::fused::{self, FusedOp};
+use product::Sizes;
+
+pub use grouped::{conv1d_grouped, conv1d_grouped_reference};
+pub use transposed::{conv_transpose1d, conv_transpose1d_reference};
 
 /// How a convolution walks over the signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,9 +137,9 @@ impl FusedOp for JoinedConv {
     fn gradients(&self, grad: FlexTensor, kept: Vec<FlexTensor>, wanted: &[bool]) -> Vec<Option<FlexTensor>> {
         let (signals, weight) = (&kept[..2], &kept[2]);
         let [first, second] = [&signals[0], &signals[1]].map(|signal| signal.layout().shape()[1]);
-        let for_signal = |index: usize, range| {
-            wanted[index].then(|| direct::signal_gradient(&grad, signals, weight, self.options, range))
-        };
+        let sizes = Sizes::new(signals, weight, self.options);
+        let for_signal =
+            |index: usize, range| wanted[index].then(|| direct::signal_gradient(&grad, weight, sizes, range));
         let mut all = vec![for_signal(0, [0, first]), for_signal(1, [first, second])];
         if wanted[2] || wanted[3] {
             all.extend(direct::weight_gradients(&grad, signals, weight, self.options).map(Some));
@@ -233,10 +239,11 @@ impl<const N: usize> Backward<Flex, N> for Conv1dBackward {
         let double = x.dtype() == DType::F64;
         let wanted = |parent: usize| ops.parents.get(parent).and_then(|node| node.as_ref());
         if let Some(node) = wanted(0) {
+            let sizes = Sizes::new(slice::from_ref(&x), &weight, options);
             let gradient = if double {
-                product::signal_gradient::<f64>(&grad, &x, &weight, options)
+                product::signal_gradient::<f64>(&grad, &weight, sizes)
             } else {
-                direct::signal_gradient(&grad, slice::from_ref(&x), &weight, options, [0, x.layout().shape()[1]])
+                direct::signal_gradient(&grad, &weight, sizes, [0, sizes.channels_in])
             };
             grads.register::<Flex>(node.id, gradient);
         }

@@ -38,7 +38,10 @@ pub use batch_norm_act::{
     Affine, ChannelStatistics, batch_norm_act, batch_norm_act_fixed, batch_norm_act_fixed_reference,
     batch_norm_act_reference,
 };
-pub use conv1d::{Conv1dOptions, conv1d, conv1d_joined, conv1d_reference};
+pub use conv1d::{
+    Conv1dOptions, conv_transpose1d, conv_transpose1d_reference, conv1d, conv1d_grouped, conv1d_grouped_reference,
+    conv1d_joined, conv1d_reference,
+};
 pub use fft_conv::{KernelSpectrum, fft_conv, fft_conv_reference};
 pub use gated_residual::{
     Gate, GateConv, GateOut, gated_output, gated_output_reference, gated_residual, gated_residual_reference,

@@ -62,13 +62,11 @@ pub(super) fn forward(
 /// `[batch, channels_in, length]`.
 pub(super) fn signal_gradient(
     grad: &FlexTensor,
-    signals: &[FlexTensor],
     weight: &FlexTensor,
-    options: Conv1dOptions,
+    sizes: Sizes,
     [first_channel, channels_in]: [usize; 2],
 ) -> FlexTensor {
-    let Sizes { batch, channels_in: all_channels, channels_out, length, length_out, kernel, .. } =
-        Sizes::new(signals, weight, options);
+    let Sizes { batch, channels_in: all_channels, channels_out, length, length_out, kernel, options } = sizes;
     let (grad, weight) = (values::<f32>(grad), values::<f32>(weight));
     let Conv1dOptions { stride, padding, dilation } = options;
 

@@ -25,10 +25,25 @@ pub(super) struct Sizes {
     pub length: usize,
     pub length_out: usize,
     pub kernel: usize,
-    options: Conv1dOptions,
+    pub options: Conv1dOptions,
 }
 
 impl Sizes {
+    /// Of the convolution whose signal gradient is the transposed convolution of `x` to `length`
+    /// samples.
+    pub fn transposed(x: &FlexTensor, weight: &FlexTensor, length: usize, options: Conv1dOptions) -> Sizes {
+        let (x, weight) = (x.layout().shape(), weight.layout().shape());
+        Sizes {
+            batch: x[0],
+            channels_in: weight[1],
+            channels_out: weight[0],
+            length,
+            length_out: x[2],
+            kernel: weight[2],
+            options,
+        }
+    }
+
     /// For a signal whose channels are those of `signals`, one tensor after the other.
     pub fn new(signals: &[FlexTensor], weight: &FlexTensor, options: Conv1dOptions) -> Sizes {
         let (x, weight) = (signals[0].layout().shape(), weight.layout().shape());
@@ -111,14 +126,8 @@ pub(super) fn forward<T: Real>(
 }
 
 /// Gradient for the signal: `[batch, channels_in, length]`.
-pub(super) fn signal_gradient<T: Real>(
-    grad: &FlexTensor,
-    x: &FlexTensor,
-    weight: &FlexTensor,
-    options: Conv1dOptions,
-) -> FlexTensor {
-    let sizes = Sizes::new(std::slice::from_ref(x), weight, options);
-    let Sizes { batch, channels_in, channels_out, length, length_out, kernel, .. } = sizes;
+pub(super) fn signal_gradient<T: Real>(grad: &FlexTensor, weight: &FlexTensor, sizes: Sizes) -> FlexTensor {
+    let Sizes { batch, channels_in, channels_out, length, length_out, kernel, options } = sizes;
     let grad = values::<T>(grad);
     let taps = taps_first(values::<T>(weight), sizes);
     let blocks = channels_in.div_ceil(CHANNELS);
