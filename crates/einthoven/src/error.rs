@@ -228,11 +228,11 @@ impl From<InputError> for Error {
     }
 }
 
-/// The known name closest to `name`, when it is close enough to be a slip of the keyboard.
+/// The known name closest to `name`, when it is close enough to be a slip of the keyboard. Case does not count.
 pub(crate) fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
     known
         .iter()
-        .map(|candidate| (edit_distance(name, candidate), candidate.as_str()))
+        .map(|candidate| (edit_distance(&name.to_lowercase(), &candidate.to_lowercase()), candidate.as_str()))
         .filter(|(distance, candidate)| *distance <= candidate.chars().count().div_ceil(2))
         .min()
         .map(|(_, candidate)| candidate)
@@ -269,6 +269,12 @@ mod tests {
             error.to_string(),
             "unknown sampler \"dimm\", did you mean \"ddim\"? (known: ddpm, ddim, dpm-solver++)"
         );
+    }
+
+    #[test]
+    fn case_alone_is_no_distance() {
+        let known = ["AVR", "AVL", "af"].map(String::from);
+        assert_eq!((nearest("aVR", &known), nearest("AF", &known)), (Some("AVR"), Some("af")));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::{is_npz, print_json, print_line, refuse_overwrite};
 
 /// Add augmented copies of real items to the training part of a data set
 #[derive(clap::Args)]
+#[command(allow_negative_numbers = true)]
 pub struct Args {
     /// Prepared data set: its folder, or the NPZ file
     data: PathBuf,
@@ -22,8 +23,8 @@ pub struct Args {
     #[arg(long, default_value = "raise-minorities")]
     plan: String,
     /// Most items added to one class [default: no limit]
-    #[arg(long)]
-    cap: Option<usize>,
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    cap: Option<u64>,
     /// Seed of the random changes
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -42,7 +43,7 @@ pub fn execute(args: Args) -> Result<u8> {
     refuse_overwrite(&args.out, args.force)?;
     let file = if is_npz(&args.data) { args.data } else { args.data.join("data.npz") };
     let methods = args.methods.iter().map(|name| augmentation(name)).collect::<Result<Vec<_>>>()?;
-    let plan = Plan::parse(&args.plan, args.cap.unwrap_or(usize::MAX))?;
+    let plan = Plan::parse(&args.plan, args.cap.map_or(usize::MAX, |cap| cap as usize))?;
     let grown = augment(&npz::read(&file)?, plan, &methods, Seed::new(args.seed))?;
     let stored = store(grown, &args.out)?;
     match args.json {

@@ -1,18 +1,17 @@
 //! `einthoven delineate REC|DIR`: waves and intervals.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use einthoven::beat::ec57::headers;
 use einthoven::delineators::record::{RecordDelineation, delineate_record};
 use einthoven::record::{self, Annotators, Frames, ReadOptions};
 use einthoven::{Result, delineators};
 
-use super::{print_json, print_line};
+use super::{print_json, print_line, records_at};
 
 /// Find onset, peak and end of P, QRS and T in every lead, and measure the intervals
 #[derive(clap::Args)]
 pub struct Args {
-    /// Record, or folder of WFDB records
+    /// Record, or folder of WFDB records, which may lie in folders of it
     record: PathBuf,
     /// How (see: einthoven list delineators)
     #[arg(long, default_value = "wavelet")]
@@ -25,19 +24,19 @@ pub struct Args {
 pub fn execute(args: Args) -> Result<u8> {
     let delineator = delineators::find(&args.delineator)?.build()?;
     let options = ReadOptions { annotators: Annotators::None, frames: Frames::Average, ..ReadOptions::lenient() };
-    let delineate = |path: &Path| delineate_record(&record::read(path, &options)?, delineator.as_ref());
-    if args.record.is_dir() {
-        let results: Vec<RecordDelineation> =
-            headers(&args.record)?.iter().map(|path| delineate(path)).collect::<Result<_>>()?;
-        return if args.json {
-            print_json(&serde_json::json!({ "records": results }))
-        } else {
-            results.iter().try_for_each(|result| print_line(&table(result)))
-        }
-        .map(|()| 0);
+    let delineate = |(path, name): &(PathBuf, Option<String>)| -> Result<RecordDelineation> {
+        let mut result = delineate_record(&record::read(path, &options)?, delineator.as_ref())?;
+        result.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        result.record = name.clone().unwrap_or(result.record);
+        Ok(result)
+    };
+    let results: Vec<RecordDelineation> = records_at(&args.record)?.iter().map(delineate).collect::<Result<_>>()?;
+    match (args.json, results.as_slice()) {
+        (true, [result]) if !args.record.is_dir() => print_json(result)?,
+        (true, results) => print_json(&serde_json::json!({ "records": results }))?,
+        (false, results) => results.iter().try_for_each(|result| print_line(&table(result)))?,
     }
-    let result = delineate(&args.record)?;
-    if args.json { print_json(&result) } else { print_line(&table(&result)) }.map(|()| 0)
+    Ok(0)
 }
 
 /// The intervals for people.

@@ -4,13 +4,15 @@ use std::path::PathBuf;
 
 use einthoven::Result;
 use einthoven::beat::ec57::{Comparison, FolderComparison, compare_folder};
+use serde_json::json;
 
 use super::{print_json, print_line};
 
 /// Compare two annotators beat by beat over a folder of WFDB records, as EC57 asks and bxb counts
 #[derive(clap::Args)]
+#[command(allow_negative_numbers = true)]
 pub struct Args {
-    /// Folder of records
+    /// Folder of records, which may lie in folders of it
     dir: PathBuf,
     /// Annotator that is taken to be right
     #[arg(long, default_value = "atr")]
@@ -18,7 +20,7 @@ pub struct Args {
     /// Annotator under test
     #[arg(long)]
     test: String,
-    /// Folder with the files of the annotator under test; beside the records by default
+    /// Folder with the files of the annotator under test, as `qrs --dir` writes them; beside the records by default
     #[arg(long)]
     test_dir: Option<PathBuf>,
     /// Seconds at the start of each record that do not count
@@ -37,12 +39,24 @@ pub fn execute(args: Args) -> Result<u8> {
         learning_s: args.from,
     };
     let result = compare_folder(&args.dir, &what)?;
-    if args.json { print_json(&result) } else { print_line(&table(&result)) }.map(|()| 0)
+    result.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    match args.json {
+        true => {
+            let mut value = json!(result);
+            value["reference"] = json!(what.reference);
+            value["test"] = json!(what.test);
+            value["learning_s"] = json!(what.learning_s);
+            print_json(&value)?;
+        }
+        false => print_line(&table(&result))?,
+    }
+    Ok(0)
 }
 
 /// The figures for people, in percent.
 fn table(result: &Comparison) -> String {
     let percent = |value: Option<f64>| value.map_or("-".into(), |value| format!("{:.2}", 100.0 * value));
+    let width = result.records.iter().map(|record| record.record.chars().count()).max().unwrap_or(0).max(10);
     let row = |name: &str, of: &einthoven::beat::ec57::Figures| {
         let values = [
             of.qrs_sensitivity,
@@ -53,9 +67,9 @@ fn table(result: &Comparison) -> String {
             of.s_positive_predictivity,
         ];
         let values: Vec<String> = values.into_iter().map(|value| format!("{:>7}", percent(value))).collect();
-        format!("{name:10} {}", values.join(" "))
+        format!("{name:width$} {}", values.join(" "))
     };
-    let mut lines = vec![format!("{:10}  QRS Se  QRS +P    V Se    V +P    S Se    S +P", "record")];
+    let mut lines = vec![format!("{:width$}  QRS Se  QRS +P    V Se    V +P    S Se    S +P", "record")];
     lines.extend(result.records.iter().map(|record| row(&record.record, &record.figures)));
     lines.push(row("gross", &result.gross));
     lines.push(row("average", &result.average));

@@ -23,7 +23,7 @@ mod sample;
 mod simulate;
 mod train;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 use einthoven::{Error, Result};
@@ -107,6 +107,22 @@ fn print_line(text: &str) -> Result<()> {
 fn is_npz(path: &Path) -> bool {
     let is_archive = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npz"));
     is_archive && !einthoven::record::format::npz::is_record(path)
+}
+
+/// A record, or every record of a folder and the folders in it, each with its name below the folder.
+///
+/// # Errors
+/// [`Error::Io`] when the folder cannot be read, [`Error::Data`] when it holds no record.
+fn records_at(path: &Path) -> Result<Vec<(PathBuf, Option<String>)>> {
+    if !path.is_dir() {
+        return Ok(vec![(path.to_path_buf(), None)]);
+    }
+    let headers = einthoven::beat::ec57::headers(path)?;
+    if headers.is_empty() {
+        return Err(Error::data(path.display().to_string(), "found no record, expected .hea files"));
+    }
+    let name = |header: &Path| header.strip_prefix(path).unwrap_or(header).with_extension("").display().to_string();
+    Ok(headers.into_iter().map(|header| (header.clone(), Some(name(&header)))).collect())
 }
 
 /// Refuses to replace a file, or to write into a folder that holds something, unless `force` is given.

@@ -11,6 +11,7 @@ use super::{print_json, print_line, refuse_overwrite};
 
 /// Draw records on ECG paper as SVG, PDF or PNG, true to the millimetre when printed at full size
 #[derive(clap::Args)]
+#[command(allow_negative_numbers = true)]
 pub struct Args {
     /// Records; several become pages of a PDF
     #[arg(required = true)]
@@ -86,6 +87,10 @@ pub fn execute(args: Args) -> Result<u8> {
         record.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
         sheets.add(&record, &options)?;
     }
+    for sheet in sheets.summaries().iter().filter(|sheet| !sheet.cut_leads.is_empty()) {
+        let leads = sheet.cut_leads.join(", ");
+        eprintln!("warning: {}: cut at the edge of the paper: {leads}; a lower --gain shows them whole", sheet.record);
+    }
     sheets.write(&args.out, args.px_per_mm)?;
     match args.json {
         true => print_json(&json!({ "written": args.out, "sheets": sheets.summaries() }))?,
@@ -100,5 +105,11 @@ fn read_intervals(path: &Path) -> Result<Intervals> {
     let broken = |error: serde_json::Error| Error::data(path.display().to_string(), error.to_string());
     let mut value: Value = serde_json::from_slice(&bytes).map_err(broken)?;
     let intervals = value.get_mut("intervals").map(Value::take).unwrap_or(value);
+    let known = serde_json::to_value(Intervals::default()).map_err(broken)?;
+    let names: Vec<&str> = known.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+    if !names.iter().any(|name| intervals.get(name).is_some()) {
+        let reason = format!("found no measurement, expected one of {}", names.join(", "));
+        return Err(Error::data(path.display().to_string(), reason));
+    }
     serde_json::from_value(intervals).map_err(broken)
 }

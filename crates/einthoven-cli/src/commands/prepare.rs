@@ -11,13 +11,14 @@ use super::{print_json, print_line, refuse_overwrite};
 
 /// Cut beats or windows out of a database, split them by patient, check for leaks, and write data.npz and manifest.json
 #[derive(clap::Args)]
+#[command(allow_negative_numbers = true)]
 pub struct Args {
     /// Preset, whose data section is used, or database (see: einthoven list presets, einthoven list datasets)
     name: String,
     /// Folder of the database
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Setting on top of the preset, such as data.highpass_hz=0; may be repeated
+    /// Setting on top of a preset, such as data.highpass_hz=0; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
     /// Split by name (see: einthoven list splits) [default: the usual one of the database, or inter]

@@ -1,25 +1,24 @@
 //! `einthoven qrs REC --out ANNOTATOR`: beats as a WFDB annotation file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use einthoven::Result;
-use einthoven::beat::ec57::headers;
 use einthoven::delineators::record::{DetectionLeads, detect_beats};
 use einthoven::record::format::wfdb::write_annotations;
 use einthoven::record::{self, Annotators, Frames, ReadOptions};
+use einthoven::{Error, Result};
 use serde_json::json;
 
-use super::{print_json, print_line};
+use super::{print_json, print_line, records_at};
 
 /// Detect beats and write them as a WFDB annotation file
 #[derive(clap::Args)]
 pub struct Args {
-    /// Record, or folder of WFDB records
+    /// Record, or folder of WFDB records, which may lie in folders of it
     record: PathBuf,
     /// Annotator: the extension of the file that is written
     #[arg(long)]
     out: String,
-    /// Folder for the file; beside the record by default
+    /// Folder for the files, made if it is not there; beside the records by default
     #[arg(long)]
     dir: Option<PathBuf>,
     /// Lead to look at, or "all"; by default all of three leads or more, else the first
@@ -40,14 +39,23 @@ pub fn execute(args: Args) -> Result<u8> {
         Some(name) if name == "all" => DetectionLeads::All,
         Some(name) => DetectionLeads::Named(name),
     };
-    let paths = if args.record.is_dir() { headers(&args.record)? } else { vec![args.record] };
-    let mut written = Vec::with_capacity(paths.len());
-    for path in paths {
+    let records = records_at(&args.record)?;
+    let mut written = Vec::with_capacity(records.len());
+    for (path, name) in records {
         let record = record::read(&path, &options)?;
+        record.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
         let beats = detect_beats(&record, &which)?;
-        let folder = args.dir.clone().or_else(|| path.parent().map(PathBuf::from)).unwrap_or_default();
+        let beside = path.parent().map(PathBuf::from).unwrap_or_default();
+        // Records of one name in two folders stay apart.
+        let below = name.as_deref().and_then(|name| Path::new(name).parent()).map(PathBuf::from).unwrap_or_default();
+        let folder = args.dir.as_ref().map_or(beside, |dir| dir.join(below));
+        if args.dir.is_some() {
+            std::fs::create_dir_all(&folder).map_err(|source| Error::io(&folder, source))?;
+        }
         let file = write_annotations(&folder, &record.name, &args.out, &beats, args.force)?;
-        written.push(json!({ "record": record.name, "written": file, "n_beats": beats.len() }));
+        let warnings: Vec<String> = record.warnings.iter().map(ToString::to_string).collect();
+        let record = name.unwrap_or(record.name);
+        written.push(json!({ "record": record, "written": file, "n_beats": beats.len(), "warnings": warnings }));
         if !args.json {
             print_line(&format!("{}: {} beats", file.display(), beats.len()))?;
         }

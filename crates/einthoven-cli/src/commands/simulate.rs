@@ -12,10 +12,10 @@ use super::{print_json, print_line, refuse_overwrite};
 
 /// Simulate twelve-lead ECGs as WFDB records, with beats, waves in each lead and truth.json
 #[derive(clap::Args)]
-#[command(after_help = conditions())]
+#[command(after_help = conditions(), allow_negative_numbers = true)]
 pub struct Args {
     /// Number of records
-    #[arg(short, long, default_value_t = 1)]
+    #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     n: u64,
     /// Rhythm, conduction, shape or swapped electrodes; several are joined by +, as in af+rbbb
     #[arg(long, default_value = "sinus")]
@@ -33,13 +33,13 @@ pub struct Args {
     #[arg(long)]
     qtc: Option<f64>,
     /// Frontal axis, degrees
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long)]
     axis: Option<f64>,
     /// Signal-to-noise ratio, dB [default: no noise]
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long)]
     snr: Option<f64>,
-    /// Kinds of noise: baseline, muscle, mains, motion, white [default: a mixture of all]
-    #[arg(long, value_delimiter = ',')]
+    /// Kinds of noise, mixed at --snr: baseline, muscle, mains, motion, white [default: a mixture of all]
+    #[arg(long, value_delimiter = ',', requires = "snr")]
     noise: Vec<String>,
     /// Sampling rate, Hz
     #[arg(long, default_value_t = 500.0)]
@@ -54,7 +54,7 @@ pub struct Args {
     #[arg(long, value_parser = ["female", "male"])]
     sex: Option<String>,
     /// Offset of each independent lead, mV
-    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 0.0)]
     dc_offset: f64,
     /// Cut-off of the recorder's high-pass, Hz
     #[arg(long)]

@@ -5,6 +5,7 @@ use std::path::Path;
 use einthoven::record::{self, ReadOptions};
 
 use super::command::{TempFolder, einthoven};
+use super::delineate::cut_in_half;
 use super::inspect::write_record;
 
 const MARK: &str = "Synthetic: yes";
@@ -68,4 +69,62 @@ fn a_synthetic_data_set_becomes_marked_records() {
     }
     let summary = einthoven(["inspect", &folder.at("x.npz"), "--json"]).json();
     assert_eq!((&summary["n_items"], &summary["provenance"]["synthetic"]), (&4.into(), &true.into()));
+}
+
+#[test]
+fn half_a_file_is_refused_in_every_format_and_nothing_is_written() {
+    let folder = TempFolder::new("convert-half");
+    write_record(&folder.path().join("a.hea"), &[]);
+    for (extension, code, position) in [
+        ("csv", "X01", ":"),
+        ("edf", "E04", "@236"),
+        ("dcm", "C02", "@"),
+        ("xml", "X03", ":"),
+        ("parquet", "Q01", "@0"),
+        ("npz", "X02", ""),
+    ] {
+        let whole = folder.at(&format!("a.{extension}"));
+        assert_eq!(einthoven(["convert", &folder.at("a.hea"), &whole]).code, 0);
+        // A text file may end after a whole row: two thirds fall into one.
+        let bytes = std::fs::read(&whole).expect("a file");
+        std::fs::write(&whole, &bytes[..bytes.len() * 2 / 3 + 1]).expect("writable");
+        let out = folder.at("out.hea");
+        let failed = einthoven(["convert", &whole, &out, "--json"]);
+        let error = failed.error();
+        assert_eq!((failed.code, &error["code"]), (3, &code.into()), "{extension}: {error}");
+        assert!(error["position"].as_str().is_some_and(|place| place.contains(position)), "{extension}: {error}");
+        assert!(error["path"].as_str().is_some_and(|path| path.ends_with(extension)), "{extension}: {error}");
+        assert!(!Path::new(&out).exists(), "{extension}");
+    }
+}
+
+#[test]
+fn deviations_are_noted_or_refused_and_unknown_formats_named() {
+    let folder = TempFolder::new("convert-strict");
+    write_record(&folder.path().join("a.hea"), &[]);
+    cut_in_half(&folder.path().join("a.dat"));
+    let (from, to) = (folder.at("a.hea"), folder.at("b.csv"));
+    let strict = einthoven(["convert", &from, &to, "--strict", "--json"]);
+    assert_eq!((strict.code, &strict.error()["code"]), (3, &"D02".into()));
+    assert!(!Path::new(&to).exists());
+    let lenient = einthoven(["convert", &from, &to, "--json"]);
+    assert!(lenient.json()["warnings"][0].as_str().is_some_and(|text| text.contains("[D02]")), "{}", lenient.stdout);
+    for (to, code, said) in [
+        ("c.foo", 2, "unknown record format \"foo\""),
+        ("c", 2, "unknown record format"),
+        ("none/c.csv", 4, "none/c.csv: No such file"),
+    ] {
+        let failed = einthoven(["convert", &from, &folder.at(to)]);
+        assert_eq!(failed.code, code, "{to}");
+        assert!(failed.stderr.contains(said), "{to}: {}", failed.stderr);
+    }
+    let missing = einthoven(["convert", &folder.at("none"), &folder.at("d.csv")]);
+    assert_eq!(missing.code, 4);
+    std::fs::write(folder.path().join("table.xlsx"), "x").expect("writable");
+    for (other, said) in [("table.xlsx", "found a file of no known format"), ("", "found a folder, expected a record")]
+    {
+        let failed = einthoven(["convert", &folder.at(other), &folder.at("e.csv")]);
+        assert_eq!(failed.code, 3, "{other}");
+        assert!(failed.stderr.contains(said), "{other}: {}", failed.stderr);
+    }
 }

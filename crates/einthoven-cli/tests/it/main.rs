@@ -1,11 +1,17 @@
 //! The integration tests of the command: they drive the built binary.
 
+mod augment;
+mod check;
 mod command;
 mod convert;
+mod delineate;
 mod experiment;
 mod failure;
 mod fetch;
 mod inspect;
 mod list;
+mod plot;
+mod qrs;
 mod sample;
+mod simulate;
 mod verbs;

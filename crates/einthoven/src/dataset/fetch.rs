@@ -94,9 +94,7 @@ pub fn fetch_part(
     let database = catalog::database(name)?;
     let base = base_url.unwrap_or(database.url());
     if base.is_empty() {
-        return Err(Error::Unsupported {
-            what: format!("downloading {name}: its owners hand it out themselves; a local folder"),
-        });
+        return Err(Error::Unsupported { what: format!("downloading {name}, which has no public address,") });
     }
     let built_in = database.files();
     let all = if built_in.is_empty() {

@@ -141,7 +141,10 @@ impl Dataset {
             (Some(class), None) => Ok(class),
             _ => Err(Error::data(
                 &self.record[i],
-                format!("item {i} has {} labels, expected exactly one", row.iter().filter(|on| **on != 0).count()),
+                format!(
+                    "item {i} has {} labels, expected exactly one; prepare it with a label set that gives one to each",
+                    row.iter().filter(|on| **on != 0).count()
+                ),
             )),
         }
     }

@@ -28,6 +28,8 @@ pub struct RecordDelineation {
     pub leads: Vec<LeadDelineation>,
     /// Leads that could not be delineated, with the reason.
     pub left_out: Vec<LeftOut>,
+    /// What had to be repaired when the record was read.
+    pub warnings: Vec<String>,
 }
 
 /// The waves of one lead.
@@ -86,6 +88,7 @@ pub fn delineate_record(record: &Record, delineator: &dyn Delineator) -> Result<
             .collect(),
         fiducials: across,
         left_out,
+        warnings: record.warnings.iter().map(ToString::to_string).collect(),
     })
 }
 

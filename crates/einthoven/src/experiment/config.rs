@@ -11,6 +11,7 @@ use crate::diffusion::{Parameterization, sampler, schedule};
 use crate::error::Result;
 use crate::nn::adamw::AdamWConfig;
 use crate::nn::unet1d::Unet1dConfig;
+use crate::simulate::beats::BeatCohort;
 
 /// One experiment of the `kd-dgn` family.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,13 +71,16 @@ pub struct DataConfig {
 
 impl DataConfig {
     /// A database as it is, with the labels of the AAMI.
+    ///
+    /// The simulated cohort has the size that it has by default.
     pub fn of_database(database: &dyn Database) -> DataConfig {
+        let cohort = BeatCohort::default();
         DataConfig {
             source: database.name().into(),
             labels: AAMI.name.into(),
             highpass_hz: 0.0,
-            simulated_patients: 0,
-            simulated_beats_per_patient: 0,
+            simulated_patients: cohort.n_patients,
+            simulated_beats_per_patient: cohort.beats_per_patient,
             headline_classes: Vec::new(),
         }
     }

@@ -190,6 +190,11 @@ pub struct PrepareRequest<'a> {
 /// [`Error::Unknown`] for a name that is neither; [`Error::Config`] without a folder where one is
 /// needed; [`Error::Guard`] for a leak; everything that reading returns.
 pub fn prepare(request: &PrepareRequest) -> Result<Prepared> {
+    if let (Some(setting), Ok(_)) = (request.overrides.first(), catalog::database(request.name)) {
+        let reason =
+            format!("found {setting}, expected none: {} is a database, and a preset has settings", request.name);
+        return Err(Error::config("--set", reason));
+    }
     if let Ok(database) = catalog::database(request.name)
         && database.item() == catalog::recordings::ITEM
     {

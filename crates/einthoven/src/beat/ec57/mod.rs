@@ -47,6 +47,19 @@ impl Class {
     /// Every class in the order of the confusion matrix.
     pub const ALL: [Class; 7] = [Class::N, Class::S, Class::V, Class::F, Class::Q, Class::O, Class::X];
 
+    /// Its letter.
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::N => "N",
+            Class::S => "S",
+            Class::V => "V",
+            Class::F => "F",
+            Class::Q => "Q",
+            Class::O => "O",
+            Class::X => "X",
+        }
+    }
+
     /// Class of an annotation's symbol; `None` unless it is a beat.
     ///
     /// Escape beats (`e`, `j`, `n`) count as supraventricular here, as in `bxb`. The label set `aami` of the
@@ -115,6 +128,10 @@ pub struct Comparison {
     pub average: Figures,
     /// The added counts.
     pub counts: Counts,
+    /// Names of the rows and columns of the counts: classes of the reference and of the test.
+    pub classes: [&'static str; 7],
+    /// What had to be repaired in the files that were read.
+    pub warnings: Vec<String>,
 }
 
 /// What one annotator marked: beats, and stretches that are treated apart.
@@ -302,6 +319,13 @@ impl Comparison {
             n_extra: counts.n_extra(),
             figures,
         });
-        Comparison { records: records.collect(), gross: total.figures(), average, counts: total }
+        Comparison {
+            records: records.collect(),
+            gross: total.figures(),
+            average,
+            counts: total,
+            classes: Class::ALL.map(Class::name),
+            warnings: Vec::new(),
+        }
     }
 }

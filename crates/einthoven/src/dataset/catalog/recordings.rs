@@ -190,7 +190,7 @@ pub(crate) fn open(
     let Some(mut data) = data.filter(|data| !data.is_empty()) else {
         return Err(Error::data(
             database.name(),
-            format!("no recording is left; left out: {}", json!({ "records": left_out, "windows": n_dropped })),
+            format!("no recording is left of {}; left out: {}", recordings.len(), reasons(&left_out, &n_dropped)),
         ));
     };
     data.provenance = source_provenance(database, options);
@@ -361,4 +361,11 @@ fn without_copies(data: Dataset) -> Dataset {
     let mut out = if copies.is_empty() { data } else { data.select(&order) };
     out.provenance["dropped_copies"] = named.into();
     out
+}
+
+/// Why recordings and windows were left out, with their numbers.
+fn reasons(records: &BTreeMap<String, usize>, windows: &BTreeMap<&'static str, usize>) -> String {
+    let windows = windows.iter().map(|(reason, n)| format!("{n} windows {reason}"));
+    let texts: Vec<String> = records.iter().map(|(reason, n)| format!("{n} {reason}")).chain(windows).collect();
+    if texts.is_empty() { "none".into() } else { texts.join(", ") }
 }

@@ -96,8 +96,30 @@ pub static FORMATS: &[RecordFormat] = &[
 /// the format.
 pub fn read(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Record> {
     let path = path.as_ref();
-    let format = by_extension(path).unwrap_or(&FORMATS[0]);
+    let Some(format) = by_extension(path) else {
+        refuse_other(path)?;
+        return (FORMATS[0].read)(path, options);
+    };
     (format.read)(path, options)
+}
+
+/// Refuses what exists and is no record: a folder, or a file of another kind without a header beside it.
+fn refuse_other(path: &Path) -> Result<()> {
+    let beside = path.file_name().map(|name| path.with_file_name(format!("{}.hea", name.to_string_lossy())));
+    if path.with_extension("hea").is_file() || beside.is_some_and(|header| header.is_file()) {
+        return Ok(());
+    }
+    let name = path.display().to_string();
+    if path.is_dir() {
+        return Err(Error::data(name, "found a folder, expected a record"));
+    }
+    if path.is_file() {
+        let known: Vec<&str> = FORMATS.iter().flat_map(|format| format.extensions).copied().collect();
+        let reason =
+            format!("found a file of no known format and no header beside it, expected one of {}", known.join(", "));
+        return Err(Error::data(name, reason));
+    }
+    Ok(())
 }
 
 /// Writes a record in the format of the path's extension. Returns what had to be changed.
@@ -128,7 +150,7 @@ fn by_extension(path: &Path) -> Option<&'static RecordFormat> {
 fn guard_overwrite(paths: &[PathBuf], may_overwrite: bool) -> Result<()> {
     match paths.iter().find(|path| !may_overwrite && path.exists()) {
         Some(path) => {
-            let reason = format!("{} exists; choose another name, or allow overwriting", path.display());
+            let reason = format!("{} exists; choose another name, or add --force", path.display());
             Err(Error::Guard { code: "overwrite", reason })
         }
         None => Ok(()),

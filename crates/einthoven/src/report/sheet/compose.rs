@@ -111,7 +111,8 @@ pub(super) fn compose(record: &Record, options: &SheetOptions) -> Result<Vec<(Pa
             facts.join(", ")
         );
         draw_head(&mut page, record, options.intervals.as_ref(), is_synthetic);
-        draw_foot(&mut page, &facts, &traces, (k, n_pages));
+        let cut_leads = cut_leads(&rows, &cells, &traces, options.gain_mm_per_mv);
+        draw_foot(&mut page, &facts, &traces, &cut_leads, (k, n_pages));
         let summary = SheetSummary {
             record: record.name.clone(),
             layout: layout.name(),
@@ -121,6 +122,7 @@ pub(super) fn compose(record: &Record, options: &SheetOptions) -> Result<Vec<(Pa
             width_mm: page.width_mm,
             height_mm: page.height_mm,
             is_synthetic,
+            cut_leads,
         };
         pages.push((page, summary));
     }
@@ -142,15 +144,21 @@ fn lead_names(record: &Record, layout: Layout, options: &SheetOptions) -> Result
         }),
     };
     options.rhythm_leads.iter().try_for_each(known)?;
+    let most = match layout {
+        Layout::Strip => MAX_STRIP_ROWS,
+        Layout::ThreeByFour => 1,
+        Layout::SixByTwo | Layout::TwelveByOne => 0,
+    };
+    if options.rhythm_leads.len() > most {
+        let reason =
+            format!("found {} leads, expected at most {most} with {}", options.rhythm_leads.len(), layout.name());
+        return Err(Error::config("lead", reason));
+    }
     if layout == Layout::Strip {
         let names = match options.rhythm_leads.is_empty() {
             false => options.rhythm_leads.clone(),
             true => default_strip(record)?,
         };
-        if names.len() > MAX_STRIP_ROWS {
-            let reason = format!("found {} leads, expected at most {MAX_STRIP_ROWS} in a strip", names.len());
-            return Err(Error::config("lead", reason));
-        }
         return Ok(names);
     }
     let n_found = n_standard(record);
@@ -283,6 +291,21 @@ fn runs(cell: &Cell, trace: &Trace, baseline_mm: f64, speed: f64, gain: f64) -> 
     runs
 }
 
+/// Leads whose trace leaves the paper, where it is cut: their largest waves cannot be measured on this sheet.
+fn cut_leads(rows: &Rows, cells: &[Cell], traces: &[Trace], gain: f64) -> Vec<String> {
+    let mut leads: Vec<String> = Vec::new();
+    for cell in cells {
+        let trace = &traces[cell.lead];
+        let baseline = rows.baselines_mm[cell.row];
+        let is_cut =
+            runs(cell, trace, baseline, 1.0, gain).iter().flatten().any(|(_, y)| *y < 0.0 || *y > rows.height_mm);
+        if is_cut && !leads.contains(&trace.label) {
+            leads.push(trace.label.clone());
+        }
+    }
+    leads
+}
+
 /// Waves are drawn on every lead; beats, which belong to all leads, once for each time.
 fn shows_landmarks(layout: Layout, cell: &Cell, marks: &[Annotation]) -> bool {
     let are_waves = landmark::has_boundaries(marks);
@@ -340,7 +363,7 @@ fn draw_head(page: &mut Page, record: &Record, intervals: Option<&Intervals>, is
     let comments = record.comments.iter().map(|comment| comment.trim()).filter(|comment| !comment.is_empty());
     for comment in comments {
         match lines.last_mut() {
-            Some(line) if width_mm(&format!("{line}   {comment}"), 2.9) <= room => {
+            Some(line) if width_mm(&format!("{line}   {comment}"), 2.9) <= room - 4.0 => {
                 line.push_str("   ");
                 line.push_str(comment);
             }
@@ -392,7 +415,7 @@ fn measurements(intervals: &Intervals) -> Vec<(String, String)> {
     lines
 }
 
-fn draw_foot(page: &mut Page, facts: &[String], traces: &[Trace], (k, n_pages): (usize, usize)) {
+fn draw_foot(page: &mut Page, facts: &[String], traces: &[Trace], cut_leads: &[String], (k, n_pages): (usize, usize)) {
     let (left, right, y) = (page.paper.left_mm, page.paper.right_mm(), page.paper.bottom_mm() + 4.8);
     page.text(Ink::Text, Anchor::Start, (left, y), 3.1, facts.join("   "));
     let of = if n_pages > 1 { format!("   {} of {n_pages}", k + 1) } else { String::new() };
@@ -400,8 +423,14 @@ fn draw_foot(page: &mut Page, facts: &[String], traces: &[Trace], (k, n_pages): 
     let mut derived: Vec<&str> =
         traces.iter().filter(|trace| trace.note == Some("derived")).map(|trace| trace.label.as_str()).collect();
     derived.dedup();
+    let mut notes = Vec::new();
+    if !cut_leads.is_empty() {
+        notes.push(format!("cut at the edge of the paper: {}", cut_leads.join(", ")));
+    }
     if !derived.is_empty() {
-        let text = format!("{} derived from I and II", derived.join(", "));
-        page.text(Ink::Text, Anchor::Start, (left, y + 3.9), 2.6, text);
+        notes.push(format!("{} derived from I and II", derived.join(", ")));
+    }
+    if !notes.is_empty() {
+        page.text(Ink::Text, Anchor::Start, (left, y + 3.9), 2.6, notes.join("   "));
     }
 }

@@ -33,13 +33,17 @@ pub(super) struct Window<'a> {
 /// Annotations of the record that belong to a lead.
 ///
 /// # Errors
-/// [`Error::Unknown`] when the record has no such annotator, or none named after a lead.
+/// [`Error::Unknown`] when the record has no such annotator, [`Error::Data`] when it has no annotations at all, or none
+/// of an annotator named after a lead.
 pub(super) fn marks<'a>(record: &'a Record, lead: Option<usize>, which: &Landmarks) -> Result<&'a [Annotation]> {
     let unknown = |name: &str| Error::Unknown {
         kind: "annotator",
         name: name.to_string(),
         known: record.annotations.keys().cloned().collect(),
     };
+    if *which != Landmarks::None && record.annotations.is_empty() {
+        return Err(Error::data(&record.name, "found no annotation file beside it, expected landmarks to draw"));
+    }
     match which {
         Landmarks::None => Ok(&[]),
         Landmarks::Annotator(name) => match record.annotations.get(name) {
@@ -48,7 +52,9 @@ pub(super) fn marks<'a>(record: &'a Record, lead: Option<usize>, which: &Landmar
         },
         Landmarks::PerLead => {
             if !record.annotations.keys().any(|name| standard_name(name).is_some()) {
-                return Err(unknown("named after a lead"));
+                let names: Vec<&str> = record.annotations.keys().map(String::as_str).collect();
+                let reason = format!("found the annotators {}, expected some named after leads", names.join(", "));
+                return Err(Error::data(&record.name, reason));
             }
             let name = lead.map(|lead| record.leads[lead].name.as_str()).unwrap_or_default();
             let is_its = |annotator: &str| {

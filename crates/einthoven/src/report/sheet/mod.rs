@@ -3,7 +3,8 @@
 //! 25 mm/s and 10 mm/mV are true to the millimetre when a sheet is printed at its own size: a small square is 1 mm, a
 //! large one 5 mm. Every row begins with a calibration pulse of 1 mV and 200 ms, every lead has its name, and the
 //! margins say how the sheet was made. A synthetic record is marked as such and nothing here can take the mark off.
-//! Missing points are gaps; large waves run over their neighbors, as on paper, and are cut only at the paper's edge.
+//! Missing points are gaps; large waves run over their neighbors, as on paper, and are cut only at the paper's edge,
+//! which the sheet then says.
 //! Nothing is measured here: intervals and landmarks come from the caller.
 
 mod compose;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::record::Record;
+use crate::run;
 
 pub use landmark::Landmarks;
 pub use layout::{Layout, LimbOrder};
@@ -127,6 +129,8 @@ pub struct SheetSummary {
     pub height_mm: f64,
     /// Whether it carries the mark of a synthetic record.
     pub is_synthetic: bool,
+    /// Leads whose trace leaves the paper and is cut there; a lower gain shows them whole.
+    pub cut_leads: Vec<String>,
 }
 
 /// The sheets of one or more records.
@@ -219,7 +223,7 @@ impl Sheets {
                 });
             }
         };
-        std::fs::write(path, bytes).map_err(|source| Error::io(path, source))
+        run::write_atomic(path, &bytes)
     }
 }
 
@@ -232,6 +236,14 @@ fn check(options: &SheetOptions) -> Result<()> {
     listed("gain_mm_per_mv", options.gain_mm_per_mv, &GAINS_MM_PER_MV)?;
     if !(options.start_s >= 0.0 && options.start_s.is_finite()) {
         return Err(Error::config("start_s", format!("found {}, expected seconds from 0 on", options.start_s)));
+    }
+    if let (Some(low), Some(high)) = (options.band.high_pass_hz, options.band.low_pass_hz)
+        && low >= high
+    {
+        return Err(Error::config(
+            "high_pass",
+            format!("found {low} Hz, expected less than the low-pass of {high} Hz"),
+        ));
     }
     if options.max_pages == 0 {
         return Err(Error::config("max_pages", "found 0, expected at least one sheet"));

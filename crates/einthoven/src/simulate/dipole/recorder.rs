@@ -88,9 +88,14 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn validate(&self, fs_hz: f64) -> Result<()> {
+    pub(super) fn validate(&self, fs_hz: f64, seconds: f64) -> Result<()> {
         Filters::new(self, fs_hz)?;
         let refuse = |key: &str, reason: String| Err(Error::config(key, reason));
+        if let (Some(low), Some(high)) = (self.high_pass_hz, self.low_pass_hz)
+            && low >= high
+        {
+            return refuse("high_pass", format!("{low} Hz, expected less than the low-pass of {high} Hz"));
+        }
         if !(self.dc_offset_mv.abs() <= 300.0) {
             return refuse("dc_offset", format!("{} mV, expected at most 300 mV", self.dc_offset_mv));
         }
@@ -100,8 +105,8 @@ impl Recorder {
             return refuse("saturation", format!("{limit} mV, expected 0.1 to 1000 mV"));
         }
         match self.lead_off {
-            Some((_, from_s, to_s)) if !(0.0 <= from_s && from_s < to_s) => {
-                refuse("lead_off", format!("from {from_s} to {to_s} s, expected a stretch of time"))
+            Some((_, from_s, to_s)) if !(0.0 <= from_s && from_s < to_s && from_s < seconds) => {
+                refuse("lead_off", format!("from {from_s} to {to_s} s, expected a stretch of the {seconds} s"))
             }
             _ => Ok(()),
         }

@@ -107,7 +107,7 @@ impl Request {
             within(key, value, low, high, unit)?;
         }
         self.noise.validate()?;
-        self.recorder.validate(self.fs_hz)
+        self.recorder.validate(self.fs_hz, self.seconds)
     }
 }
 

@@ -43,9 +43,12 @@ pub fn record_seed(seed: u64, index: u64) -> Seed {
 /// Writes `n` records and `truth.json` into a folder, and returns the truth.
 ///
 /// # Errors
-/// As [`Simulation::new`]; [`Error::Io`]; [`Error::Data`] for a value that 16 bits cannot hold.
+/// As [`Simulation::new`]; [`Error::Io`], before anything is written when the records will not fit on the disk;
+/// [`Error::Data`] for a value that 16 bits cannot hold.
 pub fn write_records(request: &Request, n: u64, seed: u64, folder: &Path) -> Result<Value> {
     request.validate()?;
+    let disk = folder.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("."));
+    run::require_space(&run::Disk, disk, n.saturating_mul(record_bytes(request)))?;
     std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
     let records: Vec<Value> =
         (0..n).into_par_iter().map(|index| write_record(request, seed, index, folder)).collect::<Result<_>>()?;
@@ -68,6 +71,17 @@ pub fn write_records(request: &Request, n: u64, seed: u64, folder: &Path) -> Res
     Ok(truth)
 }
 
+/// Bytes of the points of a record: 16 bits in twelve leads, twice where there is a twin.
+fn record_bytes(request: &Request) -> u64 {
+    let n_signals = if has_twin(request) { 24 } else { 12 };
+    2 * n_signals * request.sig_len() as u64
+}
+
+/// Whether a record differs from its noise-free self, which is then written beside it.
+fn has_twin(request: &Request) -> bool {
+    request.snr_db.is_some() || request.recorder != Recorder::default()
+}
+
 /// Writes one record and returns its truth.
 fn write_record(request: &Request, seed: u64, index: u64, folder: &Path) -> Result<Value> {
     let mut simulation = Simulation::new(request, record_seed(seed, index))?;
@@ -85,7 +99,7 @@ fn write_record(request: &Request, seed: u64, index: u64, folder: &Path) -> Resu
         lines.extend((!twin.is_empty()).then(|| format!("Twin: {twin}")));
         lines
     };
-    let has_twin = request.snr_db.is_some() || request.recorder != Recorder::default();
+    let has_twin = has_twin(request);
     let twin_name = format!("{name}_clean");
     let names = annotators();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();

@@ -32,6 +32,7 @@ use crate::record::format::notes::{Notes, input, quoted};
 use crate::record::{Annotation, Frames, ReadOptions, Record, Warning};
 
 use annotation::Bounds;
+pub(crate) use discover::check_annotator;
 pub use header::Header;
 pub(crate) use number::decimal;
 pub use stream::RecordWriter;
