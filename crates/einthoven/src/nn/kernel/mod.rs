@@ -39,6 +39,7 @@ pub use batch_norm_act::{
     batch_norm_act_reference,
 };
 pub use conv1d::{Conv1dOptions, conv1d, conv1d_joined, conv1d_reference};
+pub(super) use cpu::is_cpu;
 pub use fft_conv::{KernelSpectrum, fft_conv, fft_conv_reference};
 pub use gated_residual::{
     Gate, GateConv, GateOut, gated_output, gated_output_reference, gated_residual, gated_residual_reference,
