@@ -23,8 +23,9 @@ use einthoven::nn::device::device;
 use einthoven::nn::weights::host;
 use einthoven::record::format::wfdb::read_annotations;
 use einthoven::record::{Annotators, ReadOptions, read};
+use einthoven::run::Trainee;
 use einthoven::seed::Seed;
-use serde_json::json;
+use serde_json::{Map, json};
 
 use beat_problem::{Problem, differences};
 use worker::{Work, number, reset_peak_kib, serve, serve_on};
@@ -83,7 +84,7 @@ fn on_device(name: &str, problem: Problem, compares: bool, idle_kib: u64) -> Res
     if compares {
         let begin = Instant::now();
         let apart = differences(&problem, [&device("cpu")?, &chosen], 3)?;
-        about["differences"] = apart.into_iter().map(|(what, by)| (what.to_string(), by.into())).collect();
+        about["differences"] = Map::from_iter(apart.into_iter().map(|(what, by)| (what.to_string(), json!(by)))).into();
         about["compare_ms"] = (begin.elapsed().as_secs_f64() * 1e3).into();
     }
     let works = vec![("train", train(&problem, &chosen)?), ("forward", forward(problem, &chosen)?)];

@@ -153,13 +153,21 @@ impl FlatAdamW {
         let mut all: Vec<Tensor<1>> = Vec::with_capacity(self.layout.entries.len() + 1);
         for (name, shape, _) in &self.layout.entries {
             let gradient = parts.remove(name).and_then(|(_, value)| value.grad_remove(&mut gradients));
-            all.push(gradient.unwrap_or_else(|| Tensor::zeros([shape.iter().product()], &self.device)));
+            all.push(gradient.unwrap_or_else(|| Tensor::zeros([shape.iter().product::<usize>()], &self.device)));
         }
         let rest = self.layout.n_padded() - self.layout.n_values;
         if rest > 0 {
             all.push(Tensor::zeros([rest], &self.device));
         }
         Tensor::cat(all, 0)
+    }
+
+    /// Euclidean norm of a flat gradient, as a tensor of one value.
+    ///
+    /// In two stages: one sum over everything could end up on a single processor of the card.
+    pub fn norm(&self, gradient: Tensor<1>) -> Tensor<1> {
+        let rows = gradient.square().reshape([self.layout.n_padded() / ALIGNMENT, ALIGNMENT]);
+        rows.sum_dim(1).sum().sqrt()
     }
 
     /// Applies a gradient of Euclidean norm `norm` as step of a run of `steps`, as

@@ -195,7 +195,7 @@ fn host_step(
 fn flat_step(flat: &mut FlatAdamW, params: Params, loss: Tensor<1>, n_steps: u64, report: &mut StepReport) -> bool {
     let gradients = loss.backward();
     let gradient = flat.join_gradients(params, gradients);
-    let norm = gradient.clone().square().sum().sqrt();
+    let norm = flat.norm(gradient.clone());
     let numbers = host(Tensor::cat(vec![loss.without_autodiff(), norm], 0));
     report.loss = f64::from(numbers[0]);
     if !numbers[0].is_finite() {

@@ -38,7 +38,7 @@ pub use batch_norm_act::{
     Affine, ChannelStatistics, batch_norm_act, batch_norm_act_fixed, batch_norm_act_fixed_reference,
     batch_norm_act_reference,
 };
-pub use conv1d::{Conv1dOptions, conv1d, conv1d_joined, conv1d_reference};
+pub use conv1d::{Conv1dOptions, conv1d, conv1d_joined, conv1d_matrix, conv1d_reference};
 pub(super) use cpu::is_cpu;
 pub use fft_conv::{KernelSpectrum, fft_conv, fft_conv_reference};
 pub use gated_residual::{
