@@ -1,6 +1,9 @@
 """The beat U-Net of `nn/unet1d.rs` in PyTorch, from the same weights file, as a peer of `step_time`.
 
     python unet.py train|forward FILE THREADS
+    python unet.py device cuda FILE eager|compile [tf32]
+
+The second form serves the training step and the denoiser call by name, as `step_time device` does.
 
 The network is a function of a dictionary of tensors, like ours, so that names match one to one.
 """
@@ -88,7 +91,7 @@ class Unet:
 
     def embed(self, time, classes):
         half = self.c["time_width"] // 2
-        frequencies = torch.exp(torch.arange(half) * (-math.log(self.c["time_theta"]) / (half - 1)))
+        frequencies = torch.exp(torch.arange(half, device=time.device) * (-math.log(self.c["time_theta"]) / (half - 1)))
         angles = time[:, None] * frequencies[None, :]
         features = torch.cat([angles.sin(), angles.cos()], dim=1)
         time = self.linear("time_mlp.3", F.gelu(self.linear("time_mlp.1", features)))
@@ -128,42 +131,82 @@ class Unet:
         return x.reshape(b, c["out_channels"], factor, n).transpose(2, 3).reshape(b, c["out_channels"], n * factor)
 
 
-def main():
-    what, path, threads = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    torch.set_num_threads(threads)
-    idle_kib = worker.reset_peak_kib()
+def works(path, device, wrap=lambda function: function):
+    """The training step and the denoiser call, each returning its loss, and the two uncompiled."""
     tensors, config = load(path)
+    tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
     inputs = {name[6:]: tensors.pop(name) for name in list(tensors) if name.startswith("input.")}
     x, target, time = inputs["x"], inputs["target"], inputs["time"]
     classes = inputs["classes"].long()
-    network = Unet(config, tensors)
+
+    def loss_of(network):
+        return lambda: (network(x, time, classes) - target).square().mean()
+
+    plain = loss_of(Unet(config, tensors))
+    fixed = wrap(plain)
 
     def forward():
         with torch.inference_mode():
-            return (network(x, time, classes) - target).square().mean().item()
+            return fixed().item()
 
-    if what == "forward":
-        worker.serve("torch " + torch.__version__, idle_kib, forward)
-        return
-    for tensor in tensors.values():
-        tensor.requires_grad_(True)
     # As ours: gains, biases and norms are not decayed.
-    is_matrix = {name: sum(n > 1 for n in t.shape) > 1 for name, t in tensors.items()}
+    trained = {name: tensor.clone().requires_grad_(True) for name, tensor in tensors.items()}
+    is_matrix = {name: sum(n > 1 for n in t.shape) > 1 for name, t in trained.items()}
     groups = [
-        {"params": [t for name, t in tensors.items() if is_matrix[name]], "weight_decay": 1e-4},
-        {"params": [t for name, t in tensors.items() if not is_matrix[name]], "weight_decay": 0.0},
+        {"params": [t for name, t in trained.items() if is_matrix[name]], "weight_decay": 1e-4},
+        {"params": [t for name, t in trained.items() if not is_matrix[name]], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=1e-3, eps=1e-5, fused=True)
+    learned = wrap(loss_of(Unet(config, trained)))
 
     def train():
-        loss = (network(x, time, classes) - target).square().mean()
+        loss = learned()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(tensors.values(), 1.0)
+        torch.nn.utils.clip_grad_norm_(trained.values(), 1.0)
         optimizer.step()
         return loss.item()
 
-    worker.serve("torch " + torch.__version__, idle_kib, train)
+    def operations():
+        """GFLOP of the forward pass and of forward and backward pass, products and convolutions alone."""
+        from torch.utils.flop_counter import FlopCounterMode
+
+        with FlopCounterMode(display=False) as forward_count, torch.no_grad():
+            plain()
+        with FlopCounterMode(display=False) as train_count:
+            loss_of(Unet(config, trained))().backward()
+        return {"forward": forward_count.get_total_flops() / 1e9, "train": train_count.get_total_flops() / 1e9}
+
+    return train, forward, operations
+
+
+def on_device(device, path, engine, allow_tf32):
+    """Serves both works on a device by name."""
+    torch.backends.cuda.matmul.allow_tf32 = allow_tf32
+    torch.backends.cudnn.allow_tf32 = allow_tf32
+    idle_kib = worker.reset_peak_kib()
+    train, forward, operations = works(path, device, torch.compile if engine == "compile" else lambda f: f)
+    about = {"gflop": operations()} if engine == "eager" else {}
+    wait = torch.cuda.synchronize if device.startswith("cuda") else lambda: None
+
+    def device_mb():
+        if not device.startswith("cuda"):
+            return {}
+        return {"device_mb": torch.cuda.max_memory_reserved() / 1e6}
+
+    name = f"torch {torch.__version__} {engine}" + (" tf32" if allow_tf32 else "")
+    worker.serve_by_name(name, idle_kib, {"train": train, "forward": forward}, wait, about, device_mb)
+
+
+def main():
+    if sys.argv[1] == "device":
+        on_device(sys.argv[2], sys.argv[3], sys.argv[4], "tf32" in sys.argv[5:])
+        return
+    what, path, threads = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    torch.set_num_threads(threads)
+    idle_kib = worker.reset_peak_kib()
+    train, forward, _ = works(path, "cpu")
+    worker.serve("torch " + torch.__version__, idle_kib, {"train": train, "forward": forward}[what])
 
 
 if __name__ == "__main__":

@@ -35,10 +35,36 @@ def serve(engine, idle_kib, work):
     """Warms up, then answers lines with times until the input ends."""
     print(json.dumps({"engine": engine, "values": [work() for _ in range(WARM_UP)]}), flush=True)
     for line in sys.stdin:
-        calls = int(line)
-        cpu, wall = time.process_time(), time.perf_counter()
-        for _ in range(calls):
-            work()
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        print(json.dumps({"wall_ms": wall * 1e3 / calls, "cpu_ms": cpu * 1e3 / calls}), flush=True)
+        answer(work, int(line))
     print(json.dumps({"idle_kib": idle_kib, "peak_kib": status_kib("VmHWM") - idle_kib}), flush=True)
+
+
+def serve_by_name(engine, idle_kib, works, wait, about, at_end):
+    """As `serve` for several works, each of which the lines name before the number of calls.
+
+    `wait` returns when the device has done everything; `about` joins the first line of the answers and
+    the result of `at_end` the last one.
+    """
+    first = {"engine": engine} | about
+    for name, work in works.items():
+        begin = time.perf_counter()
+        values = [work() for _ in range(WARM_UP)]
+        wait()
+        first[name] = {"values": values, "warm_up_ms": (time.perf_counter() - begin) * 1e3}
+    print(json.dumps(first), flush=True)
+    for line in sys.stdin:
+        name, calls = line.split()
+        answer(works[name], int(calls), wait)
+    last = {"idle_kib": idle_kib, "peak_kib": status_kib("VmHWM") - idle_kib}
+    print(json.dumps(last | at_end()), flush=True)
+
+
+def answer(work, calls, wait=lambda: None):
+    """Prints the time of a number of calls."""
+    wait()
+    cpu, wall = time.process_time(), time.perf_counter()
+    for _ in range(calls):
+        work()
+    wait()
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    print(json.dumps({"wall_ms": wall * 1e3 / calls, "cpu_ms": cpu * 1e3 / calls}), flush=True)

@@ -1,156 +1,66 @@
-//! One side of the comparison in `scripts/bench-beats`: a process that does one kind of work on demand.
+//! One side of the comparisons in `scripts/bench-beats` and `scripts/device-check`: a process that does
+//! one kind of work on demand.
 //!
-//! `step_time write WIDTH STRIDE BATCH FILE` stores a small beat U-Net, a batch and a target.
+//! `step_time write WIDTH STRIDE BATCH FILE [MULTIPLIERS]` stores a beat U-Net, a batch and a target.
 //! `step_time train FILE`, `forward FILE`, `beats FOLDER`, `record HEADER`, `annotations ATR` and
-//! `samples MODEL STEPS BATCH` do the work as `worker` describes.
+//! `samples MODEL STEPS BATCH` do the work as `worker` describes. `step_time device NAME FILE
+//! [compare]` does the first two on a device, and first says how far it is from the CPU.
 //!
 //! A process per measurement keeps the peak memory apart, and waiting lets two engines take turns.
 
+mod beat_problem;
 mod worker;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 use einthoven::dataset::catalog::{OpenOptions, database};
 use einthoven::error::{Error, Result};
 use einthoven::generators::Generator;
 use einthoven::generators::dgn::Dgn;
-use einthoven::nn::adamw::AdamWConfig;
-use einthoven::nn::train::{Learner, NetworkTrainee};
-use einthoven::nn::unet1d::{Unet1d, Unet1dConfig};
-use einthoven::nn::weights::{Params, Weights, host};
+use einthoven::nn::device::device;
+use einthoven::nn::weights::host;
 use einthoven::record::format::wfdb::read_annotations;
 use einthoven::record::{Annotators, ReadOptions, read};
-use einthoven::run::{StoredType, Tensors, Trainee, safetensors, write_atomic};
+use einthoven::run::Trainee;
 use einthoven::seed::Seed;
+use serde_json::{Map, json};
 
-use worker::{Work, number, reset_peak_kib, serve};
+use beat_problem::{Problem, differences};
+use worker::{Work, number, reset_peak_kib, serve, serve_on};
 
-/// Points of a beat.
-const LENGTH: usize = 256;
-/// Classes of the network.
-const CLASSES: usize = 5;
 fn main() -> Result<()> {
     einthoven::nn::kernel::keep_freed_memory();
     let idle_kib = reset_peak_kib();
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["write", width, stride, batch, file] => write(number(width)?, number(stride)?, number(batch)?, file.as_ref()),
-        ["train", file] => serve(train(Problem::load(file.as_ref())?)?, idle_kib),
-        ["forward", file] => serve(forward(Problem::load(file.as_ref())?), idle_kib),
+        ["write", width, stride, batch, file] => write(width, stride, batch, "1,2,4", file.as_ref()),
+        ["write", width, stride, batch, file, multipliers] => write(width, stride, batch, multipliers, file.as_ref()),
+        ["train", file] => serve(train(&Problem::load(file.as_ref())?, &device("cpu")?)?, idle_kib),
+        ["forward", file] => serve(forward(Problem::load(file.as_ref())?, &device("cpu")?)?, idle_kib),
+        ["device", name, file] => on_device(name, Problem::load(file.as_ref())?, false, idle_kib),
+        ["device", name, file, "compare"] => on_device(name, Problem::load(file.as_ref())?, true, idle_kib),
         ["beats", folder] => serve(beats(folder.into()), idle_kib),
         ["record", header] => serve(record(header.into()), idle_kib),
         ["annotations", file] => serve(annotations(file.into()), idle_kib),
         ["samples", model, steps, batch] => serve(samples(model.as_ref(), number(steps)?, number(batch)?)?, idle_kib),
-        _ => Err(Error::config("arguments", "expected write, train, forward, beats, record, annotations or samples")),
+        _ => Err(Error::config(
+            "arguments",
+            "expected write, train, forward, device, beats, record, annotations or samples",
+        )),
     }
 }
 
-/// A network and a batch, as both engines read them.
-struct Problem {
-    network: Unet1d,
-    weights: Weights,
-    x: Vec<f32>,
-    target: Vec<f32>,
-    times: Vec<f32>,
-    classes: Vec<Option<usize>>,
+fn write(width: &str, stride: &str, batch: &str, multipliers: &str, path: &Path) -> Result<()> {
+    let multipliers = multipliers.split(',').map(number).collect::<Result<Vec<usize>>>()?;
+    Problem::draw(number(width)?, &multipliers, number(stride)?, number(batch)?)?.write(path)
 }
 
-/// Prefix of what is not a weight.
-const INPUT: &str = "input.";
-
-impl Problem {
-    fn load(path: &Path) -> Result<Problem> {
-        let file = safetensors::read(path)?;
-        let config = file.metadata.get("network").map(String::as_str).unwrap_or_default();
-        let config: Unet1dConfig =
-            serde_json::from_str(config).map_err(|error| Error::data("network", error.to_string()))?;
-        let (inputs, weights): (Tensors, Tensors) =
-            file.tensors.into_iter().partition(|(name, _)| name.starts_with(INPUT));
-        let input = |name: &str| {
-            let found = inputs.get(&format!("{INPUT}{name}")).map(|(_, values)| values.clone());
-            found.ok_or_else(|| Error::data(path.display().to_string(), format!("has no {INPUT}{name}")))
-        };
-        let classes = input("classes")?.into_iter().map(|class| (class < CLASSES as f32).then_some(class as usize));
-        Ok(Problem {
-            network: Unet1d::new(config)?,
-            weights: weights.into(),
-            x: input("x")?,
-            target: input("target")?,
-            times: input("time")?,
-            classes: classes.collect(),
-        })
-    }
-
-    fn tensor(&self, values: &[f32], device: &Device) -> Tensor<3> {
-        Tensor::from_data(TensorData::new(values.to_vec(), [self.times.len(), 1, LENGTH]), device)
-    }
-
-    fn predict(&self, params: &Params, device: &Device) -> Result<Tensor<3>> {
-        let times = Tensor::<1>::from_floats(self.times.as_slice(), device);
-        self.network.forward(&params.root(), self.tensor(&self.x, device), times, Some(&self.classes), None)
-    }
-}
-
-/// Draws weights, a batch and a target, and stores them.
-fn write(width: usize, stride: usize, batch: usize, path: &Path) -> Result<()> {
-    let config = Unet1dConfig { stem_stride: stride, ..Unet1dConfig::dgn(width, &[1, 2, 4], CLASSES) };
-    let network = Unet1d::new(config.clone())?;
-    let seed = Seed::new(1);
-    let mut tensors: Tensors = Weights::initialize(&network.params(), seed.purpose("weights")).into();
-    let normal = |name: &str| {
-        let mut values = vec![0.0; batch * LENGTH];
-        seed.purpose(name).stream().fill_normal(&mut values);
-        (vec![batch, 1, LENGTH], values)
-    };
-    tensors.insert(format!("{INPUT}x"), normal("x"));
-    tensors.insert(format!("{INPUT}target"), normal("target"));
-    let mut stream = seed.purpose("condition").stream();
-    // One more than the classes: some labels are dropped, as in training.
-    let classes = (0..batch).map(|_| stream.below(CLASSES + 1) as f32).collect();
-    tensors.insert(format!("{INPUT}classes"), (vec![batch], classes));
-    let times = (0..batch).map(|_| stream.uniform_in(0.0, 1000.0) as f32).collect();
-    tensors.insert(format!("{INPUT}time"), (vec![batch], times));
-    let config = serde_json::to_string(&config).map_err(|error| Error::data("network", error.to_string()))?;
-    write_atomic(
-        path,
-        &safetensors::to_bytes(&tensors, &BTreeMap::from([("network".into(), config)]), StoredType::F32)?,
-    )
-}
-
-/// Mean squared error against the fixed target.
-struct FixedTarget {
-    problem: Problem,
-    device: Device,
-}
-
-impl Learner for FixedTarget {
-    fn loss(&mut self, params: &Params, _step: u64) -> Result<(Tensor<1>, Vec<u64>)> {
-        // Weights carry the gradient tape; tensors that meet them must live on the same device.
-        let device = self.device.clone().autodiff();
-        let target = self.problem.tensor(&self.problem.target, &device);
-        Ok(((self.problem.predict(params, &device)? - target).square().mean(), Vec::new()))
-    }
-}
-
-/// Training steps as every run makes them: copy of the weights, forward, backward, clipping, AdamW.
-fn train(mut problem: Problem) -> Result<Work> {
-    let device = Device::default();
-    let weights = std::mem::take(&mut problem.weights);
-    let rate = 1e-3;
-    let optimizer = AdamWConfig {
-        learning_rate: rate,
-        final_learning_rate: rate,
-        weight_decay: 1e-4,
-        epsilon: 1e-5,
-        clip_norm: 1.0,
-        ..AdamWConfig::default()
-    };
-    let specs = problem.network.params();
-    let learner = FixedTarget { problem, device: device.clone() };
-    let mut trainee = NetworkTrainee::new(learner, specs, weights, optimizer, 1_000_000, &device);
+/// Training steps as every run makes them: forward, backward, clipping, AdamW.
+fn train(problem: &Problem, device: &Device) -> Result<Work> {
+    let mut trainee = problem.trainee(device)?;
     let mut step = 0;
     Ok(Box::new(move || {
         step += 1;
@@ -159,14 +69,26 @@ fn train(mut problem: Problem) -> Result<Work> {
 }
 
 /// One denoiser call without a gradient tape: what a sampler does at each step.
-fn forward(problem: Problem) -> Work {
-    let device = Device::default();
-    let params = problem.weights.on(&device);
-    Box::new(move || {
-        let y = host(problem.predict(&params, &device)?);
-        let sum: f64 = y.iter().zip(&problem.target).map(|(y, target)| f64::from(y - target).powi(2)).sum();
-        Ok(sum / y.len() as f64)
-    })
+fn forward(problem: Problem, device: &Device) -> Result<Work> {
+    let (params, inputs) = (problem.weights.on(device), problem.inputs_on(device)?);
+    Ok(Box::new(move || {
+        let error = problem.predict(&params, &inputs)? - inputs.target.clone();
+        Ok(f64::from(host(error.square().mean())[0]))
+    }))
+}
+
+/// Training step and denoiser call on a device, if asked for after a comparison with the CPU.
+fn on_device(name: &str, problem: Problem, compares: bool, idle_kib: u64) -> Result<()> {
+    let chosen = device(name)?;
+    let mut about = json!({});
+    if compares {
+        let begin = Instant::now();
+        let apart = differences(&problem, [&device("cpu")?, &chosen], 3)?;
+        about["differences"] = Map::from_iter(apart.into_iter().map(|(what, by)| (what.to_string(), json!(by)))).into();
+        about["compare_ms"] = (begin.elapsed().as_secs_f64() * 1e3).into();
+    }
+    let works = vec![("train", train(&problem, &chosen)?), ("forward", forward(problem, &chosen)?)];
+    serve_on(&chosen, works, idle_kib, about)
 }
 
 /// All beats of MIT-BIH with labels; returns their number.
@@ -194,7 +116,7 @@ fn annotations(file: PathBuf) -> Work {
 
 /// A batch of beats from a model file by its own sampler; returns their mean square in mV².
 fn samples(model: &Path, steps: usize, batch: usize) -> Result<Work> {
-    let model = Dgn::load(model, &Device::default())?;
+    let model = Dgn::load(model, &Device::flex())?;
     let classes = (0..batch).map(|i| i % model.card().label_names.len()).collect();
     let mut request = model.request(classes);
     request.batch = batch;

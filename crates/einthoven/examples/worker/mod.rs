@@ -7,8 +7,9 @@
 use std::io::{BufRead, Write};
 use std::time::{Duration, Instant};
 
+use burn::tensor::Device;
 use einthoven::error::{Error, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Calls before the first measurement; their values show that both engines do the same.
 const WARM_UP: usize = 3;
@@ -22,25 +23,55 @@ pub fn number(word: &str) -> Result<usize> {
 }
 
 /// Warms up, then answers lines with times until the input ends.
-pub fn serve(mut work: Work, idle_kib: u64) -> Result<()> {
-    let values: Vec<f64> = (0..WARM_UP).map(|_| work()).collect::<Result<_>>()?;
-    say(&json!({ "engine": "einthoven", "values": values }));
+pub fn serve(work: Work, idle_kib: u64) -> Result<()> {
+    serve_on(&Device::flex(), vec![("", work)], idle_kib, json!({}))
+}
+
+/// As [`serve`] for several works by name, each of which the lines name before the number of calls.
+///
+/// Waits for what the work has left the device to do before the clock is read; `about` joins the first
+/// line of the answers.
+pub fn serve_on(device: &Device, mut works: Vec<(&str, Work)>, idle_kib: u64, about: Value) -> Result<()> {
+    let wait = || device.sync().map_err(|error| Error::data("device", error.to_string()));
+    let mut first = about;
+    first["engine"] = "einthoven".into();
+    for (name, work) in &mut works {
+        let begin = Instant::now();
+        let values: Vec<f64> = (0..WARM_UP).map(|_| work()).collect::<Result<_>>()?;
+        wait()?;
+        let warm_up = json!({ "values": values, "warm_up_ms": begin.elapsed().as_secs_f64() * 1e3 });
+        match *name {
+            "" => first["values"] = warm_up["values"].clone(),
+            name => first[name] = warm_up,
+        }
+    }
+    say(&first);
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(|source| Error::io("standard input", source))?;
-        let calls = number(line.trim())?;
+        let (name, calls) = line.trim().rsplit_once(' ').unwrap_or(("", line.trim()));
+        let calls = number(calls)?;
+        let Some((_, work)) = works.iter_mut().find(|(known, _)| *known == name) else {
+            return Err(Error::data("standard input", format!("names {name:?}, which is no work of this process")));
+        };
         let (processor, wall) = (processor_time(), Instant::now());
         for _ in 0..calls {
             work()?;
         }
+        wait()?;
         let ms = |time: Duration| time.as_secs_f64() * 1e3 / calls as f64;
         say(&json!({ "wall_ms": ms(wall.elapsed()), "cpu_ms": ms(processor_time() - processor) }));
     }
-    say(&json!({ "idle_kib": idle_kib, "peak_kib": status_kib("VmHWM") - idle_kib.min(status_kib("VmHWM")) }));
+    let mut last = json!({ "idle_kib": idle_kib, "peak_kib": status_kib("VmHWM") - idle_kib.min(status_kib("VmHWM")) });
+    // What the framework has taken from the card and keeps: it gives nothing back while it works.
+    if let Some(usage) = device.memory_pool_usage() {
+        last["device_mb"] = (usage.bytes_reserved as f64 / 1e6).into();
+    }
+    say(&last);
     Ok(())
 }
 
 /// Prints one line at once: the other side is waiting for it.
-fn say(line: &serde_json::Value) {
+fn say(line: &Value) {
     println!("{line}");
     // A reader that went away ends this process at its next line of input.
     let _ = std::io::stdout().flush();

@@ -137,7 +137,7 @@ impl Learner for FixedTarget {
 
 /// Training steps as every run makes them: copy of the weights, forward, backward, AdamW.
 fn train(mut problem: Problem) -> Result<Work> {
-    let device = Device::default();
+    let device = Device::flex();
     let weights = std::mem::take(&mut problem.weights);
     let rate = 1e-3;
     let optimizer = AdamWConfig {
@@ -161,7 +161,7 @@ fn train(mut problem: Problem) -> Result<Work> {
 
 /// One pass without a gradient tape.
 fn forward(problem: Problem) -> Work {
-    let device = Device::default();
+    let device = Device::flex();
     let params = problem.weights.on(&device);
     Box::new(move || {
         let (inputs, target) = problem.inputs_on(&device)?;
@@ -172,7 +172,7 @@ fn forward(problem: Problem) -> Work {
 
 /// A product of matrices that shows the peak of the machine: 2.147 GFLOP.
 fn peak() -> Work {
-    let device = Device::default();
+    let device = Device::flex();
     let matrix = |name: &str| {
         let values: Vec<f32> = hashed(name, 1024 * 1024).collect();
         Tensor::<2>::from_data(TensorData::new(values, [1024, 1024]), &device)

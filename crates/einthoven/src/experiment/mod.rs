@@ -26,6 +26,8 @@ pub use evaluate::{EvaluateRequest, evaluate};
 pub use models::model_path;
 pub use sampling::{DrawRequest, run_model, sample};
 
+pub use crate::nn::device::device;
+
 use crate::config::{load_valid, to_toml};
 use crate::dataset::catalog::{self, OpenOptions, simulated};
 use crate::dataset::split::{Scheme, generator_training, split};
@@ -93,7 +95,7 @@ pub struct RunRequest<'a> {
     pub out: &'a Path,
     /// Seed of the run.
     pub seed: u64,
-    /// Device by name: `cpu`.
+    /// Device by name, as [`device`] knows it.
     pub device: &'a str,
     /// The command line, for the report.
     pub command: String,
@@ -101,22 +103,6 @@ pub struct RunRequest<'a> {
     pub probe: Option<&'a dyn MemoryProbe>,
     /// Memory that the process may use; what the machine has free if not set.
     pub max_memory_bytes: Option<u64>,
-}
-
-/// The device of a name.
-///
-/// # Errors
-/// [`Error::Unsupported`] for a device that this build has no support for; [`Error::Unknown`].
-pub fn device(name: &str) -> Result<Device> {
-    match name {
-        "cpu" => Ok(Device::flex()),
-        "cuda" | "wgpu" => Err(Error::Unsupported { what: format!("device {name} in this build (use --device cpu)") }),
-        _ => Err(Error::Unknown {
-            kind: "device",
-            name: name.into(),
-            known: ["cpu", "cuda", "wgpu"].map(String::from).into(),
-        }),
-    }
 }
 
 /// The experiment that a request resolves to.

@@ -63,6 +63,54 @@ impl AdamWConfig {
     }
 }
 
+/// Whether weight decay acts on a parameter of this shape.
+///
+/// Vectors are gains, biases and norms: decaying them only shifts their balance.
+pub(super) fn is_decayed(shape: &[usize]) -> bool {
+    shape.len() > 1 && shape.iter().filter(|&&n| n > 1).count() > 1
+}
+
+/// The numbers of one update, the same for every parameter.
+pub(super) struct Coefficients {
+    /// Learning rate.
+    pub rate: f32,
+    /// Learning rate times weight decay.
+    pub decay: f32,
+    /// What the gradient is multiplied by, so that its norm is at most `clip_norm`.
+    pub scale: f32,
+    /// Decay of the first moment.
+    pub beta1: f32,
+    /// Decay of the second moment.
+    pub beta2: f32,
+    /// What undoes the start of the first moment at zero.
+    pub first_correction: f32,
+    /// What undoes the start of the second moment at zero.
+    pub second_correction: f32,
+    /// Added to the root of the second moment.
+    pub epsilon: f32,
+    /// Decay of the moving average, which grows with the number of updates.
+    pub ema: f32,
+}
+
+impl Coefficients {
+    /// For the update after `updates` earlier ones, of a gradient of this norm, in a run of `steps`.
+    pub fn new(c: &AdamWConfig, updates: u64, norm: f64, steps: u64) -> Coefficients {
+        let rate = c.rate(updates, steps);
+        let n = (updates + 1) as f64;
+        Coefficients {
+            rate: rate as f32,
+            decay: (rate * c.weight_decay) as f32,
+            scale: if c.clip_norm > 0.0 && norm > c.clip_norm { (c.clip_norm / norm) as f32 } else { 1.0 },
+            beta1: c.beta1 as f32,
+            beta2: c.beta2 as f32,
+            first_correction: (1.0 / (1.0 - libm::pow(c.beta1, n))) as f32,
+            second_correction: (1.0 / (1.0 - libm::pow(c.beta2, n))) as f32,
+            epsilon: c.epsilon as f32,
+            ema: c.ema_decay.min((1.0 + n) / (10.0 + n)) as f32,
+        }
+    }
+}
+
 /// State of the optimizer: moments and average.
 #[derive(Debug, Clone)]
 pub struct AdamW {
@@ -103,16 +151,9 @@ impl AdamW {
     /// depend on the number of threads. The average follows with decay min(`ema_decay`,
     /// (1 + n) / (10 + n)) so that short runs are not held back by their start.
     pub fn update(&mut self, weights: &mut Weights, gradients: &BTreeMap<String, Vec<f32>>, norm: f64, steps: u64) {
-        let c = &self.config;
-        let rate = c.rate(self.updates, steps);
+        let Coefficients { rate, decay, scale, beta1, beta2, first_correction, second_correction, epsilon, ema } =
+            Coefficients::new(&self.config, self.updates, norm, steps);
         self.updates += 1;
-        let n = self.updates as f64;
-        let scale = if c.clip_norm > 0.0 && norm > c.clip_norm { (c.clip_norm / norm) as f32 } else { 1.0 };
-        let (beta1, beta2) = (c.beta1 as f32, c.beta2 as f32);
-        let first_correction = (1.0 / (1.0 - libm::pow(c.beta1, n))) as f32;
-        let second_correction = (1.0 / (1.0 - libm::pow(c.beta2, n))) as f32;
-        let (rate, decay, epsilon) = (rate as f32, (rate * c.weight_decay) as f32, c.epsilon as f32);
-        let ema = c.ema_decay.min((1.0 + n) / (10.0 + n)) as f32;
 
         let averages: Vec<Option<&mut Weight>> = match &mut self.average {
             Some(average) => average.entries.values_mut().map(Some).collect(),
@@ -121,9 +162,7 @@ impl AdamW {
         let moments = self.first.entries.values_mut().zip(self.second.entries.values_mut());
         let tasks: Vec<_> = weights.entries.iter_mut().zip(moments).zip(averages).collect();
         tasks.into_par_iter().for_each(|(((name, weight), (first, second)), average)| {
-            // Vectors are gains, biases and norms: decaying them only shifts their balance.
-            let decay =
-                if weight.shape.len() > 1 && weight.shape.iter().filter(|&&n| n > 1).count() > 1 { decay } else { 0.0 };
+            let decay = if is_decayed(&weight.shape) { decay } else { 0.0 };
             let values = weight.values.iter_mut().zip(&mut first.values).zip(&mut second.values);
             for (((value, first), second), gradient) in values.zip(&gradients[name]) {
                 let gradient = gradient * scale;

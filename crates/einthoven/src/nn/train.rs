@@ -7,7 +7,9 @@ use burn::tensor::{Device, Tensor};
 use serde_json::json;
 
 use super::adamw::{AdamW, AdamWConfig, gradient_norm};
-use super::weights::{ParamSpec, Params, Weights};
+use super::flat_adamw::FlatAdamW;
+use super::kernel::is_cpu;
+use super::weights::{ParamSpec, Params, Weights, host};
 use crate::error::{Error, Result};
 use crate::run::{Outcome, Snapshot, StepReport, Tensors, Trainee};
 
@@ -33,13 +35,18 @@ pub trait Learner {
     fn set_buffers(&mut self, _buffers: Weights) {}
 }
 
+/// Weights and optimizer: on the host, or on the device of the tensors.
+enum Pass {
+    Host { weights: Weights, optimizer: Box<AdamW> },
+    Flat(Box<FlatAdamW>),
+}
+
 /// A network in training.
 pub struct NetworkTrainee<L> {
     /// What it learns.
     pub learner: L,
     specs: Vec<ParamSpec>,
-    weights: Weights,
-    optimizer: AdamW,
+    pass: Pass,
     n_steps: u64,
     device: Device,
 }
@@ -49,6 +56,9 @@ const BUFFER: &str = "buffer.";
 
 impl<L: Learner> NetworkTrainee<L> {
     /// Begins a training of `n_steps` at these weights.
+    ///
+    /// On the CPU the optimizer is one pass over host memory, on every other device it is
+    /// [`NetworkTrainee::flat`].
     pub fn new(
         learner: L,
         specs: Vec<ParamSpec>,
@@ -57,52 +67,81 @@ impl<L: Learner> NetworkTrainee<L> {
         n_steps: u64,
         device: &Device,
     ) -> NetworkTrainee<L> {
-        let optimizer = AdamW::new(optimizer, &weights);
-        NetworkTrainee { learner, specs, weights, optimizer, n_steps, device: device.clone() }
+        if !is_cpu(device) {
+            return NetworkTrainee::flat(learner, specs, weights, optimizer, n_steps, device);
+        }
+        let optimizer = Box::new(AdamW::new(optimizer, &weights));
+        let pass = Pass::Host { weights, optimizer };
+        NetworkTrainee { learner, specs, pass, n_steps, device: device.clone() }
+    }
+
+    /// As [`NetworkTrainee::new`], with weights and optimizer on the device whatever it is.
+    pub fn flat(
+        learner: L,
+        specs: Vec<ParamSpec>,
+        weights: Weights,
+        optimizer: AdamWConfig,
+        n_steps: u64,
+        device: &Device,
+    ) -> NetworkTrainee<L> {
+        let pass = FlatAdamW::new(&weights, &AdamW::new(optimizer, &weights), device);
+        NetworkTrainee { learner, specs, pass: Pass::Flat(Box::new(pass)), n_steps, device: device.clone() }
     }
 
     /// The weights to use: the moving average where one is kept.
     pub fn result(&self) -> Weights {
-        self.optimizer.averaged(&self.weights).clone()
+        match &self.pass {
+            Pass::Host { weights, optimizer } => optimizer.averaged(weights).clone(),
+            Pass::Flat(flat) => flat.averaged(),
+        }
     }
 }
 
 impl<L: Learner> Trainee for NetworkTrainee<L> {
     fn step(&mut self, step: u64) -> Result<StepReport> {
-        let params = self.weights.tracked(&self.device);
+        let (params, config, updates) = match &self.pass {
+            Pass::Host { weights, optimizer } => (weights.tracked(&self.device), &optimizer.config, optimizer.updates),
+            Pass::Flat(flat) => (flat.tracked(), flat.config(), flat.updates()),
+        };
+        let lr = config.rate(updates, self.n_steps);
         let (loss, items) = self.learner.loss(&params, step)?;
-        let value: f32 = loss.clone().into_scalar();
-        let lr = self.optimizer.config.rate(self.optimizer.updates, self.n_steps);
-        let mut report = StepReport { loss: f64::from(value), lr, items, grad_norm: f64::NAN, ..StepReport::default() };
-        if !value.is_finite() {
+        let mut report = StepReport { lr, items, loss: f64::NAN, grad_norm: f64::NAN, ..StepReport::default() };
+        let applied = match &mut self.pass {
+            Pass::Host { weights, optimizer } => {
+                host_step(weights, optimizer, &params, loss, self.n_steps, &mut report)
+            }
+            Pass::Flat(flat) => flat_step(flat, params, loss, self.n_steps, &mut report),
+        };
+        if applied {
+            self.learner.applied();
+        } else {
             report.outcome = Outcome::NonFinite;
-            return Ok(report);
         }
-        let gradients = params.gradients(&loss.backward());
-        report.grad_norm = gradient_norm(&gradients);
-        if !report.grad_norm.is_finite() {
-            report.outcome = Outcome::NonFinite;
-            return Ok(report);
-        }
-        self.optimizer.update(&mut self.weights, &gradients, report.grad_norm, self.n_steps);
-        self.learner.applied();
         Ok(report)
     }
 
     fn snapshot(&self) -> Result<Snapshot> {
-        let mut weights: Tensors = self.weights.clone().into();
+        let (weights, optimizer) = match &self.pass {
+            Pass::Host { weights, optimizer } => (weights.clone(), optimizer.as_ref().clone()),
+            Pass::Flat(flat) => (flat.weights(), flat.state()),
+        };
+        let mut weights: Tensors = weights.into();
         let buffers: Tensors = self.learner.buffers().into();
         weights.extend(buffers.into_iter().map(|(name, tensor)| (format!("{BUFFER}{name}"), tensor)));
         Ok(Snapshot {
             weights,
-            ema: self.optimizer.average.clone().map(Tensors::from).unwrap_or_default(),
-            first_moment: self.optimizer.first.clone().into(),
-            second_moment: self.optimizer.second.clone().into(),
-            state: json!({ "updates": self.optimizer.updates }),
+            ema: optimizer.average.map(Tensors::from).unwrap_or_default(),
+            first_moment: optimizer.first.into(),
+            second_moment: optimizer.second.into(),
+            state: json!({ "updates": optimizer.updates }),
         })
     }
 
     fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
+        let config = match &self.pass {
+            Pass::Host { optimizer, .. } => optimizer.config.clone(),
+            Pass::Flat(flat) => flat.config().clone(),
+        };
         let (buffers, weights): (Tensors, Tensors) =
             snapshot.weights.clone().into_iter().partition(|(name, _)| name.starts_with(BUFFER));
         let checked = |tensors: &Tensors, what: &str| -> Result<Weights> {
@@ -113,18 +152,59 @@ impl<L: Learner> Trainee for NetworkTrainee<L> {
         let weights = checked(&weights, "checkpoint weights")?;
         let first = checked(&snapshot.first_moment, "checkpoint first moments")?;
         let second = checked(&snapshot.second_moment, "checkpoint second moments")?;
-        let average = match self.optimizer.average {
-            Some(_) => Some(checked(&snapshot.ema, "checkpoint average")?),
-            None => None,
-        };
+        let average = if config.ema_decay > 0.0 { Some(checked(&snapshot.ema, "checkpoint average")?) } else { None };
         let updates = snapshot.state["updates"]
             .as_u64()
             .ok_or_else(|| Error::data("checkpoint", "has no number of updates in its state"))?;
         let buffers: Tensors =
             buffers.into_iter().map(|(name, tensor)| (name[BUFFER.len()..].to_string(), tensor)).collect();
         self.learner.set_buffers(buffers.into());
-        self.weights = weights;
-        self.optimizer = AdamW { first, second, average, updates, config: self.optimizer.config.clone() };
+        let optimizer = AdamW { first, second, average, updates, config };
+        self.pass = match &self.pass {
+            Pass::Host { .. } => Pass::Host { weights, optimizer: Box::new(optimizer) },
+            Pass::Flat(_) => Pass::Flat(Box::new(FlatAdamW::new(&weights, &optimizer, &self.device))),
+        };
         Ok(())
     }
+}
+
+/// The rest of a step after the loss; `false` leaves the weights as they are.
+fn host_step(
+    weights: &mut Weights,
+    optimizer: &mut AdamW,
+    params: &Params,
+    loss: Tensor<1>,
+    n_steps: u64,
+    report: &mut StepReport,
+) -> bool {
+    let value: f32 = loss.clone().into_scalar();
+    report.loss = f64::from(value);
+    if !value.is_finite() {
+        return false;
+    }
+    let gradients = params.gradients(&loss.backward());
+    report.grad_norm = gradient_norm(&gradients);
+    if !report.grad_norm.is_finite() {
+        return false;
+    }
+    optimizer.update(weights, &gradients, report.grad_norm, n_steps);
+    true
+}
+
+/// As [`host_step`]; loss and norm are read together, after all of the backward pass was started.
+fn flat_step(flat: &mut FlatAdamW, params: Params, loss: Tensor<1>, n_steps: u64, report: &mut StepReport) -> bool {
+    let gradients = loss.backward();
+    let gradient = flat.join_gradients(params, gradients);
+    let norm = flat.norm(gradient.clone());
+    let numbers = host(Tensor::cat(vec![loss.without_autodiff(), norm], 0));
+    report.loss = f64::from(numbers[0]);
+    if !numbers[0].is_finite() {
+        return false;
+    }
+    report.grad_norm = f64::from(numbers[1]);
+    if !numbers[1].is_finite() {
+        return false;
+    }
+    flat.update(gradient, report.grad_norm, n_steps);
+    true
 }

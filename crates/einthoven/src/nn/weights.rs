@@ -137,10 +137,21 @@ impl Weights {
 /// Weights on a device.
 #[derive(Debug, Clone)]
 pub struct Params {
-    values: BTreeMap<String, (Vec<usize>, Tensor<1>)>,
+    values: Parts,
 }
 
+/// Shape and values of a parameter by its name.
+pub(super) type Parts = BTreeMap<String, (Vec<usize>, Tensor<1>)>;
+
 impl Params {
+    pub(super) fn from_parts(values: Parts) -> Params {
+        Params { values }
+    }
+
+    pub(super) fn into_parts(self) -> Parts {
+        self.values
+    }
+
     /// All parameters, to be looked up by full name.
     pub fn root(&self) -> View<'_> {
         View { params: self, prefix: String::new() }

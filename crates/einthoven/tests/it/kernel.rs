@@ -4,7 +4,7 @@
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use einthoven::nn::kernel::{
     Activation, Conv1dOptions, conv_transpose1d, conv_transpose1d_reference, conv1d, conv1d_grouped,
-    conv1d_grouped_reference, conv1d_joined, conv1d_reference, group_norm_act, group_norm_act_add,
+    conv1d_grouped_reference, conv1d_joined, conv1d_matrix, conv1d_reference, group_norm_act, group_norm_act_add,
     group_norm_act_reference, linear, linear_reference, rms_norm, rms_norm_add, rms_norm_reference, silu,
     silu_reference, upsample_nearest, upsample_nearest_reference,
 };
@@ -100,13 +100,10 @@ fn cases() -> Vec<Case> {
     cases
 }
 
+type Convolution = fn(Tensor<3>, Tensor<3>, Option<Tensor<1>>, Conv1dOptions) -> Tensor<3>;
+
 /// Output and the gradients of signal, weight and bias of the loss `sum(output * target)`.
-fn conv_pass(
-    case: &Case,
-    dtype: DType,
-    with_bias: bool,
-    op: fn(Tensor<3>, Tensor<3>, Option<Tensor<1>>, Conv1dOptions) -> Tensor<3>,
-) -> Vec<Vec<f64>> {
+fn conv_pass(case: &Case, dtype: DType, with_bias: bool, op: Convolution) -> Vec<Vec<f64>> {
     let device = Device::flex().autodiff();
     let [channels_in, channels_out] = case.channels;
     let x = tensor([case.batch, channels_in, case.length], 1, dtype, &device).require_grad();
@@ -127,8 +124,10 @@ fn conv1d_agrees_with_the_framework_in_value_and_gradient() {
     for (index, case) in cases().iter().enumerate() {
         let with_bias = index % 3 != 0;
         let expected = conv_pass(case, DType::F64, with_bias, conv1d_reference);
-        for (dtype, tolerance) in [(DType::F64, 1e-12), (DType::F32, 2e-5)] {
-            let actual = conv_pass(case, dtype, with_bias, conv1d);
+        let runs = [(DType::F64, 1e-12), (DType::F32, 2e-5)];
+        let ops = [conv1d as Convolution, conv1d_matrix];
+        for ((dtype, tolerance), op) in runs.into_iter().flat_map(|run| ops.map(|op| (run, op))) {
+            let actual = conv_pass(case, dtype, with_bias, op);
             assert_eq!(actual.len(), expected.len());
             for (name, (actual, expected)) in
                 ["output", "signal", "weight", "bias"].iter().zip(actual.iter().zip(&expected))

@@ -14,6 +14,8 @@ mod dipole;
 mod fetch;
 mod folder;
 mod formats;
+#[cfg(feature = "nn")]
+mod gpu;
 mod guard;
 #[cfg(feature = "nn")]
 mod kernel;

@@ -202,7 +202,7 @@ fn published_networks_agree_with_their_originals() {
 
 /// Each prefix of the weights is one layer; each `PREFIX.LENGTH.input` of the arrays is one signal.
 fn check_s4_layer(f: &Fixture, weights: Weights) {
-    let device = Device::default();
+    let device = Device::flex();
     let prefixes: BTreeSet<String> = weights
         .entries
         .keys()
@@ -274,7 +274,7 @@ fn check_s4_recurrence(f: &Fixture, prefix: &str, weights: &Weights) {
     let c_name = format!("{prefix}.dC");
     let Some(expected) = f.io.get(&c_name) else { return };
     // The kernel is dC dA^t dB: this ties the recurrence of the fixture to our kernels without its C.
-    let device = Device::default();
+    let device = Device::flex();
     let kernels = host(layer.kernels(weights.on(&device).root().at(prefix).at("s4_layer.kernel.kernel").get("C")));
     let size = steps[0].b.len();
     let channels = expected.shape[0];
@@ -298,7 +298,7 @@ fn check_s4_recurrence(f: &Fixture, prefix: &str, weights: &Weights) {
 }
 
 fn check_s4_gradients(f: &Fixture, prefix: &str, weights: &Weights, has_norm: bool) {
-    let device = Device::default().autodiff();
+    let device = Device::flex().autodiff();
     let layer =
         FrozenS4::read(weights, &format!("{prefix}.s4_layer.kernel.kernel"), CauchySum::ConjugatePairs).unwrap();
     let key = |name: &str| format!("{prefix}.grad.{name}");
@@ -322,7 +322,7 @@ fn check_s4_gradients(f: &Fixture, prefix: &str, weights: &Weights, has_norm: bo
 }
 
 fn check_unet1d(f: &Fixture, weights: Weights) {
-    let device = Device::default();
+    let device = Device::flex();
     let constructor = &f.config["constructor"];
     let network = lucidrains_unet1d(constructor, &weights).unwrap_or_else(|error| panic!("{}: {error}", f.name));
     let backbone = UnetBackbone { network: network.clone(), params: weights.on(&device) };

@@ -81,7 +81,7 @@ impl Denoiser for Mixture {
 }
 
 fn tensor(values: Vec<f32>, shape: [usize; 3]) -> Tensor<3> {
-    Tensor::from_data(TensorData::new(values, shape), &Device::default())
+    Tensor::from_data(TensorData::new(values, shape), &Device::flex())
 }
 
 fn normal(shape: [usize; 3], seed: Seed) -> Tensor<3> {
@@ -449,7 +449,7 @@ fn guidance_exaggerates_the_class_and_costs_a_call_only_when_it_must() {
 #[test]
 fn a_class_that_the_network_does_not_know_is_refused() {
     let network = Unet1d::new(Unet1dConfig::dgn(8, &[1, 2], 3)).unwrap();
-    let params = Weights::initialize(&network.params(), Seed::new(1)).on(&Device::default());
+    let params = Weights::initialize(&network.params(), Seed::new(1)).on(&Device::flex());
     let denoiser =
         NetworkDenoiser::new(UnetBackbone { network, params }, Parameterization::V, TimeView::Angle).unwrap();
     let x = normal([2, 1, 16], Seed::new(2));

@@ -8,6 +8,7 @@
 mod direct;
 mod grid;
 mod grouped;
+mod matrix;
 mod product;
 mod transposed;
 
@@ -83,7 +84,10 @@ pub fn conv1d(x: Tensor<3>, weight: Tensor<3>, bias: Option<Tensor<1>>, options:
         "conv1d: a kernel of {kernel} taps does not fit a signal of {length} samples with {options:?}"
     );
     let same_type = weight.dtype() == x.dtype() && bias.as_ref().is_none_or(|bias| bias.dtype() == x.dtype());
-    if !is_cpu(&x.device()) || !is_real(x.dtype()) || !same_type {
+    if !is_cpu(&x.device()) {
+        return on_accelerator(x, weight, bias, options);
+    }
+    if !is_real(x.dtype()) || !same_type {
         return conv1d_reference(x, weight, bias, options);
     }
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
@@ -150,8 +154,27 @@ impl FusedOp for JoinedConv {
     }
 }
 
-/// The same convolution by the framework's own operation: the reference for tests, and what
-/// devices other than the CPU run.
+/// The convolution on other devices than the CPU: the framework's own where it may choose among kernels.
+fn on_accelerator(x: Tensor<3>, weight: Tensor<3>, bias: Option<Tensor<1>>, options: Conv1dOptions) -> Tensor<3> {
+    if cfg!(feature = "autotune") {
+        conv1d_reference(x, weight, bias, options)
+    } else {
+        matrix::conv1d_matrix(x, weight, bias, options)
+    }
+}
+
+/// [`conv1d`] as one product of matrices: what accelerators run.
+///
+/// # Panics
+///
+/// As [`conv1d`].
+pub fn conv1d_matrix(x: Tensor<3>, weight: Tensor<3>, bias: Option<Tensor<1>>, options: Conv1dOptions) -> Tensor<3> {
+    assert_eq!(x.dims()[1], weight.dims()[1], "conv1d: channels of the signal and of the weight");
+    assert!(options.output_length(x.dims()[2], weight.dims()[2]) > 0, "conv1d: the kernel does not fit");
+    matrix::conv1d_matrix(x, weight, bias, options)
+}
+
+/// The same convolution by the framework's own operation: the reference for tests.
 pub fn conv1d_reference(x: Tensor<3>, weight: Tensor<3>, bias: Option<Tensor<1>>, options: Conv1dOptions) -> Tensor<3> {
     let options = ConvOptions::new([options.stride], [options.padding], [options.dilation], 1);
     burn::tensor::module::conv1d(x, weight, bias, options)

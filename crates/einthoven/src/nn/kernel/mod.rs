@@ -40,8 +40,9 @@ pub use batch_norm_act::{
 };
 pub use conv1d::{
     Conv1dOptions, conv_transpose1d, conv_transpose1d_reference, conv1d, conv1d_grouped, conv1d_grouped_reference,
-    conv1d_joined, conv1d_reference,
+    conv1d_joined, conv1d_matrix, conv1d_reference,
 };
+pub(super) use cpu::is_cpu;
 pub use fft_conv::{KernelSpectrum, fft_conv, fft_conv_reference};
 pub use gated_residual::{
     Gate, GateConv, GateOut, gated_output, gated_output_reference, gated_residual, gated_residual_reference,
