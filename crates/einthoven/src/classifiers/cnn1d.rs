@@ -4,13 +4,12 @@
 //! maximum; dropout; one linear map. With RR features the intervals before and after the beat enter
 //! beside the pooled channels, because prematurity is invisible in a centered window.
 
-use burn::tensor::module::{batch_norm, batch_norm_train, max_pool1d};
-use burn::tensor::ops::MaxPoolOptions;
+use burn::tensor::module::{batch_norm, batch_norm_train};
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::nn::kernel::{Conv1dOptions, conv1d};
+use crate::nn::kernel::{Conv1dOptions, conv1d, max_pool};
 use crate::nn::layer::{declare_constant, declare_conv, declare_linear, linear};
 use crate::nn::weights::{Init, ParamSpec, Params, View, Weight, Weights, host};
 use crate::seed::Stream;
@@ -180,7 +179,7 @@ impl Cnn1d {
             let options = Conv1dOptions { stride: 1, padding: kernel / 2, dilation: 1 };
             x = conv1d(x, p.get(&format!("stage{i}.conv.weight")), None, options);
             x = activation::relu(norm(p, i, x));
-            x = max_pool1d(x, MaxPoolOptions::new([2]).with_stride([2]));
+            x = max_pool(x, 2);
         }
         Tensor::cat(vec![x.clone().mean_dim(2), x.max_dim(2)], 1).squeeze_dim(2)
     }

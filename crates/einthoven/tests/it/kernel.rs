@@ -5,8 +5,8 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use einthoven::nn::kernel::{
     Activation, Conv1dOptions, conv_transpose1d, conv_transpose1d_reference, conv1d, conv1d_grouped,
     conv1d_grouped_reference, conv1d_joined, conv1d_matrix, conv1d_reference, group_norm_act, group_norm_act_add,
-    group_norm_act_reference, linear, linear_reference, rms_norm, rms_norm_add, rms_norm_reference, silu,
-    silu_reference, upsample_nearest, upsample_nearest_reference,
+    group_norm_act_reference, linear, linear_reference, max_pool, max_pool_reference, rms_norm, rms_norm_add,
+    rms_norm_reference, silu, silu_reference, upsample_nearest, upsample_nearest_reference,
 };
 
 /// Numbers in [-1, 1) from a hash of their index, so that every run sees the same ones.
@@ -182,6 +182,29 @@ fn transposed_pass(
     let grads = (out.clone() * target).sum().backward();
     let [for_x, for_weight] = [x, weight].map(|input| values(input.grad(&grads).unwrap()));
     vec![values(out), for_x, for_weight, values(bias.grad(&grads).unwrap())]
+}
+
+#[test]
+fn pooling_agrees_with_the_framework_in_value_and_gradient() {
+    for (shape, width) in
+        [([2, 3, 8], 2), ([3, 70, 9], 2), ([1, 1, 2], 2), ([2, 2, 11], 3), ([2, 1, 5], 5), ([1, 2, 4], 1)]
+    {
+        for (dtype, tolerance) in [(DType::F64, 0.0), (DType::F32, 0.0)] {
+            let pass = |op: fn(Tensor<3>, usize) -> Tensor<3>| {
+                let device = Device::flex().autodiff();
+                // Rounded, so that equal neighbors occur.
+                let x = (tensor(shape, 1, dtype, &device) * 2.0).round().require_grad();
+                let out = op(x.clone(), width);
+                let target = tensor(out.dims(), 4, dtype, &device);
+                let grads = (out.clone() * target).sum().backward();
+                [values(out), values(x.grad(&grads).unwrap())]
+            };
+            let (actual, expected) = (pass(max_pool), pass(max_pool_reference));
+            for (name, (actual, expected)) in ["output", "signal"].iter().zip(actual.iter().zip(&expected)) {
+                assert_near(&format!("{name} {dtype:?} {shape:?} width {width}"), actual, expected, tolerance);
+            }
+        }
+    }
 }
 
 #[test]

@@ -23,6 +23,7 @@ mod lanes;
 mod layer_norm_act;
 mod linear;
 mod linear_attention;
+mod max_pool;
 mod memory;
 mod norm_act;
 mod pointwise;
@@ -51,6 +52,7 @@ pub use gelu::{gelu, gelu_reference, glu, glu_reference};
 pub use layer_norm_act::{layer_norm_act, layer_norm_act_reference};
 pub use linear::{linear, linear_reference};
 pub use linear_attention::{linear_attention, linear_attention_reference};
+pub use max_pool::{max_pool, max_pool_reference};
 pub use memory::keep_freed_memory;
 pub use norm_act::{
     Activation, group_norm_act, group_norm_act_add, group_norm_act_reference, rms_norm, rms_norm_add,
