@@ -15,7 +15,7 @@ use crate::diffusion::{Guided, Objective, Parameterization, TimeView, Weighting,
 use crate::error::Result;
 use crate::generators::dgn::{Dgn, DgnCard};
 use crate::nn::adamw::AdamWConfig;
-use crate::nn::train::{Learner, NetworkTrainee};
+use crate::nn::train::{Learner, NetworkTrainee, check_device};
 use crate::nn::unet1d::Unet1d;
 use crate::nn::weights::Weights;
 use crate::run::{Cadence, Progress, Run, Stop, TrainPlan, TrainSummary, Trainee, train};
@@ -163,12 +163,28 @@ impl Workshop<'_> {
             let budget = Budget::measure(probe, |batch| trainee(batch, start.clone()).step(0).map(drop))?;
             budget.refuse_oversize(&card.role, batch, self.max_memory_bytes, progress)?;
         }
+        if stage.finished::<TrainSummary>()?.is_none() {
+            self.check_device(&card, batch, optimizer)?;
+        }
         let mut trainee = trainee(batch, start);
         let plan = TrainPlan { n_steps, checkpoint_every: Cadence::Seconds(60.0), log_every: 20 };
         let summary = train(&mut trainee, &plan, &stage, self.stop, progress)?;
         let model = Dgn::new(card, trainee.result(), self.device)?;
         model.save(&model_path(self.run, &model.card().role))?;
         Ok(Trained { model, summary })
+    }
+
+    /// Refuses a device on which this network's step is not that of the CPU.
+    fn check_device(&self, card: &DgnCard, batch: usize, optimizer: &AdamWConfig) -> Result<()> {
+        let trainee = |device: &Device| {
+            let network = Unet1d::new(card.network.clone())?;
+            let specs = network.params();
+            let start = Weights::initialize(&specs, self.seed.purpose("device check"));
+            let batches = Batches { batch, ..self.batches("device check", self.config.teacher.label_dropout)? };
+            let learner = Denoising { network, objective: self.objective()?, batches };
+            Ok(NetworkTrainee::new(learner, specs, start, optimizer.clone(), 1, device))
+        };
+        check_device(trainee, self.device)
     }
 
     fn network(&self, config: &NetworkConfig) -> Result<Unet1d> {

@@ -208,3 +208,48 @@ fn flat_step(flat: &mut FlatAdamW, params: Params, loss: Tensor<1>, n_steps: u64
     flat.update(gradient, report.grad_norm, n_steps);
     true
 }
+
+/// Relative difference of loss or gradient norm above which a device is refused.
+const DEVICE_TOLERANCE: f64 = 1e-3;
+
+/// Takes the first step on the CPU and on a device, and refuses a device that computes something else.
+///
+/// Drivers and kernel compilers of accelerators have errors that show at certain sizes only and make no
+/// noise; a training on wrong numbers would not fail, it would be wrong.
+///
+/// # Errors
+/// [`Error::Unsupported`] with both numbers; whatever a step returns.
+pub fn check_device<L: Learner>(trainee: impl Fn(&Device) -> Result<NetworkTrainee<L>>, device: &Device) -> Result<()> {
+    if is_cpu(device) {
+        return Ok(());
+    }
+    same_step(&trainee(&Device::flex())?.step(0)?, &trainee(device)?.step(0)?)
+}
+
+fn same_step(cpu: &StepReport, other: &StepReport) -> Result<()> {
+    let pairs = [("loss", cpu.loss, other.loss), ("gradient norm", cpu.grad_norm, other.grad_norm)];
+    for (what, expected, found) in pairs {
+        if !((found - expected).abs() <= DEVICE_TOLERANCE * expected.abs()) {
+            let what = format!(
+                "this network on this device: its first step has a {what} of {found}, on the CPU {expected} \
+                 (use --device cpu, another batch or another driver)"
+            );
+            return Err(Error::Unsupported { what });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_with_other_numbers_is_refused() {
+        let step = |loss, grad_norm| StepReport { loss, grad_norm, ..StepReport::default() };
+        same_step(&step(1.0476, 3.0), &step(1.0477, 3.001)).unwrap();
+        let error = same_step(&step(1.0476, 3.0), &step(0.2568, 3.0)).unwrap_err().to_string();
+        assert!(error.contains("loss of 0.2568") && error.contains("1.0476"), "{error}");
+        assert!(same_step(&step(1.0, 3.0), &step(1.0, f64::NAN)).is_err());
+    }
+}
