@@ -99,7 +99,7 @@ fn what_cannot_be_drawn_is_refused_and_nothing_is_written() {
             "high_pass: found 40 Hz, expected less than",
         ),
         (twelve, "x.svg", vec!["--fiducials", "wavs"], 2, "unknown annotator \"wavs\", did you mean \"waves\"?"),
-        (twelve, "x.svg", vec!["--intervals", other], 3, "found no measurement, expected one of axis_deg, hr_bpm"),
+        (twelve, "x.svg", vec!["--intervals", other], 3, "found no measurement, expected one of hr_bpm, pr_ms"),
         (twelve, "x.svg", vec!["--intervals", list], 3, "found no measurement"),
         (twelve, "x.svg", vec!["--intervals", none], 4, "none: No such file"),
         (twelve, "x.svg", vec![one], 2, "out: found 2 sheets, expected one for .svg; write a .pdf"),

@@ -94,7 +94,9 @@ pub fn fetch_part(
     let database = catalog::database(name)?;
     let base = base_url.unwrap_or(database.url());
     if base.is_empty() {
-        return Err(Error::Unsupported { what: format!("downloading {name}, which has no public address,") });
+        return Err(Error::Unsupported {
+            what: format!("downloading {name}, which has no public address (a local folder works),"),
+        });
     }
     let built_in = database.files();
     let all = if built_in.is_empty() {

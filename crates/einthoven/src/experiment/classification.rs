@@ -77,9 +77,7 @@ impl Classification<'_> {
             self.train_and_predict(name, &training, data, &test, call)
         });
         // Also after a failure or a stop, so that the run's log holds what was trained.
-        for (_, _, stage) in &stages {
-            self.run.gather_metrics(stage)?;
-        }
+        self.run.gather_metrics(&stages.iter().map(|(_, _, stage)| stage).collect::<Vec<_>>())?;
         let mut trained = trained?.into_iter();
         let mut rows = Vec::new();
         for name in names {

@@ -89,21 +89,24 @@ impl Log {
         Ok(())
     }
 
-    /// Ends this log with the lines of `stage` that another log holds, unless they are here already.
+    /// Ends this log with the lines of other logs, one stage each, in their order, unless they are here
+    /// already; earlier lines of these stages, and what follows them, go.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn take_over(&self, stage: &str, other: &Log) -> Result<()> {
+    pub fn take_over(&self, others: &[(&str, &Log)]) -> Result<()> {
         let read = |log: &Log| match fs::read(&log.path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
             other => other.map_err(|source| Error::io(&log.path, source)),
         };
-        let lines = read(other)?;
+        let lines = others.iter().map(|(_, log)| read(log)).collect::<Result<Vec<_>>>()?.concat();
         let here = read(self)?;
         if lines.is_empty() || here.windows(lines.len()).any(|window| window == lines) {
             return Ok(());
         }
-        self.rewind(stage, 0)?;
+        for (stage, _) in others {
+            self.rewind(stage, 0)?;
+        }
         let write = || {
             let mut file = self.storage.append(&self.path)?;
             self.storage.write(&mut file, &lines)?;

@@ -236,14 +236,14 @@ impl Run {
         self.stage_with_log(name, self.dir.join(CHECKPOINTS).join(name).join(METRICS))
     }
 
-    /// Copies the lines of a stage's own metrics log to the end of the run's, in place of earlier ones.
-    ///
-    /// Called for stages in a fixed order, it leaves the same file whatever the order of training.
+    /// Copies the lines of the stages' own metrics logs to the end of the run's, in the order of the
+    /// stages and in place of what was copied before.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn gather_metrics(&self, stage: &RunStage) -> Result<()> {
-        Log::new(Arc::clone(&self.storage), self.dir.join(METRICS)).take_over(stage.name(), &stage.metrics)
+    pub fn gather_metrics(&self, stages: &[&RunStage]) -> Result<()> {
+        let logs: Vec<(&str, &Log)> = stages.iter().map(|stage| (stage.name(), &stage.metrics)).collect();
+        Log::new(Arc::clone(&self.storage), self.dir.join(METRICS)).take_over(&logs)
     }
 
     fn stage_with_log(&self, name: &str, metrics: PathBuf) -> Result<RunStage> {

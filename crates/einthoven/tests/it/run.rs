@@ -313,7 +313,7 @@ fn stages_side_by_side_leave_one_log_in_a_fixed_order() {
     train(&mut Toy::new(3), &plan(9, 4), &stages[2], &Stop::never(), &mut Silent).unwrap();
     train(&mut interrupted, &plan(9, 4), &stages[1], &stop, &mut Silent).unwrap_err();
     let gathered = |stages: &[run::RunStage]| {
-        stages.iter().for_each(|stage| run.gather_metrics(stage).unwrap());
+        run.gather_metrics(&stages.iter().collect::<Vec<_>>()).unwrap();
         let log = fs::read_to_string(dir.join("metrics.jsonl")).unwrap();
         let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
         lines.map(|line| format!("{}{}", line["stage"].as_str().unwrap(), line["step"])).collect::<Vec<_>>()

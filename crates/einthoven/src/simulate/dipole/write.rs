@@ -49,6 +49,8 @@ pub fn write_records(request: &Request, n: u64, seed: u64, folder: &Path) -> Res
     request.validate()?;
     let disk = folder.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("."));
     run::require_space(&run::Disk, disk, n.saturating_mul(record_bytes(request)))?;
+    // What rhythm and wishes make impossible together shows in the plan of a record.
+    Simulation::new(request, record_seed(seed, 0))?;
     std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
     let records: Vec<Value> =
         (0..n).into_par_iter().map(|index| write_record(request, seed, index, folder)).collect::<Result<_>>()?;

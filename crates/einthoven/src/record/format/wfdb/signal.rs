@@ -13,7 +13,7 @@ use crate::record::{Lead, MISSING, StorageFormat};
 
 use super::flac;
 use super::header::{Header, SignalSpec};
-use super::pack::{BLOCK_POINTS, bytes_for, points_in, unpack, unpack_212};
+use super::pack::{BLOCK_POINTS, bytes_for, points_in, unpack, unpack_212_pair};
 
 /// Signals that stand next to each other in the header and share a file.
 struct Group {
@@ -361,7 +361,7 @@ fn fill(header: &Header, group: Group, present: usize, sig_len: usize, leads: &m
             let data = &bytes[offset..];
             match leads {
                 [a, b] if group.format == StorageFormat::F212 && group.frame_points == 2 => {
-                    sums.copy_from_slice(&fill_212_pair(data, present, a, b));
+                    sums.copy_from_slice(&unpack_212_pair(data, present, [&mut a.adu, &mut b.adu]));
                 }
                 _ => fill_chunks(header, &group, data, present, leads, &mut sums)?,
             }
@@ -372,32 +372,6 @@ fn fill(header: &Header, group: Group, present: usize, sig_len: usize, leads: &m
         lead.checksum_ok = lead.checksum.map(|stated| stated == sum as i16);
     }
     Ok(())
-}
-
-/// Frames of two leads that are unpacked at a time, few enough for the first-level cache.
-const PAIR_FRAMES: usize = 1024;
-
-/// Two leads of one point a frame in format 212, the layout of MIT-BIH, in one pass.
-fn fill_212_pair(data: &[u8], present: usize, first: &mut Lead, second: &mut Lead) -> [i32; 2] {
-    let (chunks, _) = data.as_chunks::<3>();
-    let chunks = &chunks[..present.min(chunks.len())];
-    let mut sums = [0i32; 2];
-    first.adu.reserve_exact(chunks.len());
-    second.adu.reserve_exact(chunks.len());
-    // By way of two short buffers, so that the leads are written once and not cleared before.
-    let (mut a, mut b) = ([0i32; PAIR_FRAMES], [0i32; PAIR_FRAMES]);
-    for chunks in chunks.chunks(PAIR_FRAMES) {
-        for ((chunk, a), b) in chunks.iter().zip(&mut a).zip(&mut b) {
-            let [x, y] = unpack_212(*chunk);
-            sums[0] = sums[0].wrapping_add(x);
-            sums[1] = sums[1].wrapping_add(y);
-            *a = if x == -2048 { MISSING } else { x };
-            *b = if y == -2048 { MISSING } else { y };
-        }
-        first.adu.extend_from_slice(&a[..chunks.len()]);
-        second.adu.extend_from_slice(&b[..chunks.len()]);
-    }
-    sums
 }
 
 /// Any other layout: chunks of frames are unpacked and dealt out to the leads.
