@@ -12,7 +12,7 @@ use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::nn::adamw::AdamWConfig;
 use crate::nn::train::{Learner, NetworkTrainee};
-use crate::nn::weights::{Params, Weights, host};
+use crate::nn::weights::{Params, Weights, read};
 use crate::run::{Cadence, StoredType, TrainPlan, safetensors, train, write_atomic};
 use crate::seed::Seed;
 
@@ -227,7 +227,7 @@ impl Classifier for BeatCnn {
                 rr_tensor(features, n, &self.device)
             });
             let logits = self.network.logits(&params, &buffers, x, rr);
-            out.extend(host(activation::softmax(logits, 1)).into_iter().map(f64::from));
+            out.extend(read(activation::softmax(logits, 1))?.into_iter().map(f64::from));
         }
         // Softmax in f32 leaves rows a rounding away from 1.
         for row in out.chunks_mut(card.label_names.len()) {

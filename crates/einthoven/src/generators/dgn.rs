@@ -18,7 +18,7 @@ use crate::diffusion::{
 };
 use crate::error::{Error, Result};
 use crate::nn::unet1d::{Unet1d, Unet1dConfig};
-use crate::nn::weights::{Weights, host};
+use crate::nn::weights::{Weights, read};
 use crate::run::{StoredType, safetensors, sha256_hex, write_atomic};
 use crate::seed::Seed;
 use crate::signal;
@@ -239,7 +239,7 @@ impl Generator for Dgn {
             let condition = Condition::of_classes(classes);
             let denoiser: &dyn Denoiser = &guided;
             let x = sampler.sample(denoiser, &grid, normal(0), &mut |step| normal(step), &condition)?;
-            let mut ecg = host(x);
+            let mut ecg = read(x)?;
             for (lead, scale) in ecg.chunks_mut(sig_len).zip(self.card.scale_mv.iter().cycle()) {
                 lead.iter_mut().for_each(|v| *v *= scale);
             }

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::adamw::{AdamW, AdamWConfig, gradient_norm};
 use super::flat_adamw::FlatAdamW;
 use super::kernel::is_cpu;
-use super::weights::{ParamSpec, Params, Weights, host};
+use super::weights::{ParamSpec, Params, Weights, read};
 use crate::error::{Error, Result};
 use crate::run::{Outcome, Snapshot, StepReport, Tensors, Trainee};
 
@@ -110,7 +110,7 @@ impl<L: Learner> Trainee for NetworkTrainee<L> {
             Pass::Host { weights, optimizer } => {
                 host_step(weights, optimizer, &params, loss, self.n_steps, &mut report)
             }
-            Pass::Flat(flat) => flat_step(flat, params, loss, self.n_steps, &mut report),
+            Pass::Flat(flat) => flat_step(flat, params, loss, self.n_steps, &mut report)?,
         };
         if applied {
             self.learner.applied();
@@ -192,21 +192,27 @@ fn host_step(
 }
 
 /// As [`host_step`]; loss and norm are read together, after all of the backward pass was started.
-fn flat_step(flat: &mut FlatAdamW, params: Params, loss: Tensor<1>, n_steps: u64, report: &mut StepReport) -> bool {
+fn flat_step(
+    flat: &mut FlatAdamW,
+    params: Params,
+    loss: Tensor<1>,
+    n_steps: u64,
+    report: &mut StepReport,
+) -> Result<bool> {
     let gradients = loss.backward();
     let gradient = flat.join_gradients(params, gradients);
     let norm = flat.norm(gradient.clone());
-    let numbers = host(Tensor::cat(vec![loss.without_autodiff(), norm], 0));
+    let numbers = read(Tensor::cat(vec![loss.without_autodiff(), norm], 0))?;
     report.loss = f64::from(numbers[0]);
     if !numbers[0].is_finite() {
-        return false;
+        return Ok(false);
     }
     report.grad_norm = f64::from(numbers[1]);
     if !numbers[1].is_finite() {
-        return false;
+        return Ok(false);
     }
     flat.update(gradient, report.grad_norm, n_steps);
-    true
+    Ok(true)
 }
 
 /// Relative difference of loss or gradient norm above which a device is refused.

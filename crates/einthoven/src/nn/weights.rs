@@ -206,6 +206,22 @@ impl<'a> View<'a> {
 }
 
 /// Values of a tensor on the host, row-major.
+///
+/// # Panics
+/// Where [`read`] returns an error, which the CPU does not.
 pub fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.try_into_vec_as::<f32>().expect("a float tensor can be read as f32")
+}
+
+/// As [`host`], for a device that may fail, such as one whose memory is used up.
+///
+/// # Errors
+/// [`Error::Data`] with what the device says of its failure.
+pub fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
+    tensor.try_into_vec_as::<f32>().map_err(|error| {
+        // The framework lists every operation that had to be left out after the one that failed.
+        let text = error.to_string();
+        let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).take(3).collect();
+        Error::data("device", lines.join("; "))
+    })
 }
