@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::axis;
 use crate::record::{Fiducial, Wave};
+use crate::signal;
 
 /// Milliseconds from the end of the QRS complex to the point where the ST level is read.
 pub const ST_AFTER_J_MS: f64 = 60.0;
@@ -179,11 +180,6 @@ pub fn amplitudes(waves: &[Fiducial], mv: &[f32], fs_hz: f64) -> Amplitudes {
 }
 
 /// Median; `None` of nothing.
-pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let n = values.len();
-    if n == 0 {
-        return None;
-    }
-    Some((values[(n - 1) / 2] + values[n / 2]) / 2.0)
+pub(crate) fn median(values: Vec<f64>) -> Option<f64> {
+    (!values.is_empty()).then(|| signal::median::median(&values))
 }

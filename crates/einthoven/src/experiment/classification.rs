@@ -1,7 +1,7 @@
 //! Training the rows of the classifier comparison, and predicting the test part.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::Device;
 
@@ -164,22 +164,28 @@ impl Classification<'_> {
     }
 }
 
-/// The training parts of the rows, each made when first needed and dropped with its last user.
+/// The training parts of the rows, each made once, when first needed, and dropped with its last user.
 struct TrainingSets<'a> {
     of: &'a Classification<'a>,
     data: &'a Dataset,
     synthetic: &'a SyntheticSets<'a>,
-    held: Mutex<BTreeMap<String, Weak<Dataset>>>,
+    /// By row, with the number of trainings that have not asked for it yet.
+    held: Mutex<BTreeMap<String, (usize, Arc<Dataset>)>>,
 }
 
 impl TrainingSets<'_> {
     fn get(&self, name: &str) -> Result<Arc<Dataset>> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(set) = held.get(name).and_then(Weak::upgrade) {
-            return Ok(set);
+        let (left, set) = match held.remove(name) {
+            Some(found) => found,
+            None => {
+                let set = self.of.training_set(name, self.data, self.synthetic)?;
+                (self.of.config.classifier.seeds, Arc::new(set))
+            }
+        };
+        if left > 1 {
+            held.insert(name.into(), (left - 1, Arc::clone(&set)));
         }
-        let set = Arc::new(self.of.training_set(name, self.data, self.synthetic)?);
-        held.insert(name.into(), Arc::downgrade(&set));
         Ok(set)
     }
 }

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::generators::dgn::Dgn;
 use crate::generators::{Generator, SampleRequest};
 use crate::seed::Seed;
+use crate::signal::median::median;
 
 /// Bytes that the allocator has handed out; the command brings a counting allocator.
 pub trait MemoryProbe {
@@ -133,14 +134,4 @@ pub fn ratio(numerator: &[f64], denominator: &[f64]) -> (f64, Option<(f64, f64)>
     let low = rounds.iter().copied().fold(value, f64::min);
     let high = rounds.iter().copied().fold(value, f64::max);
     (value, (rounds.len() > 1).then_some((low, high)))
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    match sorted.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => sorted[n / 2],
-        n => 0.5 * (sorted[n / 2 - 1] + sorted[n / 2]),
-    }
 }

@@ -69,16 +69,17 @@ impl Log {
     /// # Errors
     /// [`Error::Io`].
     pub fn rewind(&self, stage: &str, step: u64) -> Result<()> {
+        self.cut(|value| value["stage"] != stage || value["step"].as_u64() <= Some(step))
+    }
+
+    /// Cuts the log at the first line that is not to be kept, or at the first broken line.
+    fn cut(&self, is_wanted: impl Fn(&Value) -> bool) -> Result<()> {
         let io = |source| Error::io(&self.path, source);
-        if !self.path.exists() {
-            return Ok(());
-        }
-        let bytes = fs::read(&self.path).map_err(io)?;
+        let bytes = self.read()?;
         let is_kept = |line: &&[u8]| {
             line.ends_with(b"\n")
-                && serde_json::from_slice::<Value>(line).is_ok_and(|value| {
-                    value["stage"].is_string() && (value["stage"] != stage || value["step"].as_u64() <= Some(step))
-                })
+                && serde_json::from_slice::<Value>(line)
+                    .is_ok_and(|value| value["stage"].is_string() && is_wanted(&value))
         };
         let kept: usize = bytes.split_inclusive(|byte| *byte == b'\n').take_while(is_kept).map(<[u8]>::len).sum();
         if kept < bytes.len() {
@@ -89,24 +90,25 @@ impl Log {
         Ok(())
     }
 
+    /// The bytes of the file, none where it has not appeared.
+    fn read(&self) -> Result<Vec<u8>> {
+        match fs::read(&self.path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            other => other.map_err(|source| Error::io(&self.path, source)),
+        }
+    }
+
     /// Ends this log with the lines of other logs, one stage each, in their order, unless they are here
     /// already; earlier lines of these stages, and what follows them, go.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn take_over(&self, others: &[(&str, &Log)]) -> Result<()> {
-        let read = |log: &Log| match fs::read(&log.path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-            other => other.map_err(|source| Error::io(&log.path, source)),
-        };
-        let lines = others.iter().map(|(_, log)| read(log)).collect::<Result<Vec<_>>>()?.concat();
-        let here = read(self)?;
-        if lines.is_empty() || here.windows(lines.len()).any(|window| window == lines) {
+        let lines = others.iter().map(|(_, log)| log.read()).collect::<Result<Vec<_>>>()?.concat();
+        if lines.is_empty() || self.read()?.windows(lines.len()).any(|window| window == lines) {
             return Ok(());
         }
-        for (stage, _) in others {
-            self.rewind(stage, 0)?;
-        }
+        self.cut(|value| !others.iter().any(|(stage, _)| value["stage"] == *stage))?;
         let write = || {
             let mut file = self.storage.append(&self.path)?;
             self.storage.write(&mut file, &lines)?;

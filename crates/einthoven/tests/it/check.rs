@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use einthoven::dataset::check::{CheckReport, Problem, Severity, check_folder, check_record, suspected_swap};
+use einthoven::record::vcg::DOWER;
 use einthoven::record::{Lead, MISSING, ReadOptions, Record, WriteOptions, lead_law, read, write};
 use einthoven::seed::Seed;
 
@@ -10,17 +11,6 @@ use crate::folder::{TempFolder, data_folder};
 
 /// Twelve leads whose eight independent ones go together as in a heart: a loop in three dimensions, seen from each lead.
 fn heart(name: &str, seed: u64, fs_hz: f64, seconds: f64) -> Record {
-    // Weights of x, y, z in I, II, V1-V6 after Dower 1968.
-    const DOWER: [[f64; 3]; 8] = [
-        [0.632, -0.235, 0.059],
-        [0.235, 1.066, -0.132],
-        [-0.515, 0.157, -0.917],
-        [0.044, 0.164, -1.387],
-        [0.882, 0.098, -1.277],
-        [1.213, 0.127, -0.601],
-        [1.125, 0.127, -0.086],
-        [0.831, 0.076, 0.230],
-    ];
     let mut stream = Seed::new(seed).purpose("heart").stream();
     let n = (fs_hz * seconds) as usize;
     let rr_s = 0.8 + 0.02 * stream.normal();

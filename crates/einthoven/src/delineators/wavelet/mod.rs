@@ -13,6 +13,7 @@
 //! rate; presence is decided across leads.
 
 mod boundary;
+mod hump;
 mod p_wave;
 mod qrs;
 mod t_wave;

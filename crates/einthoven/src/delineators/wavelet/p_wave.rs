@@ -6,10 +6,9 @@
 //! the fibrillatory waves cancel in the mean. A record whose beats do not agree has no P waves; in one that does, a
 //! beat that disagrees (a premature one, say) has none either.
 
+use super::hump::{Ends, Humps};
+use super::{Event, Working, energy, highest};
 use crate::record::Wave;
-use crate::signal::symmetric::SymmetricFilter;
-
-use super::{Event, Landmarks, Working, boundary, energy, highest};
 
 /// Times in seconds, thresholds as shares of the fastest point of the flank.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,16 +40,8 @@ pub struct Settings {
     pub irregular_agreement: f32,
     /// Correlation of one beat below which it has none.
     pub beat_agreement: f32,
-    /// Share of the speed at which it begins.
-    pub onset_share: f32,
-    /// Share of the speed at which it ends.
-    pub offset_share: f32,
-    /// How far an end may lie from the peak.
-    pub half_s: f64,
-    /// How much a lead's own ends count against the common ones.
-    pub own_weight: f32,
-    /// How far a lead's own peak may lie from the common one.
-    pub own_reach_s: f64,
+    /// Where it begins and ends.
+    pub ends: Ends,
 }
 
 impl Settings {
@@ -69,11 +60,7 @@ impl Settings {
         agreement: 0.7,
         irregular_agreement: 0.5,
         beat_agreement: 0.5,
-        onset_share: 0.50,
-        offset_share: 0.70,
-        half_s: 0.10,
-        own_weight: 0.6,
-        own_reach_s: 0.04,
+        ends: Ends { onset_share: 0.50, offset_share: 0.70, half_s: 0.10, own_weight: 0.6, own_reach_s: 0.04 },
     };
 }
 
@@ -84,10 +71,7 @@ pub(super) fn find(
     complexes: &[Event],
     t_waves: &[Option<Event>],
 ) -> Vec<Option<Event>> {
-    let humps = leads.filtered(&SymmetricFilter::hump(settings.hump_s, leads.fs_hz));
-    let mut slopes = leads.filtered(&SymmetricFilter::slope(settings.sigma_s, leads.fs_hz));
-    let (hump, speed) = (energy(&humps), energy(&slopes));
-    slopes.iter_mut().flatten().for_each(|v| *v = v.abs());
+    let humps = Humps::new(leads, settings.hump_s, settings.sigma_s);
     // Before each complex: where the peak may lie.
     let windows: Vec<Option<(usize, usize)>> = (0..complexes.len())
         .map(|k| {
@@ -102,31 +86,18 @@ pub(super) fn find(
             (from + leads.points(0.04) < to).then_some((from, to))
         })
         .collect();
-    let stretches = Stretches::cut(settings, leads, complexes, &humps, &windows);
+    let stretches = Stretches::cut(settings, leads, complexes, &humps.each, &windows);
     let found: Vec<Option<usize>> = (0..complexes.len())
-        .map(|k| stretches.peak(settings, leads, complexes, k).map(|at| nearest_top(&hump, at, leads.points(0.012))))
+        .map(|k| {
+            stretches.peak(settings, leads, complexes, k).map(|at| nearest_top(&humps.height, at, leads.points(0.012)))
+        })
         .collect();
     let event = |k: usize, peak: usize| {
-        let half = leads.points(settings.half_s);
+        let half = leads.points(settings.ends.half_s);
         let start =
             k.checked_sub(1).map_or(0, |k| t_waves[k].as_ref().map_or(complexes[k].across.offset, |t| t.across.peak));
         let (from, to) = (start.max(peak.saturating_sub(half)).min(peak), complexes[k].across.onset.min(peak + half));
-        let ends = |speed: &[f32], peak: usize| {
-            let onset = boundary::flank_end(speed, peak, from, settings.onset_share, 0.5);
-            (onset, boundary::flank_end(speed, peak, to, settings.offset_share, 0.5))
-        };
-        let (onset, offset) = ends(&speed, peak);
-        let reach = leads.points(settings.own_reach_s);
-        let own = (0..leads.mv.len()).map(|lead| {
-            let height: Vec<f32> = humps[lead][from..=to].iter().map(|v| v.abs()).collect();
-            let top = highest(&height, peak.saturating_sub(reach).max(from) - from, (peak + reach).min(to) + 1 - from);
-            let own_peak = boundary::between(peak, top + from, settings.own_weight);
-            let (own_onset, own_offset) = ends(&slopes[lead], own_peak);
-            let onset = boundary::between(onset, own_onset, settings.own_weight).min(own_peak);
-            let offset = boundary::between(offset, own_offset, settings.own_weight).max(own_peak);
-            Landmarks { onset, peak: own_peak, offset }
-        });
-        Event { wave: Wave::P, across: Landmarks { onset, peak, offset }, leads: own.collect() }
+        humps.event(Wave::P, leads, &settings.ends, peak, [from, to])
     };
     found.into_iter().enumerate().map(|(k, peak)| peak.map(|peak| event(k, peak))).collect()
 }

@@ -1,9 +1,8 @@
 //! T waves: the largest slow hump after each QRS complex.
 
+use super::hump::{Ends, Humps};
+use super::{Event, Working};
 use crate::record::Wave;
-use crate::signal::symmetric::SymmetricFilter;
-
-use super::{Event, Landmarks, Working, boundary, energy, highest};
 
 /// Times in seconds, thresholds as shares of the fastest point of the flank.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,16 +20,8 @@ pub struct Settings {
     pub expected_s: f64,
     /// How far from there a hump counts half.
     pub spread_s: f64,
-    /// Share of the speed at which it begins.
-    pub onset_share: f32,
-    /// Share of the speed at which it ends.
-    pub offset_share: f32,
-    /// How far an end may lie from the peak.
-    pub half_s: f64,
-    /// How much a lead's own ends count against the common ones.
-    pub own_weight: f32,
-    /// How far a lead's own peak may lie from the common one.
-    pub own_reach_s: f64,
+    /// Where it begins and ends.
+    pub ends: Ends,
     /// Smallest share of the median hump of the record that is a T wave.
     pub smallest: f32,
 }
@@ -44,21 +35,15 @@ impl Settings {
         latest_s: 0.50,
         expected_s: 0.30,
         spread_s: 0.12,
-        onset_share: 0.45,
-        offset_share: 0.40,
-        half_s: 0.20,
-        own_weight: 0.6,
-        own_reach_s: 0.06,
+        ends: Ends { onset_share: 0.45, offset_share: 0.40, half_s: 0.20, own_weight: 0.6, own_reach_s: 0.06 },
         smallest: 0.1,
     };
 }
 
 /// The T wave of each complex, `None` where there is none.
 pub(super) fn find(settings: &Settings, leads: &Working, complexes: &[Event]) -> Vec<Option<Event>> {
-    let humps = leads.filtered(&SymmetricFilter::hump(settings.hump_s, leads.fs_hz));
-    let mut slopes = leads.filtered(&SymmetricFilter::slope(settings.sigma_s, leads.fs_hz));
-    let (hump, speed) = (energy(&humps), energy(&slopes));
-    slopes.iter_mut().flatten().for_each(|v| *v = v.abs());
+    let humps = Humps::new(leads, settings.hump_s, settings.sigma_s);
+    let hump = &humps.height;
     let peaks: Vec<Option<usize>> = (0..complexes.len())
         .map(|k| {
             let here = complexes[k].across;
@@ -91,24 +76,9 @@ pub(super) fn find(settings: &Settings, leads: &Working, complexes: &[Event]) ->
     let event = |k: usize, peak: usize| {
         let start = complexes[k].across.offset;
         let next = complexes.get(k + 1).map_or(leads.sig_len - 1, |event| event.across.onset);
-        let half = leads.points(settings.half_s);
+        let half = leads.points(settings.ends.half_s);
         let (from, to) = (start.max(peak.saturating_sub(half)), next.min(peak + half));
-        let ends = |speed: &[f32], peak: usize| {
-            let onset = boundary::flank_end(speed, peak, from, settings.onset_share, 0.5);
-            (onset, boundary::flank_end(speed, peak, to, settings.offset_share, 0.5))
-        };
-        let (onset, offset) = ends(&speed, peak);
-        let reach = leads.points(settings.own_reach_s);
-        let own = (0..leads.mv.len()).map(|lead| {
-            let height: Vec<f32> = humps[lead][from..=to].iter().map(|v| v.abs()).collect();
-            let top = highest(&height, peak.saturating_sub(reach).max(from) - from, (peak + reach).min(to) + 1 - from);
-            let own_peak = boundary::between(peak, top + from, settings.own_weight);
-            let (own_onset, own_offset) = ends(&slopes[lead], own_peak);
-            let onset = boundary::between(onset, own_onset, settings.own_weight).min(own_peak);
-            let offset = boundary::between(offset, own_offset, settings.own_weight).max(own_peak);
-            Landmarks { onset, peak: own_peak, offset }
-        });
-        Event { wave: Wave::T, across: Landmarks { onset, peak, offset }, leads: own.collect() }
+        humps.event(Wave::T, leads, &settings.ends, peak, [from, to])
     };
     let is_enough = |at: &usize| hump[*at] >= settings.smallest * usual;
     peaks.into_iter().enumerate().map(|(k, peak)| peak.filter(is_enough).map(|peak| event(k, peak))).collect()

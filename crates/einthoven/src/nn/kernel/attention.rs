@@ -5,12 +5,11 @@
 //! the softmax, the scores and the result run over whole vectors. The gradient computes the
 //! weights again instead of storing them.
 
-use burn::tensor::{DType, Tensor, activation};
-use burn_flex::FlexTensor;
+use burn::tensor::{Tensor, activation};
 
 use super::cpu::{Real, View};
-use super::fused::{self, FusedOp};
-use super::heads::Heads;
+use super::fused;
+use super::heads::{HeadWork, Heads, OnHeads};
 use super::lanes::{Job, Lanes};
 use super::softmax;
 use super::tile::{LINE, Scratch, dots, multiply, pad_rows, pitch};
@@ -35,7 +34,7 @@ pub fn attention(qkv: Tensor<3>, heads: usize, head_width: usize) -> Tensor<3> {
     if !fused::runs_here(&qkv.device(), &[qkv.dtype()]) {
         return reference(qkv, heads);
     }
-    Tensor::from_dispatch(fused::run(Attention(heads), vec![qkv.into_dispatch()]))
+    Tensor::from_dispatch(fused::run(OnHeads(heads, Attention), vec![qkv.into_dispatch()]))
 }
 
 /// [`attention`] by the framework's own operations: the reference for tests, and what devices other
@@ -54,33 +53,16 @@ fn reference(qkv: Tensor<3>, heads: Heads) -> Tensor<3> {
 }
 
 #[derive(Debug)]
-struct Attention(Heads);
+struct Attention;
 
-impl FusedOp for Attention {
-    fn forward(&self, mut inputs: Vec<FlexTensor>, _: bool) -> (FlexTensor, Vec<FlexTensor>) {
-        let qkv = inputs.remove(0);
-        let out = match qkv.dtype() {
-            DType::F64 => forward::<f64>(self.0, &qkv),
-            _ => forward::<f32>(self.0, &qkv),
-        };
-        (out, vec![qkv])
+impl HeadWork for Attention {
+    fn forward<T: Real>(heads: Heads, qkv: [&[T]; 3], out: &mut [T], scratch: &mut Scratch<T>) {
+        T::run(Forward { heads, qkv, out, scratch });
     }
 
-    fn gradients(&self, grad: FlexTensor, kept: Vec<FlexTensor>, _: &[bool]) -> Vec<Option<FlexTensor>> {
-        let gradient = match grad.dtype() {
-            DType::F64 => backward::<f64>(self.0, &kept[0], &grad),
-            _ => backward::<f32>(self.0, &kept[0], &grad),
-        };
-        vec![Some(gradient)]
+    fn backward<T: Real>(heads: Heads, qkv: [&[T]; 3], grad: &[T], out: [&mut [T]; 3], scratch: &mut Scratch<T>) {
+        T::run(Gradient { heads, qkv, grad, out, scratch });
     }
-}
-
-fn forward<T: Real>(heads: Heads, qkv: &FlexTensor) -> FlexTensor {
-    heads.forward::<T>(qkv, |qkv, out, scratch| T::run(Forward { heads, qkv, out, scratch }))
-}
-
-fn backward<T: Real>(heads: Heads, qkv: &FlexTensor, grad: &FlexTensor) -> FlexTensor {
-    heads.backward::<T>(qkv, grad, |qkv, grad, out, scratch| T::run(Gradient { heads, qkv, grad, out, scratch }))
 }
 
 /// Copies the queries into padded rows, divided by the root of the width.

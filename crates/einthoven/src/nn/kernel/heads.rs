@@ -1,10 +1,13 @@
 //! Queries, keys and values as they lie in one tensor, `[batch, 3 * heads * head_width, length]`.
 
-use burn::tensor::Tensor;
+use std::fmt::Debug;
+
+use burn::tensor::{DType, Tensor};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 use super::cpu::{Real, tensor, values};
+use super::fused::FusedOp;
 use super::tile::Scratch;
 
 /// Sizes of an attention.
@@ -48,7 +51,7 @@ impl Heads {
     }
 
     /// Runs `work` on the queries, keys and values of each head and the place of its result.
-    pub fn forward<T: Real>(
+    fn forward<T: Real>(
         &self,
         qkv: &FlexTensor,
         work: impl Fn([&[T]; 3], &mut [T], &mut Scratch<T>) + Sync,
@@ -63,7 +66,7 @@ impl Heads {
 
     /// Runs `work` on the queries, keys and values of each head, the gradient for its result, and
     /// the places of the three gradients, which hold zeros.
-    pub fn backward<T: Real>(
+    fn backward<T: Real>(
         &self,
         qkv: &FlexTensor,
         grad: &FlexTensor,
@@ -85,5 +88,47 @@ impl Heads {
             .enumerate()
             .for_each_init(Scratch::new, |scratch, (index, (out, grad))| work(self.of(qkv, index), grad, out, scratch));
         tensor(out, &[self.batch, 3 * self.heads * self.width, self.length])
+    }
+}
+
+/// What an attention does with one head of one record.
+pub(super) trait HeadWork: Debug + Send + Sync + 'static {
+    /// From queries, keys and values, each `[width, length]`, to the result.
+    fn forward<T: Real>(heads: Heads, qkv: [&[T]; 3], out: &mut [T], scratch: &mut Scratch<T>);
+
+    /// From these and the gradient for the result to the three gradients, whose places hold zeros.
+    fn backward<T: Real>(heads: Heads, qkv: [&[T]; 3], grad: &[T], out: [&mut [T]; 3], scratch: &mut Scratch<T>);
+}
+
+/// An attention as an operation on the tensor of queries, keys and values.
+#[derive(Debug)]
+pub(super) struct OnHeads<W>(pub Heads, pub W);
+
+impl<W: HeadWork> OnHeads<W> {
+    fn run<T: Real>(&self, qkv: &FlexTensor) -> FlexTensor {
+        self.0.forward::<T>(qkv, |qkv, out, scratch| W::forward(self.0, qkv, out, scratch))
+    }
+
+    fn gradient<T: Real>(&self, qkv: &FlexTensor, grad: &FlexTensor) -> FlexTensor {
+        self.0.backward::<T>(qkv, grad, |qkv, grad, out, scratch| W::backward(self.0, qkv, grad, out, scratch))
+    }
+}
+
+impl<W: HeadWork> FusedOp for OnHeads<W> {
+    fn forward(&self, mut inputs: Vec<FlexTensor>, _: bool) -> (FlexTensor, Vec<FlexTensor>) {
+        let qkv = inputs.remove(0);
+        let out = match qkv.dtype() {
+            DType::F64 => self.run::<f64>(&qkv),
+            _ => self.run::<f32>(&qkv),
+        };
+        (out, vec![qkv])
+    }
+
+    fn gradients(&self, grad: FlexTensor, kept: Vec<FlexTensor>, _: &[bool]) -> Vec<Option<FlexTensor>> {
+        let gradient = match grad.dtype() {
+            DType::F64 => self.gradient::<f64>(&kept[0], &grad),
+            _ => self.gradient::<f32>(&kept[0], &grad),
+        };
+        vec![Some(gradient)]
     }
 }

@@ -10,7 +10,7 @@ use burn_flex::FlexTensor;
 
 use super::product::{self, Sizes};
 use super::{Conv1dOptions, direct};
-use crate::nn::kernel::cpu::{Real, values_mut};
+use crate::nn::kernel::cpu::{Real, values, values_mut};
 use crate::nn::kernel::fused::{self, FusedOp};
 
 /// Transposed convolution of `x` with `weight`: what puts a sample between samples for a stride of 2.
@@ -75,7 +75,7 @@ impl Transposed {
         } else {
             direct::signal_gradient(x, weight, sizes, [0, sizes.channels_in])
         };
-        let bias = crate::nn::kernel::cpu::values::<T>(bias);
+        let bias = values::<T>(bias);
         for (channel, values) in values_mut::<T>(&mut out).chunks_exact_mut(self.length).enumerate() {
             for value in values {
                 *value += bias[channel % bias.len()];

@@ -58,7 +58,8 @@ pub(super) struct Chunk {
 }
 
 impl Values {
-    fn new(kind: i64) -> Option<Values> {
+    /// None read yet; `None` for a type that is not supported.
+    pub(super) fn new(kind: i64) -> Option<Values> {
         Some(match kind {
             0 => Values::Bool(Vec::new()),
             1 => Values::I32(Vec::new()),

@@ -213,15 +213,7 @@ fn columns(bytes: &[u8], options: &ReadOptions) -> std::result::Result<Vec<Colum
     let mut columns: Vec<Column> = Vec::new();
     for (index, leaf) in leaves.into_iter().enumerate() {
         let is_wanted = COLUMNS.contains(&leaf.name.as_str()) || leaf.name == ECG;
-        let values = match leaf.kind {
-            0 => Values::Bool(Vec::new()),
-            1 => Values::I32(Vec::new()),
-            2 => Values::I64(Vec::new()),
-            4 => Values::F32(Vec::new()),
-            5 => Values::F64(Vec::new()),
-            6 => Values::Bytes(Vec::new()),
-            _ => continue,
-        };
+        let Some(values) = Values::new(leaf.kind) else { continue };
         if !is_wanted || columns.iter().any(|column| column.leaf.name == leaf.name) {
             continue;
         }
