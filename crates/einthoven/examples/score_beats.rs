@@ -196,7 +196,7 @@ impl Score {
 }
 
 /// Waves of a kind; all of them, or those whose peak lies in a span.
-fn of<'a>(waves: &'a [Fiducial], wave: Wave, span: Option<(usize, usize)>) -> Vec<&'a Fiducial> {
+fn of(waves: &[Fiducial], wave: Wave, span: Option<(usize, usize)>) -> Vec<&Fiducial> {
     let is_inside = |at: usize| span.is_none_or(|(from, to)| (from..=to).contains(&at));
     waves.iter().filter(|found| found.wave == wave && is_inside(found.peak)).collect()
 }

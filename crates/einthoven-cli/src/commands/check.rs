@@ -42,7 +42,7 @@ fn table(report: &CheckReport) -> String {
             None => kinds.push((problem, 1)),
         }
     }
-    kinds.sort_by(|a, b| b.0.severity.cmp(&a.0.severity));
+    kinds.sort_by_key(|kind| std::cmp::Reverse(kind.0.severity));
     let mut lines = vec![format!(
         "{} records: {} errors, {} warnings{}",
         report.n_records,

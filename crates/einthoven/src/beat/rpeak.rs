@@ -154,7 +154,7 @@ impl Quadrature {
 fn usual_heights(settings: &Settings, humps: &[f32], block_len: usize) -> Vec<f32> {
     let highest: Vec<f32> = humps.chunks(block_len).map(|block| block.iter().copied().fold(0.0, f32::max)).collect();
     // A short last block may hold no beat at all.
-    let n = if humps.len() % block_len == 0 || highest.len() == 1 { highest.len() } else { highest.len() - 1 };
+    let n = if humps.len().is_multiple_of(block_len) || highest.len() == 1 { highest.len() } else { highest.len() - 1 };
     (0..highest.len())
         .map(|k| {
             let k = k.min(n - 1);

@@ -74,7 +74,8 @@ impl FrozenS4 {
             sum,
         };
         let n = poles.poles.len();
-        let fits = features > 0 && n % features == 0 && [poles.b.len(), poles.p.len(), poles.q.len()] == [n; 3];
+        let fits =
+            features > 0 && n.is_multiple_of(features) && [poles.b.len(), poles.p.len(), poles.q.len()] == [n; 3];
         if !fits || poles.nodes.len() < 2 {
             let found = [features, n, poles.b.len(), poles.p.len(), poles.q.len(), poles.nodes.len()];
             return Err(Error::data(

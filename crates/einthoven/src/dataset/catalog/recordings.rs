@@ -299,7 +299,7 @@ fn cut_record(
     let sig_len = (whole.seconds.unwrap_or(layout.seconds) * fs_hz).round() as usize;
     // Leads at different rates without a policy differ in length; the form refuses them later.
     let time = mv.iter().map(Vec::len).min().unwrap_or(0);
-    let n_windows = if sig_len == 0 { 0 } else { time / sig_len };
+    let n_windows = time.checked_div(sig_len).unwrap_or(0);
     let n_wanted = if whole.windows == Windows::First { n_windows.min(1) } else { n_windows };
     let (mut items, mut n_missing) = (Vec::with_capacity(n_wanted), 0);
     for k in 0..n_wanted {

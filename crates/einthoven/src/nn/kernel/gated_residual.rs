@@ -169,7 +169,7 @@ fn check_out(state: &Tensor<3>, gated: [usize; 3], out: &GateOut) {
     let [batch, channels, length] = state.dims();
     assert!(batch > 0 && channels > 0 && length > 0, "gated_residual: a tensor without values");
     assert_eq!([gated[0], gated[2]], [batch, length], "gated_residual: shape of the gate");
-    assert!(gated[1] > 0 && gated[1] % 2 == 0, "gated_residual: the gate has two halves");
+    assert!(gated[1] > 0 && gated[1].is_multiple_of(2), "gated_residual: the gate has two halves");
     assert_eq!(out.weight.dims(), [channels, gated[1] / 2, 1], "gated_residual: shape of the 1x1 weight");
     assert_eq!(out.bias.dims(), [channels], "gated_residual: shape of the 1x1 bias");
 }

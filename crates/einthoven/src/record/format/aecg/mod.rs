@@ -165,11 +165,11 @@ impl Document {
         match (parent, name) {
             ("series", "code") => self.series_code = attribute("code").to_string(),
             ("trialSubject", "id") => self.is_synthetic |= attribute("extension").starts_with(synthetic::PATIENT),
-            ("effectiveTime", "low" | "center") | ("AnnotatedECG", "effectiveTime") if self.start.is_empty() => {
-                // The first time is that of the whole document.
-                if names.len() <= 3 {
-                    self.start = attribute("value").to_string();
-                }
+            // The first time is that of the whole document.
+            ("effectiveTime", "low" | "center") | ("AnnotatedECG", "effectiveTime")
+                if self.start.is_empty() && names.len() <= 3 =>
+            {
+                self.start = attribute("value").to_string();
             }
             (_, "sequenceSet") => {
                 self.sets.push(Set { at, series_code: self.series_code.clone(), ..Set::default() });

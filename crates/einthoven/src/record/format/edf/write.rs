@@ -120,7 +120,7 @@ fn annotation_areas(
     marks[n_lines..].sort_by_key(|(sample, _)| *sample);
     let mut texts = Vec::with_capacity(marks.len());
     for (sample, text) in &marks {
-        if text.contains(|c: char| matches!(c, '\0' | '\x14' | '\x15')) || *sample < 0 {
+        if text.contains(['\0', '\x14', '\x15']) || *sample < 0 {
             let reason = format!("mark at {sample}: found {text:?}, expected a time from 0 and no control characters");
             return Err(Error::data(path.display().to_string(), reason));
         }
