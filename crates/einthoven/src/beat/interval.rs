@@ -1,7 +1,7 @@
 //! What is measured on a beat whose waves are known: rate, intervals, ST level, amplitudes.
 //!
 //! Everything that cannot be measured is absent (`None`, null in JSON): no PR without a P wave, no QTc without a rate.
-//! The heart's axis is in [`axis`](super::axis), variability in [`hrv`](super::hrv).
+//! The heart's axis is in [`axis`], variability in [`hrv`](super::hrv).
 
 use serde::Serialize;
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
-use crate::metrics::bootstrap::{BootstrapOptions, ScoreDifference, ScoreInterval, score_differences, score_intervals};
+use crate::metrics::bootstrap::{BootstrapOptions, ScoreBootstrap, ScoreDifference, ScoreInterval};
 use crate::metrics::classification::{ClassificationInput, ClassificationScores, Predictions, patient_indexes};
 use crate::metrics::hypothesis::{holm, minimum_detectable_effect};
 use crate::metrics::special::normal_quantile;
@@ -158,9 +158,11 @@ pub fn compare(
     let first = rows.first().ok_or_else(|| Error::data(split, "no rows to compare"))?;
     let mut results = Vec::new();
     let mut claims = Vec::new();
+    let mut reference = None;
     for (at, row) in rows.iter().enumerate() {
         progress(at, rows.len());
-        let differences = if at == 0 { Vec::new() } else { score_differences(&first.runs, &row.runs, seed, options)? };
+        let bootstrap = ScoreBootstrap::new(&row.runs, seed, options)?;
+        let differences = reference.as_ref().map_or(Ok(Vec::new()), |first| bootstrap.differences_to(first))?;
         for name in CLAIMED {
             if let Some(difference) = differences.iter().find(|difference| difference.name == name) {
                 let interval = &difference.interval;
@@ -196,11 +198,12 @@ pub fn compare(
             label: row.label.clone(),
             is_control: row.is_control,
             training_counts: row.training_counts.clone(),
-            scores: score_intervals(&row.runs, seed, options)?,
+            scores: bootstrap.intervals(),
             differences,
             confusion,
             per_seed,
         });
+        reference.get_or_insert(bootstrap);
     }
     progress(rows.len(), rows.len());
     let corrected = holm(&claims.iter().map(|claim| claim.p_holm).collect::<Vec<_>>());

@@ -158,6 +158,16 @@ pub fn seed_and_patient_bootstrap<F>(
 where
     F: Fn(usize, &[f64]) -> Vec<f64> + Sync,
 {
+    resample(n_seeds, n_patients, replicates, seed, |s, draws| {
+        draws.iter().map(|weights| statistics(s, weights)).collect()
+    })
+}
+
+/// [`seed_and_patient_bootstrap`] by statistics that judge many draws at once, one entry for each.
+fn resample<F>(n_seeds: usize, n_patients: usize, replicates: usize, seed: Seed, statistics: F) -> Result<Bootstrap>
+where
+    F: Fn(usize, &[&[f64]]) -> Vec<Vec<f64>> + Sync,
+{
     if n_patients < 2 {
         return Err(Error::data("bootstrap", format!("{n_patients} patients, expected at least 2")));
     }
@@ -167,33 +177,52 @@ where
     if replicates == 0 {
         return Err(Error::config("replicates", "0, expected at least 1 (2000 for a published interval)"));
     }
-    let ones = vec![1.0; n_patients];
-    let all_seeds = vec![1.0; n_seeds];
-    let by_seed: Vec<Vec<f64>> = (0..n_seeds).into_par_iter().map(|s| statistics(s, &ones)).collect();
-    let mean_over_seeds =
-        |seed_weights: &[f64], patient_weights: &[f64]| weighted_mean(seed_weights, |s| statistics(s, patient_weights));
     let seed = seed.purpose("bootstrap");
-    let drawn: Vec<Vec<f64>> = (0..replicates)
-        .into_par_iter()
+    let drawn: Vec<Draw> = (0..replicates)
         .map(|replicate| {
             let stream = seed.index(replicate as u64);
             let patients = draw_counts(n_patients, stream.purpose("patients"));
-            let seeds = draw_counts(n_seeds, stream.purpose("seeds"));
-            mean_over_seeds(&seeds, &patients)
+            Draw { seeds: draw_counts(n_seeds, stream.purpose("seeds")), patients }
         })
         .collect();
-    let without = |n: usize, unit: usize| {
-        let mut weights = vec![1.0; n];
-        weights[unit] = 0.0;
-        weights
+    let all = |patients: Vec<f64>| Draw { seeds: vec![1.0; n_seeds], patients };
+    let without = |n: usize, unit: usize| (0..n).map(|at| if at == unit { 0.0 } else { 1.0 }).collect();
+    let patients_left_out: Vec<Draw> = (0..n_patients).map(|patient| all(without(n_patients, patient))).collect();
+    let means = |draws: &[Draw]| -> Vec<Vec<f64>> {
+        draws.par_chunks(DRAWS_AT_ONCE).flat_map_iter(|draws| mean_over_seeds(draws, &statistics)).collect()
     };
-    let patients_left_out: Vec<Vec<f64>> =
-        (0..n_patients).into_par_iter().map(|p| mean_over_seeds(&all_seeds, &without(n_patients, p))).collect();
-    let mut jackknife = vec![patients_left_out];
+    let whole = all(vec![1.0; n_patients]);
+    let mut jackknife = vec![means(&patients_left_out)];
     if n_seeds > 1 {
-        jackknife.push((0..n_seeds).map(|s| weighted_mean(&without(n_seeds, s), |s| by_seed[s].clone())).collect());
+        let left_out = |s| Draw { seeds: without(n_seeds, s), patients: whole.patients.clone() };
+        jackknife.push(means(&(0..n_seeds).map(left_out).collect::<Vec<_>>()));
     }
-    Ok(Bootstrap { point: weighted_mean(&all_seeds, |s| by_seed[s].clone()), replicates: drawn, jackknife })
+    let point = means(&[whole]).swap_remove(0);
+    Ok(Bootstrap { point, replicates: means(&drawn), jackknife })
+}
+
+/// Draws that one call judges: some full batches for each of five seeds, of which a draw leaves out a third.
+const DRAWS_AT_ONCE: usize = 64;
+
+/// How often each seed and each patient counts in a replicate.
+struct Draw {
+    seeds: Vec<f64>,
+    patients: Vec<f64>,
+}
+
+/// The statistics of each draw, mean over its seeds.
+fn mean_over_seeds(draws: &[Draw], statistics: &impl Fn(usize, &[&[f64]]) -> Vec<Vec<f64>>) -> Vec<Vec<f64>> {
+    let mut means = vec![Vec::new(); draws.len()];
+    for seed in 0..draws[0].seeds.len() {
+        let with_seed: Vec<usize> = (0..draws.len()).filter(|&d| draws[d].seeds[seed] > 0.0).collect();
+        let patients: Vec<&[f64]> = with_seed.iter().map(|&d| draws[d].patients.as_slice()).collect();
+        for (&d, values) in with_seed.iter().zip(statistics(seed, &patients)) {
+            let total: f64 = draws[d].seeds.iter().sum();
+            means[d].resize(values.len(), 0.0);
+            means[d].iter_mut().zip(values).for_each(|(sum, value)| *sum += draws[d].seeds[seed] / total * value);
+        }
+    }
+    means
 }
 
 /// How often each of `n` units is drawn in `n` draws with replacement.
@@ -206,17 +235,6 @@ fn draw_counts(n: usize, seed: Seed) -> Vec<f64> {
     let mut stream = seed.stream();
     (0..n).for_each(|_| counts[stream.below(n)] += 1.0);
     counts
-}
-
-fn weighted_mean(weights: &[f64], statistics: impl Fn(usize) -> Vec<f64>) -> Vec<f64> {
-    let total: f64 = weights.iter().sum();
-    let mut mean = Vec::new();
-    for (unit, &weight) in weights.iter().enumerate().filter(|(_, weight)| **weight > 0.0) {
-        let values = statistics(unit);
-        mean.resize(values.len(), 0.0);
-        mean.iter_mut().zip(values).for_each(|(sum, value)| *sum += weight / total * value);
-    }
-    mean
 }
 
 impl Bootstrap {
@@ -265,6 +283,17 @@ impl Bootstrap {
         let mean = sorted.iter().sum::<f64>() / sorted.len() as f64;
         let squares: f64 = sorted.iter().map(|value| (value - mean).powi(2)).sum();
         (squares / (sorted.len() as f64 - 1.0)).sqrt()
+    }
+
+    /// Each statistic less that of a bootstrap with the same draws.
+    fn minus(&self, other: &Bootstrap) -> Bootstrap {
+        let less = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a - b).collect();
+        let each = |a: &[Vec<f64>], b: &[Vec<f64>]| a.iter().zip(b).map(|(a, b)| less(a, b)).collect();
+        Bootstrap {
+            point: less(&self.point, &other.point),
+            replicates: each(&self.replicates, &other.replicates),
+            jackknife: self.jackknife.iter().zip(&other.jackknife).map(|(a, b)| each(a, b)).collect(),
+        }
     }
 
     fn sorted(&self, statistic: usize) -> Vec<f64> {
@@ -348,70 +377,95 @@ pub fn class_sufficiency(predictions: &Predictions) -> Vec<Sufficiency> {
         .collect()
 }
 
-/// Every score of one classifier with its interval; `runs` are its training seeds on the same items.
-///
-/// # Errors
-/// [`Error::Data`] without runs, when they differ in items, or with fewer than two patients.
-pub fn score_intervals(runs: &[Predictions], seed: Seed, options: BootstrapOptions) -> Result<Vec<ScoreInterval>> {
-    let first = same_items(runs.iter())?;
-    let bootstrap =
-        seed_and_patient_bootstrap(runs.len(), first.n_patients(), options.replicates, seed, |s, weights| {
-            values(&runs[s], weights)
-        })?;
-    let reasons = score_insufficiency(first);
-    let names = first.scores().named();
-    Ok(names
-        .into_iter()
-        .zip(reasons)
-        .enumerate()
-        .map(|(at, ((name, _), insufficient))| {
-            let interval = bootstrap.interval(at, options.level, options.method);
-            ScoreInterval { name, interval, insufficient }
-        })
-        .collect())
-}
-
-/// Every score's difference, `second` minus `first`, with the same drawn patients and seeds on both sides.
-///
-/// # Errors
-/// [`Error::Data`] when the two differ in the number of runs or in items, or with fewer than two patients.
-pub fn score_differences(
-    first: &[Predictions],
-    second: &[Predictions],
+/// The scores of one classifier on the data and on every replicate: made once, for its intervals and its differences.
+pub struct ScoreBootstrap<'a> {
+    /// Its training seeds, on the same items.
+    runs: &'a [Predictions],
     seed: Seed,
     options: BootstrapOptions,
-) -> Result<Vec<ScoreDifference>> {
-    if first.len() != second.len() {
-        let reason = format!("{} runs against {}, expected the same training seeds", first.len(), second.len());
-        return Err(Error::data("comparison", reason));
-    }
-    let items = same_items(first.iter().chain(second))?;
-    let bootstrap =
-        seed_and_patient_bootstrap(first.len(), items.n_patients(), options.replicates, seed, |s, weights| {
-            let (a, b) = (values(&first[s], weights), values(&second[s], weights));
-            a.iter().zip(b).map(|(a, b)| b - a).collect()
+    bootstrap: Bootstrap,
+    /// Names of the scores, and why each is insufficient.
+    scores: Vec<(String, Option<String>)>,
+}
+
+impl<'a> ScoreBootstrap<'a> {
+    /// Judges every replicate; `runs` are the training seeds on the same items.
+    ///
+    /// # Errors
+    /// [`Error::Data`] without runs, when they differ in items, or with fewer than two patients.
+    pub fn new(runs: &'a [Predictions], seed: Seed, options: BootstrapOptions) -> Result<ScoreBootstrap<'a>> {
+        let first = same_items(runs.iter())?;
+        let bootstrap = resample(runs.len(), first.n_patients(), options.replicates, seed, |s, draws| {
+            draws.chunks(LANES).flat_map(|draws| values(&runs[s], draws)).collect()
         })?;
-    let reasons = score_insufficiency(items);
-    Ok(items
-        .scores()
-        .named()
-        .into_iter()
-        .zip(reasons)
-        .enumerate()
-        .map(|(at, ((name, _), insufficient))| {
-            let standard_error = bootstrap.standard_error(at);
-            ScoreDifference {
-                name,
-                interval: bootstrap.interval(at, options.level, options.method),
-                p_value: bootstrap.p_value(at),
-                standard_error,
-                df: items.n_patients() as f64 - 1.0,
-                // A score that is undefined in every replicate has no standard error.
-                minimum_detectable_effect: minimum_detectable_effect(standard_error, 0.05, 0.8).unwrap_or(f64::NAN),
-                insufficient,
-            }
-        })
-        .collect())
+        let names = first.scores().named().into_iter().map(|(name, _)| name);
+        let scores = names.zip(score_insufficiency(first)).collect();
+        Ok(ScoreBootstrap { runs, seed, options, bootstrap, scores })
+    }
+
+    /// Every score with its interval.
+    pub fn intervals(&self) -> Vec<ScoreInterval> {
+        self.scores
+            .iter()
+            .enumerate()
+            .map(|(at, (name, insufficient))| ScoreInterval {
+                name: name.clone(),
+                interval: self.bootstrap.interval(at, self.options.level, self.options.method),
+                insufficient: insufficient.clone(),
+            })
+            .collect()
+    }
+
+    /// Every score's difference, this one minus `first`, with the same drawn patients and seeds on both sides.
+    ///
+    /// # Errors
+    /// [`Error::Data`] when the two differ in the number of runs, in items or in what was drawn.
+    pub fn differences_to(&self, first: &ScoreBootstrap) -> Result<Vec<ScoreDifference>> {
+        if first.runs.len() != self.runs.len() {
+            let (theirs, ours) = (first.runs.len(), self.runs.len());
+            let reason = format!("{theirs} runs against {ours}, expected the same training seeds");
+            return Err(Error::data("comparison", reason));
+        }
+        if (first.seed, first.options) != (self.seed, self.options) {
+            return Err(Error::data(
+                "comparison",
+                "replicates were drawn in two ways, expected the same seed and options",
+            ));
+        }
+        let items = same_items(first.runs.iter().chain(self.runs))?;
+        let bootstrap = self.bootstrap.minus(&first.bootstrap);
+        Ok(self
+            .scores
+            .iter()
+            .enumerate()
+            .map(|(at, (name, insufficient))| {
+                let standard_error = bootstrap.standard_error(at);
+                ScoreDifference {
+                    name: name.clone(),
+                    interval: bootstrap.interval(at, self.options.level, self.options.method),
+                    p_value: bootstrap.p_value(at),
+                    standard_error,
+                    df: items.n_patients() as f64 - 1.0,
+                    // A score that is undefined in every replicate has no standard error.
+                    minimum_detectable_effect: minimum_detectable_effect(standard_error, 0.05, 0.8).unwrap_or(f64::NAN),
+                    insufficient: insufficient.clone(),
+                }
+            })
+            .collect())
+    }
+}
+
+/// Draws that are scored in one pass over the sorted items.
+const LANES: usize = 8;
+
+/// Every score under each of up to [`LANES`] draws of the patients.
+fn values(predictions: &Predictions, draws: &[&[f64]]) -> Vec<Vec<f64>> {
+    let weight = |lane: usize, patient: usize| draws.get(lane).map_or(0.0, |draw| draw[patient]);
+    let weights: Vec<[f64; LANES]> =
+        (0..predictions.n_patients()).map(|patient| std::array::from_fn(|lane| weight(lane, patient))).collect();
+    let scores = predictions.scores_of(&weights);
+    let named = scores.into_iter().take(draws.len()).map(|scores| scores.named());
+    named.map(|named| named.into_iter().map(|(_, value)| value).collect()).collect()
 }
 
 impl ScoreDifference {
@@ -419,10 +473,6 @@ impl ScoreDifference {
     pub fn difference(&self) -> Difference {
         Difference { value: self.interval.value, standard_error: self.standard_error, df: self.df }
     }
-}
-
-fn values(predictions: &Predictions, patient_weights: &[f64]) -> Vec<f64> {
-    predictions.scores_weighted(patient_weights).named().into_iter().map(|(_, value)| value).collect()
 }
 
 fn same_items<'a>(mut runs: impl Iterator<Item = &'a Predictions>) -> Result<&'a Predictions> {

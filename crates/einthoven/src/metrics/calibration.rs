@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ranking::single;
+
 /// Number of bins of the reliability table.
 pub const N_BINS: usize = 15;
 
@@ -60,48 +62,71 @@ impl Calibration {
     /// # Reference
     /// Nguyen and O'Connor 2015 (equal-mass bins); Niculescu-Mizil and Caruana 2005 (the table).
     pub fn reliability(&self, patient_weights: &[f64]) -> Vec<ReliabilityBin> {
-        let weight = |at: usize| {
-            let patient = patient_weights[(self.code[at] >> 2) as usize];
-            if self.weight.is_empty() { patient } else { patient * self.weight[at] }
-        };
-        let total: f64 = (0..self.code.len()).map(weight).sum();
-        if !(total > 0.0) {
-            return Vec::new();
+        let [bins] = self.reliability_of(&single(patient_weights));
+        bins
+    }
+
+    /// [`Calibration::reliability`] for several sets of weights in one pass: `patient_weights[p][k]` in the `k`-th.
+    pub fn reliability_of<const N: usize>(&self, patient_weights: &[[f64; N]]) -> [Vec<ReliabilityBin>; N] {
+        let item_weight = |at: usize| self.weight.get(at).copied().unwrap_or(1.0);
+        let mut total = [0.0; N];
+        for (at, &code) in self.code.iter().enumerate() {
+            let of_patient = &patient_weights[(code >> 2) as usize];
+            (0..N).for_each(|k| total[k] += of_patient[k] * item_weight(at));
         }
-        let capacity = total / N_BINS as f64;
-        let mut bins = [[0.0f64; 3]; N_BINS];
-        let mut bin = 0;
-        let (mut block, mut right) = (0.0, 0.0);
-        for at in 0..self.code.len() {
-            let w = weight(at);
-            block += w;
-            right += w * f64::from(self.code[at] & 1);
-            if self.code[at] & 2 == 0 || block == 0.0 {
+        let capacity = total.map(|total| total / N_BINS as f64);
+        let mut filled = total.map(|_| Vec::with_capacity(N_BINS));
+        // Weight, and the sums of confidence and of hits, in the bin that is being filled.
+        let mut bin = [[0.0; N]; 3];
+        // What it can still take.
+        let mut room = capacity;
+        let (mut block, mut right) = ([0.0; N], [0.0; N]);
+        for (at, &code) in self.code.iter().enumerate() {
+            let of_patient = &patient_weights[(code >> 2) as usize];
+            let is_right = f64::from(code & 1);
+            for k in 0..N {
+                let weight = of_patient[k] * item_weight(at);
+                block[k] += weight;
+                right[k] += weight * is_right;
+            }
+            if code & 2 == 0 {
                 continue;
             }
-            let accuracy = right / block;
-            while block > 0.0 {
-                // The last bin takes what rounding leaves over.
-                let room = if bin + 1 < N_BINS { capacity - bins[bin][0] } else { f64::INFINITY };
-                let part = block.min(room.max(0.0));
-                bins[bin][0] += part;
-                bins[bin][1] += part * self.confidence[at];
-                bins[bin][2] += part * accuracy;
-                block -= part;
-                if block > 0.0 {
-                    bin += 1;
+            let confidence = self.confidence[at];
+            for k in 0..N {
+                while block[k] > room[k] {
+                    let accuracy = right[k] / block[k];
+                    filled[k].push([
+                        bin[0][k] + room[k],
+                        bin[1][k] + room[k] * confidence,
+                        bin[2][k] + room[k] * accuracy,
+                    ]);
+                    bin.iter_mut().for_each(|sums| sums[k] = 0.0);
+                    block[k] -= room[k];
+                    right[k] = block[k] * accuracy;
+                    // The last bin takes what rounding leaves over.
+                    room[k] = if filled[k].len() + 1 < N_BINS { capacity[k] } else { f64::INFINITY };
                 }
             }
-            (block, right) = (0.0, 0.0);
+            for k in 0..N {
+                bin[0][k] += block[k];
+                bin[1][k] += block[k] * confidence;
+                bin[2][k] += right[k];
+                room[k] -= block[k];
+            }
+            (block, right) = ([0.0; N], [0.0; N]);
         }
-        bins.iter()
-            .filter(|bin| bin[0] > 0.0)
-            .map(|&[weight, confidence, accuracy]| ReliabilityBin {
-                weight,
-                mean_confidence: confidence / weight,
-                accuracy: accuracy / weight,
-            })
-            .collect()
+        std::array::from_fn(|k| {
+            let last = bin.map(|sums| sums[k]);
+            let bins = std::mem::take(&mut filled[k]).into_iter().chain([last]);
+            bins.filter(|bin| bin[0] > 0.0)
+                .map(|[weight, confidence, right]| ReliabilityBin {
+                    weight,
+                    mean_confidence: confidence / weight,
+                    accuracy: right / weight,
+                })
+                .collect()
+        })
     }
 }
 

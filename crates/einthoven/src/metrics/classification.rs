@@ -11,7 +11,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::calibration::{Calibration, ReliabilityBin, expected_calibration_error};
-use super::ranking::{MAX_PATIENTS, Ranking};
+use super::ranking::{MAX_PATIENTS, Ranking, RankingScores, single};
 use crate::error::{Error, Result};
 
 /// What a classifier said about a set of items, and what they are.
@@ -228,11 +228,34 @@ impl Predictions {
     /// # Panics
     /// If there are fewer weights than patients.
     pub fn scores_weighted(&self, patient_weights: &[f64]) -> ClassificationScores {
+        let [scores] = self.scores_of(&single(patient_weights));
+        scores
+    }
+
+    /// [`Predictions::scores_weighted`] for several sets of weights in one pass: `patient_weights[p][k]` in the `k`-th.
+    ///
+    /// # Panics
+    /// If there are fewer weights than patients.
+    pub fn scores_of<const N: usize>(&self, patient_weights: &[[f64; N]]) -> [ClassificationScores; N] {
+        let rankings: Vec<_> = self.rankings.iter().map(|ranking| ranking.scores_of(patient_weights)).collect();
+        let mut reliability = self.calibration.reliability_of(patient_weights);
+        std::array::from_fn(|k| {
+            let own_weights = patient_weights.iter().map(|weights| weights[k]);
+            let own_rankings: Vec<RankingScores> = rankings.iter().map(|scores| scores[k]).collect();
+            self.assemble(own_weights, &own_rankings, std::mem::take(&mut reliability[k]))
+        })
+    }
+
+    fn assemble(
+        &self,
+        patient_weights: impl Iterator<Item = f64>,
+        rankings: &[RankingScores],
+        reliability: Vec<ReliabilityBin>,
+    ) -> ClassificationScores {
         let n_classes = self.class_names.len();
         let mut confusion = vec![0.0; n_classes * n_classes];
         let (mut brier, mut log_loss) = (0.0, 0.0);
-        for patient in 0..self.n_patients {
-            let w = patient_weights[patient];
+        for (patient, w) in patient_weights.take(self.n_patients).enumerate() {
             if w == 0.0 {
                 continue;
             }
@@ -244,8 +267,7 @@ impl Predictions {
         let total: f64 = confusion.iter().sum();
         let right: f64 = (0..n_classes).map(|class| confusion[class * n_classes + class]).sum();
         let per_class: Vec<ClassScores> =
-            (0..n_classes).map(|class| self.class_scores(class, &confusion, total, patient_weights)).collect();
-        let reliability = self.calibration.reliability(patient_weights);
+            (0..n_classes).map(|class| self.class_scores(class, &confusion, total, rankings[class])).collect();
         let all: Vec<usize> = (0..n_classes).collect();
         let macro_average = average(&per_class, &all, |_| 1.0);
         ClassificationScores {
@@ -267,12 +289,11 @@ impl Predictions {
         }
     }
 
-    fn class_scores(&self, class: usize, confusion: &[f64], total: f64, patient_weights: &[f64]) -> ClassScores {
+    fn class_scores(&self, class: usize, confusion: &[f64], total: f64, ranking: RankingScores) -> ClassScores {
         let n_classes = self.class_names.len();
         let hit = confusion[class * n_classes + class];
         let support: f64 = confusion[class * n_classes..][..n_classes].iter().sum();
         let called: f64 = confusion.iter().skip(class).step_by(n_classes).sum();
-        let ranking = self.rankings[class].scores(patient_weights);
         ClassScores {
             class: self.class_names[class].clone(),
             support,

@@ -63,11 +63,50 @@ impl Ranking {
     /// Hanley and McNeil 1982 (AUROC as a rank statistic); Davis and Goadrich 2006 (why the
     /// precision-recall curve is summed by steps and not by trapezoids).
     pub fn scores(&self, patient_weights: &[f64]) -> RankingScores {
-        if self.weight.is_empty() {
-            self.scan(|_, code| patient_weights[(code >> 2) as usize])
-        } else {
-            self.scan(|at, code| patient_weights[(code >> 2) as usize] * self.weight[at])
+        let [scores] = self.scores_of(&single(patient_weights));
+        scores
+    }
+
+    /// [`Ranking::scores`] for several sets of weights in one pass: `patient_weights[p][k]` in the `k`-th.
+    ///
+    /// # Panics
+    /// If a patient has no weight.
+    pub fn scores_of<const N: usize>(&self, patient_weights: &[[f64; N]]) -> [RankingScores; N] {
+        // Weights of true and false positives above the present tie, and inside it.
+        let (mut above_true, mut above_false) = ([0.0; N], [0.0; N]);
+        let (mut tie_true, mut tie_false) = ([0.0; N], [0.0; N]);
+        let (mut wins, mut precision_sum) = ([0.0; N], [0.0; N]);
+        let mut tie_has_positives = false;
+        for (at, &code) in self.code.iter().enumerate() {
+            let of_patient = &patient_weights[(code >> 2) as usize];
+            let item_weight = self.weight.get(at).copied().unwrap_or(1.0);
+            let is_positive = code & 1 == 1;
+            tie_has_positives |= is_positive;
+            let tie = if is_positive { &mut tie_true } else { &mut tie_false };
+            for k in 0..N {
+                tie[k] += of_patient[k] * item_weight;
+            }
+            if code & 2 == 0 {
+                continue;
+            }
+            for k in 0..N {
+                wins[k] += tie_false[k] * (above_true[k] + 0.5 * tie_true[k]);
+                above_true[k] += tie_true[k];
+                above_false[k] += tie_false[k];
+            }
+            if tie_has_positives {
+                for k in 0..N {
+                    // Adding 0 where nothing counts, in place of 0 / 0.
+                    let called = (above_true[k] + above_false[k]).max(f64::MIN_POSITIVE);
+                    precision_sum[k] += tie_true[k] * above_true[k] / called;
+                }
+            }
+            (tie_true, tie_false, tie_has_positives) = ([0.0; N], [0.0; N], false);
         }
+        std::array::from_fn(|k| RankingScores {
+            auroc: (above_true[k] > 0.0 && above_false[k] > 0.0).then(|| wins[k] / (above_true[k] * above_false[k])),
+            auprc: (above_true[k] > 0.0).then(|| precision_sum[k] / above_true[k]),
+        })
     }
 
     /// Corners of the ROC curve, (false-positive rate, true-positive rate), from (0, 0) to (1, 1).
@@ -97,34 +136,11 @@ impl Ranking {
         let corners = (0..counts.len()).filter(|&k| is_corner(k)).map(|k| counts[k]);
         std::iter::once((0.0, 0.0)).chain(corners).map(|(f, t)| (f / negatives, t / positives)).collect()
     }
+}
 
-    fn scan(&self, weight: impl Fn(usize, u32) -> f64) -> RankingScores {
-        // True and false positives above the present tie, and inside it.
-        let (mut above_true, mut above_false) = (0.0, 0.0);
-        let (mut tie_true, mut tie_false) = (0.0, 0.0);
-        let (mut wins, mut precision_sum) = (0.0, 0.0);
-        for (at, &code) in self.code.iter().enumerate() {
-            let w = weight(at, code);
-            if code & 1 == 1 {
-                tie_true += w;
-            } else {
-                tie_false += w;
-            }
-            if code & 2 == 2 {
-                wins += tie_false * (above_true + 0.5 * tie_true);
-                above_true += tie_true;
-                above_false += tie_false;
-                if tie_true > 0.0 {
-                    precision_sum += tie_true * above_true / (above_true + above_false);
-                }
-                (tie_true, tie_false) = (0.0, 0.0);
-            }
-        }
-        RankingScores {
-            auroc: (above_true > 0.0 && above_false > 0.0).then(|| wins / (above_true * above_false)),
-            auprc: (above_true > 0.0).then(|| precision_sum / above_true),
-        }
-    }
+/// One set of weights in the layout of several.
+pub(super) fn single(patient_weights: &[f64]) -> Vec<[f64; 1]> {
+    patient_weights.iter().map(|&weight| [weight]).collect()
 }
 
 /// Mean AUROC over all pairs of classes, each pair judged on its own items by either class's score.
@@ -214,6 +230,20 @@ mod tests {
         let fast = Ranking::new(&score, |i| positive[i], &patients, &item_weights).scores(&patient_weights);
         assert!((fast.auroc.unwrap() - auroc).abs() < 1e-12);
         assert!((fast.auprc.unwrap() - auprc).abs() < 1e-12);
+    }
+
+    #[test]
+    fn several_sets_of_weights_score_as_each_alone() {
+        let mut stream = Seed::new(12).stream();
+        let score: Vec<f64> = (0..500).map(|_| (stream.uniform() * 50.0).floor()).collect();
+        let positive: Vec<bool> = score.iter().map(|s| stream.uniform() < 0.02 + s / 90.0).collect();
+        let patients: Vec<usize> = (0..500).map(|i| i % 5).collect();
+        let ranking = Ranking::new(&score, |i| positive[i], &patients, &[]);
+        let draws: [[f64; 5]; 3] = [[1.0, 0.0, 2.0, 2.0, 0.0], [0.0; 5], [5.0, 0.0, 0.0, 0.0, 0.0]];
+        let together: Vec<[f64; 3]> = (0..5).map(|p| draws.map(|draw| draw[p])).collect();
+        let alone = draws.map(|draw| ranking.scores(&draw));
+        assert_eq!(ranking.scores_of(&together), alone);
+        assert_eq!(alone[1], RankingScores { auroc: None, auprc: None });
     }
 
     #[test]

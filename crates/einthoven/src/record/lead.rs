@@ -205,7 +205,7 @@ impl Lead {
     /// Share of the points that lie on a plateau at the lead's own smallest or largest value, 0-1.
     ///
     /// An amplifier or converter that has reached its end repeats one value; a real peak touches its extreme for a
-    /// point or two. Only runs of [`PLATEAU_POINTS`] or more count, and a constant lead counts as 0: it is flat, not clipped.
+    /// point or two. Only runs of `PLATEAU_POINTS` or more count, and a constant lead counts as 0: it is flat, not clipped.
     pub fn clipped_share(&self) -> f64 {
         let Some((low, high)) = self.range_adu() else { return 0.0 };
         if low == high {

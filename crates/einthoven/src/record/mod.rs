@@ -2,7 +2,7 @@
 //!
 //! A [`Record`] keeps the digital numbers of its file, so that reading and writing are exact;
 //! [`Lead::mv`] gives the millivolts. Filters, beats and data sets live elsewhere and take plain
-//! slices. Read on in [`format`] for the file formats and in [`annotation`] for the symbols.
+//! slices. Read on in [`mod@format`] for the file formats and in [`annotation`] for the symbols.
 
 pub mod annotation;
 pub mod fiducial;

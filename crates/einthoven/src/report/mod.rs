@@ -95,7 +95,7 @@ pub struct HeadlineGroup {
     /// A warning that must not be missed, such as "not comparable"; empty for none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub stamp: String,
-    /// Keys of [`Report::headline`], in order.
+    /// Keys of `Report::headline`, in order.
     pub keys: Vec<String>,
 }
 

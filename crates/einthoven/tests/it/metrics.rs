@@ -4,7 +4,7 @@ use std::slice::from_ref;
 
 use einthoven::Seed;
 use einthoven::metrics::bootstrap::{
-    BootstrapOptions, IntervalMethod, patient_bootstrap, score_differences, score_intervals,
+    BootstrapOptions, IntervalMethod, ScoreBootstrap, ScoreInterval, patient_bootstrap,
 };
 use einthoven::metrics::classification::{ClassificationInput, Predictions};
 use einthoven::metrics::distance::{Pairing, Points, nearest_neighbors};
@@ -45,11 +45,15 @@ fn simulated(patients: usize, beats: usize, copies: usize, skill: f64, seed: u64
     Predictions::new(input).unwrap()
 }
 
+fn score_intervals(runs: &[Predictions], seed: Seed, options: BootstrapOptions) -> Vec<ScoreInterval> {
+    ScoreBootstrap::new(runs, seed, options).unwrap().intervals()
+}
+
 #[test]
 fn l12_every_beat_ten_times_does_not_shrink_an_interval() {
     let options = BootstrapOptions { replicates: 300, ..Default::default() };
-    let once = score_intervals(&[simulated(12, 20, 1, 1.0, 1)], Seed::new(5), options).unwrap();
-    let ten_times = score_intervals(&[simulated(12, 20, 10, 1.0, 1)], Seed::new(5), options).unwrap();
+    let once = score_intervals(&[simulated(12, 20, 1, 1.0, 1)], Seed::new(5), options);
+    let ten_times = score_intervals(&[simulated(12, 20, 10, 1.0, 1)], Seed::new(5), options);
     assert!(once.len() > 20);
     for (a, b) in once.iter().zip(&ten_times) {
         let width = a.interval.ci_high - a.interval.ci_low;
@@ -94,22 +98,26 @@ fn l12_patient_intervals_cover_and_beat_intervals_do_not() {
 fn l15_differences_are_paired() {
     let options = BootstrapOptions { replicates: 300, ..Default::default() };
     let base = simulated(15, 20, 1, 1.0, 3);
-    let same = score_differences(from_ref(&base), from_ref(&base), Seed::new(1), options).unwrap();
+    let bootstrap = ScoreBootstrap::new(from_ref(&base), Seed::new(1), options).unwrap();
+    let same = bootstrap.differences_to(&bootstrap).unwrap();
     for difference in &same {
         assert_eq!((difference.interval.ci_low, difference.interval.ci_high), (0.0, 0.0), "{}", difference.name);
         assert_eq!(difference.p_value, 1.0);
     }
-    let other = simulated(15, 20, 1, 1.0, 4);
-    assert!(score_differences(&[base], &[other], Seed::new(1), options).is_err(), "other items cannot be paired");
+    let other = [simulated(15, 20, 1, 1.0, 4)];
+    let other = ScoreBootstrap::new(&other, Seed::new(1), options).unwrap();
+    assert!(bootstrap.differences_to(&other).is_err(), "other items cannot be paired");
+    let drawn_otherwise = ScoreBootstrap::new(from_ref(&base), Seed::new(2), options).unwrap();
+    assert!(bootstrap.differences_to(&drawn_otherwise).is_err(), "other draws cannot be paired");
 }
 
 #[test]
 fn bootstrap_is_the_same_for_any_number_of_threads() {
     let runs = [simulated(8, 15, 1, 1.0, 1)];
-    let options = BootstrapOptions { replicates: 64, method: IntervalMethod::Bca, ..Default::default() };
+    let options = BootstrapOptions { replicates: 200, method: IntervalMethod::Bca, ..Default::default() };
     let with = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| score_intervals(&runs, Seed::new(2), options).unwrap())
+        pool.install(|| score_intervals(&runs, Seed::new(2), options))
     };
     assert_eq!(with(1), with(3));
 }
@@ -117,9 +125,9 @@ fn bootstrap_is_the_same_for_any_number_of_threads() {
 #[test]
 fn l13_few_patients_are_called_insufficient() {
     let options = BootstrapOptions { replicates: 50, ..Default::default() };
-    let few = score_intervals(&[simulated(9, 10, 1, 1.0, 1)], Seed::new(1), options).unwrap();
+    let few = score_intervals(&[simulated(9, 10, 1, 1.0, 1)], Seed::new(1), options);
     assert!(few.iter().all(|score| score.insufficient.as_deref().is_some_and(|why| why.contains("9 patients"))));
-    let enough = score_intervals(&[simulated(12, 10, 1, 1.0, 1)], Seed::new(1), options).unwrap();
+    let enough = score_intervals(&[simulated(12, 10, 1, 1.0, 1)], Seed::new(1), options);
     assert!(enough.iter().all(|score| score.insufficient.is_none()));
 }
 
@@ -129,7 +137,7 @@ fn l13_few_patients_are_called_insufficient() {
 fn bootstrap_of_fifty_thousand_beats_takes_seconds() {
     let runs = [simulated(22, 2273, 1, 1.0, 1)];
     let start = std::time::Instant::now();
-    let scores = score_intervals(&runs, Seed::new(1), BootstrapOptions::default()).unwrap();
+    let scores = score_intervals(&runs, Seed::new(1), BootstrapOptions::default());
     println!("{} scores, 2000 replicates, 50006 beats: {:.2} s", scores.len(), start.elapsed().as_secs_f64());
 }
 

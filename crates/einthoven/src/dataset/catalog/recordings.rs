@@ -1,7 +1,7 @@
 //! From a list of recordings to a data set: what every database of whole records has in common.
 //!
 //! A catalogue entry lists its recordings with patients, parts and codes and says how one is read; this
-//! module reads them side by side, brings them to one form ([`window`](crate::dataset::window)), cuts windows,
+//! module reads them side by side, brings them to one form ([`window`]), cuts windows,
 //! turns codes into labels, and counts whatever is left out.
 
 use std::collections::BTreeMap;

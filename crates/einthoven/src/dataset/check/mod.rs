@@ -1,9 +1,9 @@
 //! `check`: what is wrong with a folder of records before anything is learned from it.
 //!
-//! Every record is read leniently and looked at by itself: units and gain, rate and length ([`lead`]), names and order
-//! of leads and the laws that tie them ([`law`]), electrodes that were swapped ([`electrode`]). Then the folder is
+//! Every record is read leniently and looked at by itself: units and gain, rate and length (`lead`), names and order
+//! of leads and the laws that tie them (`law`), electrodes that were swapped (`electrode`). Then the folder is
 //! looked at as a whole: mixed rates and leads, signals that are stored twice, patients in two folds, labels that are
-//! missing, unknown or told by metadata ([`folder`]). Nothing is repaired and nothing is written.
+//! missing, unknown or told by metadata (`folder`). Nothing is repaired and nothing is written.
 
 mod electrode;
 mod folder;

@@ -41,7 +41,7 @@ pub fn write(path: &Path, data: &Dataset) -> Result<()> {
     })
 }
 
-/// Reads a data set that [`write`] or numpy wrote.
+/// Reads a data set that [`write()`] or numpy wrote.
 ///
 /// # Errors
 /// [`Error::Input`] `X02` for object arrays, shapes that do not fit the bytes, archives that expand

@@ -3,7 +3,7 @@
 //! A wave is one event that every lead sees from its own side. Whether it is there is therefore decided once, from the
 //! energy of all leads; only where it begins, peaks and ends is then read in each lead, near the common landmarks. QRS
 //! complexes come first; they are cut out of the leads before the smaller waves are looked for, so that no filter
-//! answers to their flanks. A P wave needs evidence, see [`p_wave`].
+//! answers to their flanks. A P wave needs evidence, see `p_wave`.
 //!
 //! # Reference
 //! The scheme of maxima and thresholds on a derivative follows Martinez et al. 2004, "A wavelet-based ECG delineator",
