@@ -4,9 +4,10 @@ use serde::Serialize;
 
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
-use crate::metrics::bootstrap::{BootstrapOptions, ScoreBootstrap, ScoreDifference, ScoreInterval};
+use crate::metrics::bootstrap::BootstrapOptions;
 use crate::metrics::classification::{ClassificationInput, ClassificationScores, Predictions, patient_indexes};
 use crate::metrics::hypothesis::{holm, minimum_detectable_effect};
+use crate::metrics::score_bootstrap::{ScoreBootstrap, ScoreDifference, ScoreInterval};
 use crate::metrics::special::normal_quantile;
 use crate::seed::Seed;
 

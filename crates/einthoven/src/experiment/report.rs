@@ -12,7 +12,7 @@ use crate::dataset::{Dataset, SIMULATED, Split};
 use crate::error::Result;
 use crate::evaluation::fidelity::{SnrEquivalence, spectrum};
 use crate::evaluation::utility::{Comparison, RowResult};
-use crate::metrics::bootstrap::{ScoreDifference, ScoreInterval};
+use crate::metrics::score_bootstrap::{ScoreDifference, ScoreInterval};
 use crate::report::{
     BeatOverlay, BeatPanel, Better, Cell, ConfusionMatrix, ConfusionPanel, Estimate, Figure, Forest, ForestRow, Marker,
     Published, Report, Row, RowKind, Spectrum, SpectrumPanel, SpectrumSeries, Table,

@@ -4,7 +4,7 @@
 //! what a metric needs beyond arrays (records, encoders, protocols) belongs into the evaluation.
 //!
 //! - [`classification`], [`ranking`], [`calibration`]: predicted probabilities against classes
-//! - [`bootstrap`], [`hypothesis`], [`special`]: how sure a number is, and what may be claimed
+//! - [`bootstrap`], [`score_bootstrap`], [`hypothesis`], [`special`]: how sure a number is, and what may be claimed
 //! - [`multilabel`]: scores of labels, any number of which may be true; [`agreement`]: raters among each other
 //! - [`distance`], [`kid`], [`transport`], [`privacy`]: sets of signals against each other; [`dtw`]: two signals
 //! - [`univariate`], [`association`]: samples of one number, and pairs of numbers
@@ -22,6 +22,7 @@ mod list;
 pub mod multilabel;
 pub mod privacy;
 pub mod ranking;
+pub mod score_bootstrap;
 pub mod special;
 pub mod transport;
 pub mod univariate;

@@ -3,11 +3,10 @@
 use std::slice::from_ref;
 
 use einthoven::Seed;
-use einthoven::metrics::bootstrap::{
-    BootstrapOptions, IntervalMethod, ScoreBootstrap, ScoreInterval, patient_bootstrap,
-};
+use einthoven::metrics::bootstrap::{BootstrapOptions, IntervalMethod, patient_bootstrap};
 use einthoven::metrics::classification::{ClassificationInput, Predictions};
 use einthoven::metrics::distance::{Pairing, Points, nearest_neighbors};
+use einthoven::metrics::score_bootstrap::{ScoreBootstrap, ScoreInterval};
 
 fn names(n: usize) -> Vec<String> {
     (0..n)
