@@ -22,6 +22,7 @@ mod progress;
 pub mod safetensors;
 mod stop;
 mod storage;
+pub mod torch_zip;
 mod training;
 
 use std::fs;

@@ -272,7 +272,7 @@ fn refuse_programs(bytes: &[u8], path: &Path) -> Result<()> {
 }
 
 /// Values of a span whose length is a multiple of the type's width.
-fn values(bytes: &[u8], dtype: &str) -> Vec<f32> {
+pub(super) fn values(bytes: &[u8], dtype: &str) -> Vec<f32> {
     let word = |pair: &[u8; 2]| u16::from_le_bytes(*pair);
     match dtype {
         "F16" => bytes.as_chunks().0.iter().map(|pair| f32_from_f16(word(pair))).collect(),
