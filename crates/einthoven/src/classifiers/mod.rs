@@ -2,6 +2,7 @@
 
 pub mod beat_cnn;
 pub mod cnn1d;
+pub mod ptbxl;
 mod table;
 
 use burn::tensor::Device;

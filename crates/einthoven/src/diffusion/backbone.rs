@@ -1,9 +1,12 @@
 //! The networks of `nn` as backbones.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 
 use super::denoiser::{Backbone, Condition};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::nn::diffusion_ts::DiffusionTs;
+use crate::nn::diffwave::Diffwave;
+use crate::nn::sssd::{KernelCache, Sssd};
 use crate::nn::unet1d::Unet1d;
 use crate::nn::weights::Params;
 
@@ -17,13 +20,79 @@ pub struct UnetBackbone {
 }
 
 impl Backbone for UnetBackbone {
+    /// A length that the levels cannot halve is filled up with the mirror image of the signal's end.
     fn predict(&self, x: Tensor<3>, time: Tensor<1>, condition: &Condition) -> Result<Tensor<3>> {
-        condition.check(x.dims()[0])?;
-        let n_classes = self.network.config().classes;
-        let classes = condition.classes.iter().flatten().flatten();
-        if let Some(class) = classes.copied().find(|&class| class >= n_classes) {
-            return Err(Error::config("class", format!("found {class}, but the network knows {n_classes} classes")));
+        let [n_items, _, length] = x.dims();
+        let config = self.network.config();
+        let labels = condition.label_rows(n_items, config.classes)?;
+        let extra = length.next_multiple_of(config.length_multiple()) - length;
+        if extra >= length {
+            return self.network.forward(&self.params.root(), x, time, &labels, None);
         }
-        self.network.forward(&self.params.root(), x, time, condition.classes.as_deref(), None)
+        let x = match extra {
+            0 => x,
+            _ => Tensor::cat(vec![x.clone(), x.narrow(2, length - 1 - extra, extra).flip([2])], 2),
+        };
+        let y = self.network.forward(&self.params.root(), x, time, &labels, None)?;
+        Ok(if extra == 0 { y } else { y.narrow(2, 0, length) })
     }
+}
+
+/// A DiffWave with its parameters on a device.
+#[derive(Debug, Clone)]
+pub struct DiffwaveBackbone {
+    /// The network.
+    pub network: Diffwave,
+    /// Its parameters.
+    pub params: Params,
+    /// What conditions it, `[batch, band, frame]`, where it takes one.
+    pub spectrogram: Option<Tensor<3>>,
+}
+
+impl Backbone for DiffwaveBackbone {
+    fn predict(&self, x: Tensor<3>, time: Tensor<1>, condition: &Condition) -> Result<Tensor<3>> {
+        let labels = label_tensor(condition, &x, self.network.config().labels)?;
+        self.network.forward(&self.params.root(), x, time, labels, self.spectrogram.clone())
+    }
+}
+
+/// An SSSD with its parameters on a device.
+#[derive(Debug, Clone)]
+pub struct SssdBackbone {
+    /// The network.
+    pub network: Sssd,
+    /// Its parameters.
+    pub params: Params,
+    /// The kernels of its parameters for one length, where no gradient is asked for.
+    pub cache: Option<KernelCache>,
+}
+
+impl Backbone for SssdBackbone {
+    fn predict(&self, x: Tensor<3>, time: Tensor<1>, condition: &Condition) -> Result<Tensor<3>> {
+        let labels = label_tensor(condition, &x, self.network.config().labels)?;
+        self.network.forward(&self.params.root(), x, time, labels, self.cache.as_ref())
+    }
+}
+
+/// A Diffusion-TS with its parameters on a device; it predicts the clean signal and takes no condition.
+#[derive(Debug, Clone)]
+pub struct DiffusionTsBackbone {
+    /// The network.
+    pub network: DiffusionTs,
+    /// Its parameters.
+    pub params: Params,
+}
+
+impl Backbone for DiffusionTsBackbone {
+    fn predict(&self, x: Tensor<3>, time: Tensor<1>, condition: &Condition) -> Result<Tensor<3>> {
+        label_tensor(condition, &x, 0)?;
+        Ok(self.network.forward(&self.params.root(), x, time)?.signal())
+    }
+}
+
+/// Label weights `[batch, label]` on the device of `x`; `None` for a network without labels.
+fn label_tensor(condition: &Condition, x: &Tensor<3>, n_labels: usize) -> Result<Option<Tensor<2>>> {
+    let n_items = x.dims()[0];
+    let rows = condition.label_rows(n_items, n_labels)?;
+    Ok((n_labels > 0).then(|| Tensor::from_data(TensorData::new(rows, [n_items, n_labels]), &x.device())))
 }

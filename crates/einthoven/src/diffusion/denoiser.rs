@@ -44,6 +44,8 @@ impl Prediction {
 pub struct Condition {
     /// Class of each item, `None` for an item without one; `None` as a whole for no class at all.
     pub classes: Option<Vec<Option<usize>>>,
+    /// How much each label counts, one row for each item; a row of zeros says nothing.
+    pub labels: Option<Vec<Vec<f32>>>,
 }
 
 impl Condition {
@@ -54,31 +56,67 @@ impl Condition {
 
     /// One class per item.
     pub fn of_classes(classes: &[usize]) -> Condition {
-        Condition { classes: Some(classes.iter().copied().map(Some).collect()) }
+        Condition::of_optional_classes(classes.iter().copied().map(Some).collect())
     }
 
     /// One class per item, or `None` where the label was dropped.
     pub fn of_optional_classes(classes: Vec<Option<usize>>) -> Condition {
-        Condition { classes: Some(classes) }
+        Condition { classes: Some(classes), ..Condition::none() }
+    }
+
+    /// A row of label weights per item, such as 1 for each label that it carries.
+    pub fn of_labels(labels: Vec<Vec<f32>>) -> Condition {
+        Condition { labels: Some(labels), ..Condition::none() }
     }
 
     /// The same number of items with every label dropped, as guidance needs.
     pub fn unconditional(&self) -> Condition {
-        Condition { classes: self.classes.as_ref().map(|classes| vec![None; classes.len()]) }
+        Condition {
+            classes: self.classes.as_ref().map(|classes| vec![None; classes.len()]),
+            labels: self.labels.as_ref().map(|rows| rows.iter().map(|row| vec![0.0; row.len()]).collect()),
+        }
+    }
+
+    /// The labels of `n_items` items as rows of `n_labels` weights; a class counts as the label of its number.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] as [`Condition::check`] and for rows of another length; [`Error::Config`] for a
+    /// class that is no label.
+    pub fn label_rows(&self, n_items: usize, n_labels: usize) -> Result<Vec<f32>> {
+        self.check(n_items)?;
+        let mut rows = vec![0.0; n_items * n_labels];
+        for (row, of_item) in rows.chunks_mut(n_labels.max(1)).zip(self.labels.iter().flatten()) {
+            if of_item.len() != n_labels {
+                let (expected, actual) = (vec![n_labels], vec![of_item.len()]);
+                return Err(Error::Shape { what: "labels of the condition".into(), expected, actual });
+            }
+            row.copy_from_slice(of_item);
+        }
+        for (item, class) in self.classes.iter().flatten().enumerate() {
+            match class {
+                Some(class) if *class >= n_labels => {
+                    let reason = format!("found {class}, but the network knows {n_labels} classes");
+                    return Err(Error::config("class", reason));
+                }
+                Some(class) => rows[item * n_labels + class] += 1.0,
+                None => {}
+            }
+        }
+        Ok(rows)
     }
 
     /// Refuses a condition that is not for `n_items` items.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the number of classes differs.
+    /// [`Error::Shape`] if the number of classes or of label rows differs.
     pub fn check(&self, n_items: usize) -> Result<()> {
-        match &self.classes {
-            Some(classes) if classes.len() != n_items => Err(Error::Shape {
-                what: "classes of the condition".into(),
-                expected: vec![n_items],
-                actual: vec![classes.len()],
-            }),
-            _ => Ok(()),
+        let classes = self.classes.as_ref().map(|classes| ("classes of the condition", classes.len()));
+        let labels = self.labels.as_ref().map(|rows| ("label rows of the condition", rows.len()));
+        match [classes, labels].into_iter().flatten().find(|(_, found)| *found != n_items) {
+            Some((what, found)) => {
+                Err(Error::Shape { what: what.into(), expected: vec![n_items], actual: vec![found] })
+            }
+            None => Ok(()),
         }
     }
 }
@@ -135,6 +173,8 @@ pub enum TimeView {
     Angle,
     /// The step number of a discrete schedule, as in published DDPM checkpoints.
     Steps(NoiseSchedule),
+    /// The step number, interpolated in the factor of the signal, as in published DiffWave checkpoints.
+    StepsByAlpha(NoiseSchedule),
 }
 
 impl TimeView {
@@ -143,6 +183,7 @@ impl TimeView {
         match self {
             TimeView::Angle => 1000.0 * level.angle() / NoiseLevel::PURE_NOISE.angle(),
             TimeView::Steps(schedule) => schedule.step_of(level),
+            TimeView::StepsByAlpha(schedule) => schedule.step_of_alpha(level),
         }
     }
 
@@ -150,7 +191,7 @@ impl TimeView {
     pub fn last_level(&self) -> NoiseLevel {
         match self {
             TimeView::Angle => NoiseLevel::PURE_NOISE,
-            TimeView::Steps(schedule) => schedule.last_level(),
+            TimeView::Steps(schedule) | TimeView::StepsByAlpha(schedule) => schedule.last_level(),
         }
     }
 

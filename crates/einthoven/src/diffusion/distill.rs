@@ -1,124 +1,23 @@
 //! What diffusion networks learn: to denoise, to be a smaller teacher, to take fewer steps.
 //!
-//! Three [`Learner`]s over the same [`Batches`]. A teacher learns from noise alone. A student of
+//! Three [`Learner`]s over the same [`BatchQueue`]. A teacher learns from noise alone. A student of
 //! another width also learns the teacher's output (width distillation). A student of fewer steps
 //! learns to do in one step what its teacher does in two (progressive distillation); it needs a
 //! velocity network, because noise prediction says nothing of the signal at pure noise.
 
 use std::f64::consts::FRAC_PI_2;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 
-use super::backbone::UnetBackbone;
+use super::batches::BatchQueue;
 use super::denoiser::{Backbone, Condition, Denoiser, TimeView};
 use super::level::{NoiseLevel, diffuse, items_tensor};
 use super::loss::{Objective, squared_error};
+use super::network::{Network, NetworkBackbone};
 use super::parameterization::Parameterization;
 use crate::error::{Error, Result};
 use crate::nn::train::Learner;
-use crate::nn::unet1d::Unet1d;
 use crate::nn::weights::Params;
-use crate::seed::{Seed, Stream};
-
-/// Training items and the rule by which a step draws its batch.
-#[derive(Debug, Clone)]
-pub struct Batches {
-    /// Signals `[n, lead, time]` in units of the training part's standard deviation.
-    pub signals: Vec<f32>,
-    /// Leads of each signal.
-    pub n_leads: usize,
-    /// Points in time of each signal.
-    pub sig_len: usize,
-    /// Class of each signal.
-    pub classes: Vec<usize>,
-    /// Signals in a batch.
-    pub batch: usize,
-    /// Exponent p of the class shares: a class of n items is drawn in proportion to n^p. 1 keeps
-    /// the shares of the data, 0 makes all classes equally frequent.
-    pub class_exponent: f64,
-    /// Share of items whose label is hidden, so that the network also learns "no class".
-    pub label_dropout: f64,
-    /// Seed of the data order, the noise levels and the noise.
-    pub seed: Seed,
-    /// Device of the tensors.
-    pub device: Device,
-}
-
-/// One drawn batch.
-pub struct Batch {
-    /// Indexes into the training items.
-    pub items: Vec<u64>,
-    /// Clean signals.
-    pub x0: Tensor<3>,
-    /// Standard normal noise of the same shape.
-    pub noise: Tensor<3>,
-    /// One number in [0, 1) per item, stratified over the batch, for the noise level.
-    pub uniform: Vec<f64>,
-    /// Labels, some hidden.
-    pub condition: Condition,
-}
-
-impl Batches {
-    /// The batch of a step; a function of the seed and the step alone.
-    pub fn draw(&self, step: u64) -> Batch {
-        let mut stream = self.seed.purpose("batch").index(step).stream();
-        let pools = self.pools();
-        let shares: Vec<f64> = pools.iter().map(|pool| share(pool.len(), self.class_exponent)).collect();
-        let size = self.n_leads * self.sig_len;
-        let mut x0 = Vec::with_capacity(self.batch * size);
-        let (mut items, mut labels) = (Vec::new(), Vec::new());
-        for _ in 0..self.batch {
-            let pool = &pools[pick(&shares, &mut stream)];
-            let item = pool[stream.below(pool.len())];
-            x0.extend_from_slice(&self.signals[item * size..(item + 1) * size]);
-            items.push(item as u64);
-            labels.push((stream.uniform() >= self.label_dropout).then_some(self.classes[item]));
-        }
-        let offset = stream.uniform();
-        let uniform = (0..self.batch).map(|i| (i as f64 + offset) / self.batch as f64).collect();
-        let mut noise = vec![0.0; x0.len()];
-        stream.fill_normal(&mut noise);
-        Batch {
-            items,
-            x0: self.tensor(x0),
-            noise: self.tensor(noise),
-            uniform,
-            condition: Condition::of_optional_classes(labels),
-        }
-    }
-
-    /// Items of each class that occurs.
-    fn pools(&self) -> Vec<Vec<usize>> {
-        let n_classes = self.classes.iter().max().map_or(0, |last| last + 1);
-        let mut pools = vec![Vec::new(); n_classes];
-        for (item, &class) in self.classes.iter().enumerate() {
-            pools[class].push(item);
-        }
-        pools.retain(|pool| !pool.is_empty());
-        pools
-    }
-
-    fn tensor(&self, values: Vec<f32>) -> Tensor<3> {
-        let shape = [values.len() / (self.n_leads * self.sig_len), self.n_leads, self.sig_len];
-        Tensor::from_data(TensorData::new(values, shape), &self.device)
-    }
-}
-
-fn share(n_items: usize, exponent: f64) -> f64 {
-    libm::pow(n_items as f64, exponent)
-}
-
-/// An index drawn in proportion to `shares`.
-fn pick(shares: &[f64], stream: &mut Stream) -> usize {
-    let mut left = stream.uniform() * shares.iter().sum::<f64>();
-    for (i, share) in shares.iter().enumerate() {
-        left -= share;
-        if left < 0.0 {
-            return i;
-        }
-    }
-    shares.len() - 1
-}
 
 /// Noise levels of a batch: uniform over the steps of a schedule, or over the angle.
 fn levels(time: &TimeView, uniform: &[f64]) -> Result<Vec<NoiseLevel>> {
@@ -127,7 +26,9 @@ fn levels(time: &TimeView, uniform: &[f64]) -> Result<Vec<NoiseLevel>> {
         .map(|&u| match time {
             // (0, pi/2]: the clean end teaches nothing.
             TimeView::Angle => NoiseLevel::new((1.0 - u) * FRAC_PI_2),
-            TimeView::Steps(schedule) => Ok(schedule.levels()[(u * schedule.n_steps() as f64) as usize]),
+            TimeView::Steps(schedule) | TimeView::StepsByAlpha(schedule) => {
+                Ok(schedule.levels()[(u * schedule.n_steps() as f64) as usize])
+            }
         })
         .collect()
 }
@@ -139,19 +40,20 @@ fn tracked(x: Tensor<3>, device: &Device) -> Tensor<3> {
 /// Learns to denoise from noise alone.
 pub struct Denoising {
     /// The network.
-    pub network: Unet1d,
+    pub network: Network,
     /// What its output means and how levels count.
     pub objective: Objective,
     /// Its data.
-    pub batches: Batches,
+    pub batches: BatchQueue,
 }
 
 impl Learner for Denoising {
     fn loss(&mut self, params: &Params, step: u64) -> Result<(Tensor<1>, Vec<u64>)> {
-        let batch = self.batches.draw(step);
+        let batch = self.batches.take(step);
         let levels = levels(&self.objective.time, &batch.uniform)?;
-        let backbone = UnetBackbone { network: self.network.clone(), params: params.clone() };
-        let (x0, noise) = (tracked(batch.x0, &self.batches.device), tracked(batch.noise, &self.batches.device));
+        let backbone = self.network.with(params.clone());
+        let device = self.batches.device();
+        let (x0, noise) = (tracked(batch.x0, device), tracked(batch.noise, device));
         let loss = self.objective.loss(&backbone, x0, noise, &levels, &batch.condition)?;
         Ok((loss.mean(), batch.items))
     }
@@ -164,27 +66,27 @@ impl Learner for Denoising {
 /// Hinton et al. 2015; the control student is lambda = 0.
 pub struct WidthDistillation {
     /// The student's network.
-    pub network: Unet1d,
+    pub network: Network,
     /// The teacher, frozen, with the same parameterization and time as the objective.
-    pub teacher: UnetBackbone,
+    pub teacher: NetworkBackbone,
     /// What both outputs mean and how levels count.
     pub objective: Objective,
     /// Weight of the teacher.
     pub lambda: f64,
     /// The student's data.
-    pub batches: Batches,
+    pub batches: BatchQueue,
 }
 
 impl Learner for WidthDistillation {
     fn loss(&mut self, params: &Params, step: u64) -> Result<(Tensor<1>, Vec<u64>)> {
-        let batch = self.batches.draw(step);
-        let device = &self.batches.device;
+        let batch = self.batches.take(step);
+        let device = &self.batches.device().clone();
         let objective = &self.objective;
         let levels = levels(&objective.time, &batch.uniform)?;
         let x = diffuse(batch.x0.clone(), batch.noise.clone(), &levels)?;
         let time = objective.time.tensor(&levels, &x);
         let target = objective.parameterization.target(batch.x0, batch.noise, &levels)?;
-        let student = UnetBackbone { network: self.network.clone(), params: params.clone() };
+        let student = self.network.with(params.clone());
         let x_tracked = tracked(x.clone(), device);
         let time_tracked = objective.time.tensor(&levels, &x_tracked);
         let raw = student.predict(x_tracked, time_tracked, &batch.condition)?;
@@ -203,13 +105,13 @@ impl Learner for WidthDistillation {
 /// Salimans and Ho 2022, algorithm 2, with the weight max(SNR, 1) of the error of x0.
 pub struct StepDistillation<D> {
     /// The student's network, a velocity network told the time by the angle.
-    pub network: Unet1d,
+    pub network: Network,
     /// The teacher; guidance belongs here and is folded into the student.
     pub teacher: D,
     /// Steps of the student's grid, equally spaced in angle from pure noise.
     pub n_steps: usize,
     /// The student's data; labels are never hidden.
-    pub batches: Batches,
+    pub batches: BatchQueue,
 }
 
 impl<D: Denoiser> StepDistillation<D> {
@@ -239,8 +141,8 @@ impl<D: Denoiser> StepDistillation<D> {
 
 impl<D: Denoiser> Learner for StepDistillation<D> {
     fn loss(&mut self, params: &Params, step: u64) -> Result<(Tensor<1>, Vec<u64>)> {
-        let batch = self.batches.draw(step);
-        let device = &self.batches.device;
+        let batch = self.batches.take(step);
+        let device = &self.batches.device().clone();
         let steps: Vec<usize> = batch.uniform.iter().map(|u| 1 + (u * self.n_steps as f64) as usize).collect();
         let from: Vec<NoiseLevel> = steps
             .iter()
@@ -249,7 +151,7 @@ impl<D: Denoiser> Learner for StepDistillation<D> {
         let x = diffuse(batch.x0, batch.noise, &from)?;
         let target = tracked(self.target(x.clone(), &steps, &batch.condition)?, device);
         let x = tracked(x, device);
-        let student = UnetBackbone { network: self.network.clone(), params: params.clone() };
+        let student = self.network.with(params.clone());
         let raw = student.predict(x.clone(), TimeView::Angle.tensor(&from, &x), &batch.condition)?;
         let x0 = Parameterization::V.prediction(raw, x, &from)?.x0;
         let weights: Vec<f32> = from.iter().map(|level| level.snr().clamp(1.0, MAX_SNR_WEIGHT) as f32).collect();

@@ -11,21 +11,28 @@
 //! All randomness is drawn by the caller. Networks live in `nn`, training loops in `nn::train`.
 
 pub mod backbone;
+pub mod batches;
 pub mod denoiser;
 pub mod distill;
+pub mod fourier_loss;
 pub mod guidance;
 pub mod import;
+pub mod known;
 pub mod level;
 pub mod loss;
+pub mod network;
 pub mod parameterization;
 pub mod sampler;
 pub mod schedule;
 
-pub use backbone::UnetBackbone;
+pub use backbone::{DiffusionTsBackbone, DiffwaveBackbone, SssdBackbone, UnetBackbone};
 pub use denoiser::{Backbone, Clipped, ClippedNoise, Condition, Denoiser, NetworkDenoiser, Prediction, TimeView};
+pub use fourier_loss::{ErrorMeasure, fourier_loss};
 pub use guidance::Guided;
+pub use known::Known;
 pub use level::{NoiseLevel, angle_grid, diffuse, log_snr_grid};
 pub use loss::{Objective, Weighting};
+pub use network::{Network, NetworkBackbone, NetworkConfig};
 pub use parameterization::Parameterization;
 pub use sampler::{SAMPLERS, Sampler};
 pub use schedule::{NoiseSchedule, SCHEDULES, ScheduleSpec};

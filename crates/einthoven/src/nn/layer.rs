@@ -8,7 +8,7 @@ use super::kernel::{
     Activation, Conv1dOptions, conv1d as conv1d_op, conv1d_joined, group_norm_act, linear as linear_op,
 };
 pub use super::kernel::{attention, linear_attention, upsample_nearest};
-use super::weights::{Init, ParamSpec, View};
+use super::weights::{Init, ParamSpec, View, Weights};
 
 /// Adds a weight and a bias drawn uniformly within ±1/sqrt(fan in), as PyTorch does.
 fn declare_affine(out: &mut Vec<ParamSpec>, name: &str, shape: &[usize], has_bias: bool) {
@@ -75,6 +75,52 @@ fn joined(x: Tensor<3>, skip: Option<Tensor<3>>, weight: Tensor<3>, bias: Tensor
         Some(skip) => conv1d_joined(x, skip, weight, bias, options),
         None => conv1d_op(x, weight, Some(bias), options),
     }
+}
+
+/// Declares a convolution whose weight is a direction and a length for each output channel, as the older weight
+/// normalization of PyTorch stores it: `weight_v` `[n_out, n_in, kernel]`, `weight_g` `[n_out, 1, 1]` and a bias.
+pub fn declare_normed_conv(out: &mut Vec<ParamSpec>, name: &str, n_in: usize, n_out: usize, kernel: usize) {
+    let from = out.len();
+    declare_conv(out, name, n_in, n_out, kernel, true);
+    out[from].name = format!("{name}.weight_v");
+    declare_constant(out, &format!("{name}.weight_g"), &[n_out, 1, 1], Init::Ones);
+}
+
+/// Sets every length `weight_g` to that of its direction, so that a network starts at its drawn weights.
+pub fn start_lengths(weights: &mut Weights) {
+    let lengths: Vec<(String, Vec<f32>)> = weights
+        .entries
+        .iter()
+        .filter_map(|(name, direction)| {
+            let name = format!("{}.weight_g", name.strip_suffix(".weight_v")?);
+            let rows = direction.values.chunks(direction.values.len() / direction.shape[0]);
+            let length = |row: &[f32]| row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt() as f32;
+            Some((name, rows.map(length).collect()))
+        })
+        .collect();
+    for (name, values) in lengths {
+        if let Some(length) = weights.entries.get_mut(&name) {
+            length.values = values;
+        }
+    }
+}
+
+/// The weight of a map of direction and length: one length for each entry of the first axis.
+///
+/// # Reference
+/// Salimans and Kingma 2016, "Weight normalization", eq. 2.
+pub fn normed_weight<const D: usize>(p: &View) -> Tensor<D> {
+    let direction: Tensor<D> = p.get("weight_v");
+    let shape = direction.dims();
+    let rows = direction.reshape([shape[0], shape[1..].iter().product()]);
+    let lengths = rows.clone().square().sum_dim(1).sqrt();
+    let wanted = p.get::<D>("weight_g").reshape([shape[0], 1]);
+    (rows * (wanted / lengths)).reshape(shape)
+}
+
+/// [`conv`] of stride 1 with a weight of direction and length.
+pub fn conv_normed(p: &View, x: Tensor<3>, padding: usize) -> Tensor<3> {
+    conv1d_op(x, normed_weight(p), Some(p.get("bias")), Conv1dOptions { stride: 1, padding, dilation: 1 })
 }
 
 /// Linear map with bias on `[batch, n_in]`.

@@ -2,10 +2,16 @@
 
 pub mod adamw;
 pub mod device;
+pub mod diffusion_ts;
+pub mod diffwave;
 pub mod flat_adamw;
+pub mod gan;
+pub mod hippo;
 pub mod kernel;
 pub mod layer;
 pub mod s4;
+pub mod sssd;
+pub mod timevqvae;
 pub mod train;
 pub mod unet1d;
 pub mod weights;

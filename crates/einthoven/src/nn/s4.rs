@@ -126,16 +126,39 @@ impl FrozenS4 {
         }
     }
 
+    /// Number of systems.
+    pub fn features(&self) -> usize {
+        self.poles.features
+    }
+
+    /// Stored modes of each system.
+    pub fn modes(&self) -> usize {
+        self.poles.modes()
+    }
+
     /// The same layer for twice the length: new nodes, and the output weights that go with them.
     ///
     /// `c` is `[channels, features, modes, 2]`, row-major. The weights hold `C (I - A^length)`; times
     /// `I + A^length` they hold it for twice the length.
     pub fn doubled(&self, c: &[f32]) -> (FrozenS4, Vec<f32>) {
-        let poles = &self.poles;
-        let (features, modes, length) = (poles.features, poles.modes(), self.length());
-        let mut longer = c.to_vec();
+        let nodes = nodes(2 * self.length());
+        (FrozenS4 { poles: Arc::new(FrozenPoles { nodes, ..(*self.poles).clone() }) }, self.with_power(c, 1.0))
+    }
+
+    /// Output weights `C` as they are stored: `C (I - A^length)`.
+    ///
+    /// # Shape
+    /// `c` and the result are `[channels, features, modes, 2]`, row-major.
+    pub fn corrected(&self, c: &[f32]) -> Vec<f32> {
+        self.with_power(c, -1.0)
+    }
+
+    /// `C + factor C A^length`.
+    fn with_power(&self, c: &[f32], factor: f64) -> Vec<f32> {
+        let (features, modes) = (self.features(), self.modes());
+        let mut sum = c.to_vec();
         for feature in 0..features {
-            let power = matrix_power(&self.discretize(feature).a, 2 * modes, length);
+            let power = matrix_power(&self.discretize(feature).a, 2 * modes, self.length());
             for channel in 0..c.len() / (features * modes * 2) {
                 let at = (channel * features + feature) * modes * 2;
                 let half = c[at..at + 2 * modes].chunks_exact(2);
@@ -145,14 +168,13 @@ impl FrozenS4 {
                 for mode in 0..modes {
                     let product: Complex64 =
                         full.iter().enumerate().map(|(row, c)| c * power[row * 2 * modes + mode]).sum();
-                    let sum = half[mode] + product;
-                    longer[at + 2 * mode] = sum.re as f32;
-                    longer[at + 2 * mode + 1] = sum.im as f32;
+                    let value = half[mode] + factor * product;
+                    sum[at + 2 * mode] = value.re as f32;
+                    sum[at + 2 * mode + 1] = value.im as f32;
                 }
             }
         }
-        let nodes = nodes(2 * length);
-        (FrozenS4 { poles: Arc::new(FrozenPoles { nodes, ..(**poles).clone() }) }, longer)
+        sum
     }
 }
 
@@ -268,12 +290,20 @@ fn mix(p: &View, y: Tensor<3>) -> Tensor<3> {
 /// `p` holds `s4_layer.*` as in [`s4_block`] and, when the layer has one, `norm_layer.weight` and
 /// `norm_layer.bias`; `x` and the result are `[batch, features, time]`.
 pub fn s4_layer(p: &View, kernels: Tensor<3>, x: Tensor<3>, has_norm: bool) -> Tensor<3> {
-    let y = s4_block(&p.at("s4_layer"), kernels, x.clone()) + x;
+    let y = s4_block(&p.at("s4_layer"), kernels, x.clone());
+    residual_norm(p, x, y, has_norm)
+}
+
+/// The end of a layer: `x + y` and, when the layer has one, `norm_layer` over the features.
+///
+/// # Shape
+/// All `[batch, features, time]`.
+pub fn residual_norm(p: &View, x: Tensor<3>, y: Tensor<3>, has_norm: bool) -> Tensor<3> {
     if !has_norm {
-        return y;
+        return x + y;
     }
     let norm = p.at("norm_layer");
-    layer_norm_act(y, norm.get("weight"), norm.get("bias"), Pointwise::None, 1e-5)
+    layer_norm_act(x + y, norm.get("weight"), norm.get("bias"), Pointwise::None, 1e-5)
 }
 
 /// A diagonal state space layer with trained poles.
@@ -344,5 +374,9 @@ impl S4d {
     pub fn forward(&self, p: &View, x: Tensor<3>) -> Tensor<3> {
         let (taps, origin) = join_kernels(self.kernels(p, x.dims()[2]), p.get("direct"));
         conv(&p.at("mix"), gelu(fft_conv(x, taps, origin)), 1, 0)
+    }
+    /// [`S4d::forward`] with kernels transformed before, without gradients.
+    pub fn forward_cached(&self, p: &View, spectrum: &KernelSpectrum, x: Tensor<3>) -> Tensor<3> {
+        conv(&p.at("mix"), gelu(spectrum.convolve(x)), 1, 0)
     }
 }

@@ -50,8 +50,10 @@ pub enum TimeFeatures {
 #[serde(deny_unknown_fields)]
 pub struct Unet1dConfig {
     /// Leads of the signal.
+    #[serde(default)]
     pub channels: usize,
     /// Leads of the prediction.
+    #[serde(default)]
     pub out_channels: usize,
     /// Channels at the first level.
     pub width: usize,
@@ -72,6 +74,7 @@ pub struct Unet1dConfig {
     /// Slowest period of the sinusoidal features.
     pub time_theta: f64,
     /// Number of classes; 0 for a network without classes.
+    #[serde(default)]
     pub classes: usize,
     /// Heads and head width of linear attention inside the levels.
     pub level_attention: [usize; 2],
@@ -277,8 +280,8 @@ impl Unet1d {
     ///
     /// # Shape
     /// `x` and the result are `[batch, lead, time]` with `time` a multiple of
-    /// [`Unet1dConfig::length_multiple`]; `time` is `[batch]`, one network time per item; `classes`
-    /// holds one entry per item, `None` for "no class"; `previous` is the network's earlier
+    /// [`Unet1dConfig::length_multiple`]; `time` is `[batch]`, one network time per item; `labels` is
+    /// `[batch, class]`, how much each class counts, a row of zeros for "no class"; `previous` is the network's earlier
     /// estimate where it takes one (zeros when absent).
     /// # Errors
     /// [`Error::Shape`] for a length that the levels cannot halve.
@@ -287,10 +290,10 @@ impl Unet1d {
         p: &View,
         x: Tensor<3>,
         time: Tensor<1>,
-        classes: Option<&[Option<usize>]>,
+        labels: &[f32],
         previous: Option<Tensor<3>>,
     ) -> Result<Tensor<3>> {
-        self.forward_traced(p, x, time, classes, previous, &mut |_, _| {})
+        self.forward_traced(p, x, time, labels, previous, &mut |_, _| {})
     }
 
     /// As [`Unet1d::forward`], handing named intermediates to `trace`.
@@ -302,12 +305,16 @@ impl Unet1d {
         p: &View,
         x: Tensor<3>,
         time: Tensor<1>,
-        classes: Option<&[Option<usize>]>,
+        labels: &[f32],
         previous: Option<Tensor<3>>,
         trace: &mut dyn FnMut(&str, &Tensor<3>),
     ) -> Result<Tensor<3>> {
         let c = &self.config;
         let [batch, channels, length] = x.dims();
+        if labels.len() != batch * c.classes {
+            let (expected, actual) = (vec![batch, c.classes], vec![labels.len()]);
+            return Err(Error::Shape { what: "labels of the network".into(), expected, actual });
+        }
         if channels != c.channels || !length.is_multiple_of(c.length_multiple()) {
             return Err(Error::Shape {
                 what: format!("network input (length must be a multiple of {})", c.length_multiple()),
@@ -323,7 +330,7 @@ impl Unet1d {
         };
         let stem = conv(&p.at("init_conv"), x, c.stem_stride, 3);
         trace("init_conv", &stem);
-        let embedding = self.embed(p, time, classes, batch, trace);
+        let embedding = self.embed(p, time, labels, batch, trace);
 
         let mut x = stem.clone();
         let mut skips = Vec::new();
@@ -379,7 +386,7 @@ impl Unet1d {
         &self,
         p: &View,
         time: Tensor<1>,
-        classes: Option<&[Option<usize>]>,
+        labels: &[f32],
         batch: usize,
         trace: &mut dyn FnMut(&str, &Tensor<3>),
     ) -> Tensor<2> {
@@ -394,11 +401,12 @@ impl Unet1d {
         trace("time_mlp", &time.clone().unsqueeze_dim(2));
         let embedding = if c.classes > 0 {
             let table: Tensor<2> = p.get("classes_emb.weight");
-            // One-hot rows instead of a lookup: its gradient adds in a fixed order.
+            // Rows of weights instead of a lookup: its gradient adds in a fixed order.
             let mut rows = vec![0.0f32; batch * (c.classes + 1)];
-            for i in 0..batch {
-                let class = classes.and_then(|classes| classes[i]).unwrap_or(c.classes);
-                rows[i * (c.classes + 1) + class] = 1.0;
+            for (i, row) in rows.chunks_mut(c.classes + 1).enumerate() {
+                let told = &labels[i * c.classes..(i + 1) * c.classes];
+                row[..c.classes].copy_from_slice(told);
+                row[c.classes] = f32::from(u8::from(told.iter().all(|&weight| weight == 0.0)));
             }
             let rows = Tensor::<1>::from_floats(rows.as_slice(), &table.device()).reshape([batch, c.classes + 1]);
             let hidden = activation::gelu(linear(&p.at("classes_mlp.0"), rows.matmul(table)));

@@ -9,7 +9,15 @@ use crate::error::Result;
 
 /// Ancestral sampler of DDPM, between any two levels of a grid.
 #[derive(Debug, Clone, Copy)]
-pub struct Ddpm;
+pub struct Ddpm {
+    /// The state is held within plus and minus this after each update; infinite for no bound.
+    pub bound: f64,
+}
+
+impl Ddpm {
+    /// Without a bound.
+    pub const FREE: Ddpm = Ddpm { bound: f64::INFINITY };
+}
 
 /// The posterior of a cleaner level given a noisier one and the clean signal.
 ///
@@ -71,6 +79,9 @@ impl Sampler for Ddpm {
             x = x0 * step.x0_factor + x * step.x_factor;
             if step.noise_sd > 0.0 {
                 x = x + noise(k + 1) * step.noise_sd;
+            }
+            if self.bound.is_finite() {
+                x = x.clamp(-self.bound, self.bound);
             }
         }
         Ok(x)

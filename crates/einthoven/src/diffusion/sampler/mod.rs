@@ -49,7 +49,7 @@ pub trait Sampler: Sync {
 }
 
 /// All samplers.
-pub const SAMPLERS: &[&dyn Sampler] = &[&Ddpm, &Ddim::DETERMINISTIC, &DpmSolver];
+pub const SAMPLERS: &[&dyn Sampler] = &[&Ddpm::FREE, &Ddim::DETERMINISTIC, &DpmSolver];
 
 /// The sampler of a name.
 ///

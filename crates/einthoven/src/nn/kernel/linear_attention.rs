@@ -90,13 +90,20 @@ impl<T: Real> Job<T> for Forward<'_, T> {
         let pitch = pitch(length);
         let size = width * pitch;
         let [q, k, v, context] = self.scratch.split([size, size, size, (width * width).next_multiple_of(LINE)]);
-        for (from, to) in self.qkv.into_iter().zip([&mut *q, &mut *k, &mut *v]) {
-            pad_rows(from, length, to, pitch);
-        }
+        let [from_q, from_k, from_v] = self.qkv;
+        pad_rows(from_q, length, q, pitch);
+        pad_rows(from_k, length, k, pitch);
         weigh::<T, L>(self.heads, q, k, pitch);
+        // Values are only read: in place, where rows are whole lines.
+        let values = if length.is_multiple_of(LINE) {
+            (from_v, length)
+        } else {
+            pad_rows(from_v, length, v, pitch);
+            (&*v, pitch)
+        };
         // context[e, d]
         let square = View { offset: 0, rows: width, columns: 1 };
-        dots::<T, L, false>([width, width, length], (context, square), (v, pitch), (k, pitch));
+        dots::<T, L, false>([width, width, length], (context, square), values, (k, pitch));
         multiply::<T, L, false>([width, length, width], (self.out, length), (context, square), (q, |d| d * pitch));
     }
 }

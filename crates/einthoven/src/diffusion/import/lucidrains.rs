@@ -1,19 +1,15 @@
-//! Published diffusion checkpoints: their settings in our words.
-//!
-//! The 1-D U-Net and its Gaussian diffusion of lucidrains/denoising-diffusion-pytorch (MIT
-//! licence). Settings are read by the original's argument names and defaults; weights by the
-//! original's keys.
+//! The 1-D U-Net and its Gaussian diffusion of lucidrains/denoising-diffusion-pytorch (MIT licence).
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::denoiser::{Backbone, Clipped, ClippedNoise, NetworkDenoiser, TimeView};
-use super::level::NoiseLevel;
-use super::loss::{Objective, Weighting};
-use super::parameterization::Parameterization;
-use super::sampler::{Ddim, Ddpm, Sampler};
-use super::schedule::{self, NoiseSchedule};
+use super::read;
+use crate::diffusion::denoiser::{Backbone, Clipped, ClippedNoise, NetworkDenoiser, TimeView};
+use crate::diffusion::level::NoiseLevel;
+use crate::diffusion::loss::{Objective, Weighting};
+use crate::diffusion::parameterization::Parameterization;
+use crate::diffusion::sampler::{Ddim, Ddpm, Sampler};
+use crate::diffusion::schedule::{self, NoiseSchedule};
 use crate::error::{Error, Result};
 use crate::nn::unet1d::{Norm, TimeFeatures, Unet1d, Unet1dConfig};
 use crate::nn::weights::Weights;
@@ -202,7 +198,7 @@ impl GaussianDiffusion {
     /// [`Error::Config`] unless `0 <= eta <= 1`.
     pub fn sampler(&self) -> Result<Box<dyn Sampler>> {
         if self.sampling_steps == self.schedule.n_steps() {
-            Ok(Box::new(Ddpm))
+            Ok(Box::new(Ddpm::FREE))
         } else {
             Ok(Box::new(Ddim::new(self.eta)?))
         }
@@ -215,9 +211,4 @@ impl GaussianDiffusion {
     pub fn grid(&self) -> Result<Vec<NoiseLevel>> {
         self.schedule.grid(self.sampling_steps)
     }
-}
-
-/// Reads arguments by name, refusing unknown ones.
-fn read<T: DeserializeOwned>(what: &str, arguments: &Value) -> Result<T> {
-    serde_json::from_value(arguments.clone()).map_err(|error| Error::config(what, error.to_string()))
 }

@@ -1,0 +1,40 @@
+//! Published diffusion checkpoints: their settings in our words.
+//!
+//! Settings are read by the original's argument names and defaults, weights by the original's keys.
+
+mod diffusion_ts;
+mod diffwave;
+mod lucidrains;
+mod sssd;
+
+pub use diffusion_ts::{DiffusionTsProcess, diffusion_ts, diffusion_ts_process};
+pub use diffwave::{DiffwaveDiffusion, diffwave, diffwave_arguments};
+pub use lucidrains::{GaussianDiffusion, lucidrains_diffusion, lucidrains_unet1d};
+pub use sssd::{sssd_ecg, sssd_ecg_arguments, sssd_ecg_schedule};
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::nn::weights::Weights;
+
+/// Reads arguments by name, refusing unknown ones.
+fn read<T: DeserializeOwned>(what: &str, arguments: &Value) -> Result<T> {
+    serde_json::from_value(arguments.clone()).map_err(|error| Error::config(what, error.to_string()))
+}
+
+/// Shape of an array of a state dict.
+fn shape_of<'a>(state: &'a Weights, name: &str, rank: usize) -> Result<&'a [usize]> {
+    let shape = state.entries.get(name).map(|weight| weight.shape.as_slice());
+    let shape = shape.ok_or_else(|| Error::data(name, "is missing"))?;
+    if shape.len() != rank || shape.contains(&0) {
+        return Err(Error::data(name, format!("has shape {shape:?}, expected {rank} axes")));
+    }
+    Ok(shape)
+}
+
+/// Number of blocks whose arrays are called `PREFIX0.`, `PREFIX1.` and so on.
+fn count_blocks(state: &Weights, prefix: &str) -> usize {
+    let number = |name: &String| name.strip_prefix(prefix)?.split('.').next()?.parse::<usize>().ok();
+    state.entries.keys().filter_map(number).max().map_or(0, |last| last + 1)
+}

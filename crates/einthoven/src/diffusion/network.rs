@@ -1,0 +1,172 @@
+//! Any of the networks by its configuration: what generators, learners and model files hold.
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::backbone::{DiffwaveBackbone, SssdBackbone, UnetBackbone};
+use super::denoiser::{Backbone, Condition};
+use crate::error::Result;
+use crate::nn::diffwave::{Diffwave, DiffwaveConfig};
+use crate::nn::kernel::CauchySum;
+use crate::nn::sssd::{Sssd, SssdConfig, StateSpace};
+use crate::nn::unet1d::{Unet1d, Unet1dConfig};
+use crate::nn::weights::{ParamSpec, Params, Weights};
+use crate::seed::Seed;
+
+/// Shape of a network, by its kind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum NetworkConfig {
+    /// 1-D U-Net.
+    Unet(Unet1dConfig),
+    /// DiffWave.
+    Diffwave(DiffwaveConfig),
+    /// SSSD.
+    Sssd(SssdConfig),
+}
+
+impl NetworkConfig {
+    /// The same shape for signals of a number of leads and a number of labels.
+    pub fn sized(&self, n_leads: usize, n_labels: usize) -> NetworkConfig {
+        let mut sized = self.clone();
+        match &mut sized {
+            NetworkConfig::Unet(c) => (c.channels, c.out_channels, c.classes) = (n_leads, n_leads, n_labels),
+            NetworkConfig::Diffwave(c) => (c.channels, c.labels) = (n_leads, n_labels),
+            NetworkConfig::Sssd(c) => (c.channels, c.out_channels, c.labels) = (n_leads, n_leads, n_labels),
+        }
+        sized
+    }
+
+    /// Number of labels that the network is told.
+    pub fn n_labels(&self) -> usize {
+        match self {
+            NetworkConfig::Unet(c) => c.classes,
+            NetworkConfig::Diffwave(c) => c.labels,
+            NetworkConfig::Sssd(c) => c.labels,
+        }
+    }
+
+    /// Bytes of the widest feature maps of one item, which its computation takes some times over.
+    pub fn map_bytes(&self, sig_len: usize) -> u64 {
+        let (width, points) = match self {
+            NetworkConfig::Unet(c) => (c.width, sig_len / c.stem_stride.max(1)),
+            NetworkConfig::Diffwave(c) => (2 * c.width, sig_len),
+            NetworkConfig::Sssd(c) => (2 * c.width, sig_len),
+        };
+        (4 * width * points) as u64
+    }
+}
+
+/// A network without its weights.
+#[derive(Debug, Clone)]
+pub enum Network {
+    /// 1-D U-Net.
+    Unet(Unet1d),
+    /// DiffWave.
+    Diffwave(Diffwave),
+    /// SSSD, with its frozen poles where it has some.
+    Sssd(Box<Sssd>),
+}
+
+impl Network {
+    /// A network to be trained; `seed` draws what no training moves.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] naming the key of a shape that cannot be built.
+    pub fn new(config: &NetworkConfig, seed: Seed) -> Result<Network> {
+        Ok(match config {
+            NetworkConfig::Unet(config) => Network::Unet(Unet1d::new(config.clone())?),
+            NetworkConfig::Diffwave(config) => Network::Diffwave(Diffwave::new(config.clone())?),
+            NetworkConfig::Sssd(config) => Network::Sssd(Box::new(Sssd::new(config.clone(), seed)?)),
+        })
+    }
+
+    /// The network of a model file and its trained weights, checked against each other.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] as [`Network::new`]; [`crate::Error::Data`] naming every array that is
+    /// missing, extra or has another shape.
+    pub fn of_state(config: &NetworkConfig, state: &Weights, what: &str) -> Result<(Network, Weights)> {
+        let network = match config {
+            NetworkConfig::Sssd(config) if config.state_space == StateSpace::Frozen => {
+                Network::Sssd(Box::new(Sssd::from_state(config.clone(), state, CauchySum::ConjugatePairs)?))
+            }
+            config => Network::new(config, Seed::new(0))?,
+        };
+        let frozen = network.buffers();
+        let mut weights = state.clone();
+        weights.entries.retain(|name, _| !frozen.entries.contains_key(name));
+        weights.check(&network.params(), what)?;
+        Ok((network, weights))
+    }
+
+    /// Name, shape and start of every trained parameter.
+    pub fn params(&self) -> Vec<ParamSpec> {
+        match self {
+            Network::Unet(network) => network.params(),
+            Network::Diffwave(network) => network.params(),
+            Network::Sssd(network) => network.params(),
+        }
+    }
+
+    /// Arrays that belong to the model but are not trained.
+    pub fn buffers(&self) -> Weights {
+        match self {
+            Network::Unet(_) | Network::Diffwave(_) => Weights::default(),
+            Network::Sssd(network) => network.buffers().clone(),
+        }
+    }
+
+    /// Start values of every trained parameter.
+    pub fn start(&self, seed: Seed) -> Weights {
+        match self {
+            Network::Unet(_) | Network::Diffwave(_) => Weights::initialize(&self.params(), seed),
+            Network::Sssd(network) => network.start(seed),
+        }
+    }
+
+    /// The network with parameters, to be trained.
+    pub fn with(&self, params: Params) -> NetworkBackbone {
+        match self.clone() {
+            Network::Unet(network) => NetworkBackbone::Unet(UnetBackbone { network, params }),
+            Network::Diffwave(network) => {
+                NetworkBackbone::Diffwave(Box::new(DiffwaveBackbone { network, params, spectrogram: None }))
+            }
+            Network::Sssd(network) => {
+                NetworkBackbone::Sssd(Box::new(SssdBackbone { network: *network, params, cache: None }))
+            }
+        }
+    }
+
+    /// The network with parameters that stay as they are, prepared for signals of one length.
+    pub fn prepared(&self, params: Params, sig_len: usize) -> NetworkBackbone {
+        match self.with(params) {
+            NetworkBackbone::Sssd(mut backbone) => {
+                backbone.cache = Some(backbone.network.cache(&backbone.params.root(), sig_len));
+                NetworkBackbone::Sssd(backbone)
+            }
+            other => other,
+        }
+    }
+}
+
+/// A network with parameters on a device.
+#[derive(Debug, Clone)]
+pub enum NetworkBackbone {
+    /// 1-D U-Net.
+    Unet(UnetBackbone),
+    /// DiffWave.
+    Diffwave(Box<DiffwaveBackbone>),
+    /// SSSD.
+    Sssd(Box<SssdBackbone>),
+}
+
+impl Backbone for NetworkBackbone {
+    fn predict(&self, x: Tensor<3>, time: Tensor<1>, condition: &Condition) -> Result<Tensor<3>> {
+        match self {
+            NetworkBackbone::Unet(backbone) => backbone.predict(x, time, condition),
+            NetworkBackbone::Diffwave(backbone) => backbone.predict(x, time, condition),
+            NetworkBackbone::Sssd(backbone) => backbone.predict(x, time, condition),
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Published generators and critics: their arguments and state dicts in our words.
+//!
+//! Settings are read by the original's argument names and defaults, weights by the original's keys.
+//! Arrays that the originals store and never read (a transposed convolution in every layer up, a
+//! filter after the last, a linear layer in one package) must be there and fit, and are left out.
+//!
+//! Facts, not code, of vlbthambawita/Pulse2Pulse and AI4HealthUOL/SSSD-ECG (MIT licence).
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::cond_pulse2pulse::{CondPulse2Pulse, CondPulse2PulseConfig};
+use super::critic::{Critic, CriticConfig};
+use super::layer::{KERNEL, Up, decoder};
+use super::pulse2pulse::{Pulse2Pulse, Pulse2PulseConfig};
+use super::wavegan_star::{WaveganStar, WaveganStarConfig};
+use crate::error::{Error, Result};
+use crate::nn::layer::{declare_constant, declare_linear};
+use crate::nn::weights::{Init, ParamSpec, Weights};
+
+/// Labels of the conditional generator: a number in the original's source, not an argument.
+const LABELS: usize = 71;
+
+/// Arguments of the original generators, with their defaults.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct GeneratorArguments {
+    model_size: usize,
+    // Shapes nothing.
+    #[serde(rename = "ngpus")]
+    _ngpus: usize,
+    num_channels: usize,
+    post_proc_filt_len: usize,
+    #[serde(rename = "verbose")]
+    _verbose: bool,
+    upsample: bool,
+}
+
+impl Default for GeneratorArguments {
+    fn default() -> GeneratorArguments {
+        GeneratorArguments {
+            model_size: 50,
+            _ngpus: 1,
+            num_channels: 8,
+            post_proc_filt_len: 512,
+            _verbose: false,
+            upsample: true,
+        }
+    }
+}
+
+/// Arguments of the original generators that have a random vector, used or not, with their defaults.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct LatentArguments {
+    model_size: usize,
+    // Shapes nothing.
+    #[serde(rename = "ngpus")]
+    _ngpus: usize,
+    num_channels: usize,
+    latent_dim: usize,
+    post_proc_filt_len: usize,
+    #[serde(rename = "verbose")]
+    _verbose: bool,
+    upsample: bool,
+}
+
+impl Default for LatentArguments {
+    fn default() -> LatentArguments {
+        LatentArguments {
+            model_size: 50,
+            _ngpus: 1,
+            num_channels: 8,
+            latent_dim: 100,
+            post_proc_filt_len: 512,
+            _verbose: false,
+            upsample: true,
+        }
+    }
+}
+
+/// Arguments of the original critics, with their defaults.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct CriticArguments {
+    model_size: usize,
+    // Shapes nothing.
+    #[serde(rename = "ngpus")]
+    _ngpus: usize,
+    num_channels: usize,
+    shift_factor: usize,
+    alpha: f64,
+    #[serde(rename = "verbose")]
+    _verbose: bool,
+}
+
+impl Default for CriticArguments {
+    fn default() -> CriticArguments {
+        CriticArguments { model_size: 64, _ngpus: 1, num_channels: 8, shift_factor: 2, alpha: 0.2, _verbose: false }
+    }
+}
+
+/// The generator that `WaveGANGenerator(**arguments)` of `models/pulse2pulse.py` builds, and its
+/// weights; in a training checkpoint they are `netG_state_dict`.
+///
+/// # Errors
+/// [`Error::Config`] for an argument that we do not know or a value out of range; [`Error::Data`]
+/// naming the arrays that are missing, extra or have another shape.
+pub fn pulse2pulse_generator(arguments: &Value, state: &Weights) -> Result<(Pulse2Pulse, Weights)> {
+    let a: GeneratorArguments = read("Pulse2Pulse generator", arguments)?;
+    check_upsampling(a.upsample)?;
+    let network = Pulse2Pulse::new(Pulse2PulseConfig { channels: a.num_channels, width: a.model_size })?;
+    let idle = idle(&decoder(a.model_size, a.num_channels, true), a.num_channels, a.post_proc_filt_len);
+    let weights = take(state, network.params(), idle, "Pulse2Pulse generator state dict")?;
+    Ok((network, weights))
+}
+
+/// As [`pulse2pulse_generator`] for `Pulse2pulseGenerator(**arguments)` of the inference package
+/// deepfake-ecg, whose checkpoint holds the state dict as `stat_dict`.
+///
+/// # Errors
+/// As [`pulse2pulse_generator`].
+pub fn deepfake_ecg_generator(arguments: &Value, state: &Weights) -> Result<(Pulse2Pulse, Weights)> {
+    let a: LatentArguments = read("deepfake-ecg generator", arguments)?;
+    check_upsampling(a.upsample)?;
+    let network = Pulse2Pulse::new(Pulse2PulseConfig { channels: a.num_channels, width: a.model_size })?;
+    let mut idle = idle(&decoder(a.model_size, a.num_channels, true), a.num_channels, a.post_proc_filt_len);
+    declare_linear(&mut idle, "fc1", a.latent_dim, 10 * a.model_size);
+    let weights = take(state, network.params(), idle, "deepfake-ecg generator state dict")?;
+    Ok((network, weights))
+}
+
+/// The generator that `WaveGANGenerator(**arguments)` of `models/wavegan_star.py` builds, and its weights.
+///
+/// # Errors
+/// As [`pulse2pulse_generator`].
+pub fn wavegan_star_generator(arguments: &Value, state: &Weights) -> Result<(WaveganStar, Weights)> {
+    let a: LatentArguments = read("WaveGAN* generator", arguments)?;
+    check_upsampling(a.upsample)?;
+    let (channels, width) = (a.num_channels, a.model_size);
+    let network = WaveganStar::new(WaveganStarConfig { channels, width, latent: a.latent_dim })?;
+    let idle = idle(&decoder(width, channels, false), channels, a.post_proc_filt_len);
+    let weights = take(state, network.params(), idle, "WaveGAN* generator state dict")?;
+    Ok((network, weights))
+}
+
+/// The generator that `CondP2PGenerator(**arguments)` builds, its weights and its running statistics.
+///
+/// # Errors
+/// As [`pulse2pulse_generator`].
+pub fn cond_pulse2pulse_generator(arguments: &Value, state: &Weights) -> Result<(CondPulse2Pulse, Weights, Weights)> {
+    let a: GeneratorArguments = read("CondP2PGenerator", arguments)?;
+    check_upsampling(a.upsample)?;
+    let (channels, width) = (a.num_channels, a.model_size);
+    let network = CondPulse2Pulse::new(CondPulse2PulseConfig { channels, width, labels: LABELS })?;
+    let mut idle = idle(&network.layers().1, channels, a.post_proc_filt_len);
+    let running = network.running();
+    idle.extend(running.clone());
+    let weights = take(state, network.params(), idle, "CondP2PGenerator state dict")?;
+    Ok((network, weights, only(state, &running)))
+}
+
+/// The critic that `WaveGANDiscriminator(**arguments)` of Pulse2Pulse and WaveGAN* builds for signals of
+/// `length` points, and its weights; in a training checkpoint they are `netD_state_dict`.
+///
+/// The original's last layer takes 25,000 numbers, which fits 5,000 points and a model size of 50 only.
+///
+/// # Errors
+/// As [`pulse2pulse_generator`].
+pub fn pulse2pulse_critic(arguments: &Value, length: usize, state: &Weights) -> Result<(Critic, Weights)> {
+    critic("WaveGANDiscriminator", 7, arguments, length, state)
+}
+
+/// The critic that `CondP2PDiscriminator(**arguments)` builds for signals of `length` points, and its weights.
+///
+/// # Errors
+/// As [`pulse2pulse_generator`].
+pub fn cond_pulse2pulse_critic(arguments: &Value, length: usize, state: &Weights) -> Result<(Critic, Weights)> {
+    critic("CondP2PDiscriminator", 6, arguments, length, state)
+}
+
+fn critic(what: &str, layers: usize, arguments: &Value, length: usize, state: &Weights) -> Result<(Critic, Weights)> {
+    let a: CriticArguments = read(what, arguments)?;
+    let network = Critic::new(CriticConfig {
+        channels: a.num_channels,
+        width: a.model_size,
+        layers,
+        length,
+        shift: a.shift_factor,
+        slope: a.alpha,
+    })?;
+    let weights = take(state, network.params(), Vec::new(), &format!("{what} state dict"))?;
+    Ok((network, weights))
+}
+
+/// Reads arguments by name, refusing unknown ones.
+fn read<T: DeserializeOwned>(what: &str, arguments: &Value) -> Result<T> {
+    serde_json::from_value(arguments.clone()).map_err(|error| Error::config(what, error.to_string()))
+}
+
+/// Without upsampling the originals run their idle layers instead, and the U-nets do not run at all.
+fn check_upsampling(upsample: bool) -> Result<()> {
+    if upsample { Ok(()) } else { Err(Error::config("upsample", "found false, expected true")) }
+}
+
+/// Arrays that a generator of these layers stores beside those it reads.
+fn idle(layers: &[Up], channels: usize, filter: usize) -> Vec<ParamSpec> {
+    let mut out = Vec::new();
+    for Up { name, n_in, n_out, .. } in layers {
+        // A transposed convolution has its inputs first.
+        declare_constant(&mut out, &format!("{name}.Conv1dTrans.weight"), &[*n_in, *n_out, KERNEL], Init::Zeros);
+        declare_constant(&mut out, &format!("{name}.Conv1dTrans.bias"), &[*n_out], Init::Zeros);
+    }
+    if filter > 0 {
+        declare_constant(&mut out, "ppfilter1.weight", &[channels, channels, filter], Init::Zeros);
+        declare_constant(&mut out, "ppfilter1.bias", &[channels], Init::Zeros);
+    }
+    out
+}
+
+/// Checks that a state dict holds just `params` and `others`, and returns the former.
+fn take(state: &Weights, params: Vec<ParamSpec>, others: Vec<ParamSpec>, what: &str) -> Result<Weights> {
+    let weights = only(state, &params);
+    state.check(&[params, others].concat(), what)?;
+    Ok(weights)
+}
+
+fn only(state: &Weights, specs: &[ParamSpec]) -> Weights {
+    let entries = specs.iter().filter_map(|spec| Some((spec.name.clone(), state.entries.get(&spec.name)?.clone())));
+    Weights { entries: entries.collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::seed::Seed;
+
+    fn count(specs: &[ParamSpec]) -> usize {
+        specs.iter().map(|spec| spec.shape.iter().product::<usize>()).sum()
+    }
+
+    /// `shapes.json` of the originals, idle arrays included.
+    #[test]
+    fn published_sizes_are_those_of_the_originals() {
+        let unet = Pulse2Pulse::new(Pulse2PulseConfig::published()).unwrap();
+        assert_eq!(count(&unet.params()) + count(&idle(&decoder(50, 8, true), 8, 512)), 10_540_497);
+        let star = WaveganStar::new(WaveganStarConfig::published()).unwrap();
+        assert_eq!(count(&star.params()) + count(&idle(&decoder(50, 8, false), 8, 512)), 5_538_262);
+        let told = CondPulse2Pulse::new(CondPulse2PulseConfig::published()).unwrap();
+        assert_eq!(count(&told.params()) + count(&idle(&told.layers().1, 8, 512)), 5_955_623);
+        assert_eq!(count(&told.running()), 1466);
+    }
+
+    #[test]
+    fn idle_arrays_are_asked_for_and_left_out() {
+        let arguments = json!({ "model_size": 5, "num_channels": 2, "post_proc_filt_len": 0 });
+        let network = Pulse2Pulse::new(Pulse2PulseConfig { channels: 2, width: 5 }).unwrap();
+        let mut specs = network.params();
+        specs.extend(idle(&decoder(5, 2, true), 2, 0));
+        let mut state = Weights::initialize(&specs, Seed::new(1));
+        let (_, weights) = pulse2pulse_generator(&arguments, &state).unwrap();
+        assert_eq!(weights.entries.len(), network.params().len());
+        state.entries.remove("deconv_5.Conv1dTrans.bias");
+        let error = pulse2pulse_generator(&arguments, &state).unwrap_err().to_string();
+        assert!(error.contains("deconv_5.Conv1dTrans.bias is missing"), "{error}");
+        for (key, value) in [("upsample", json!(false)), ("latent_dim", json!(100))] {
+            let mut arguments = arguments.clone();
+            arguments[key] = value;
+            let error = pulse2pulse_generator(&arguments, &state).unwrap_err().to_string();
+            assert!(error.contains(key), "{error}");
+        }
+    }
+}
