@@ -6,12 +6,12 @@ use einthoven::delineators::record::{RecordDelineation, delineate_record};
 use einthoven::record::{self, Annotators, Frames, ReadOptions};
 use einthoven::{Result, delineators};
 
-use super::{print_json, print_line, records_at};
+use super::{of_records, print_json, print_line};
 
 /// Find onset, peak and end of P, QRS and T in every lead, and measure the intervals
 #[derive(clap::Args)]
 pub struct Args {
-    /// Record, or folder of WFDB records, which may lie in folders of it
+    /// Record, or folder of WFDB records, which may lie in folders of it; a broken one is told and left out
     record: PathBuf,
     /// How (see: einthoven list delineators)
     #[arg(long, default_value = "wavelet")]
@@ -24,19 +24,20 @@ pub struct Args {
 pub fn execute(args: Args) -> Result<u8> {
     let delineator = delineators::find(&args.delineator)?.build()?;
     let options = ReadOptions { annotators: Annotators::None, frames: Frames::Average, ..ReadOptions::lenient() };
-    let delineate = |(path, name): &(PathBuf, Option<String>)| -> Result<RecordDelineation> {
+    let all = of_records(&args.record, args.json, |path, name| {
         let mut result = delineate_record(&record::read(path, &options)?, delineator.as_ref())?;
         result.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
-        result.record = name.clone().unwrap_or(result.record);
+        if let Some(name) = name {
+            result.record = name.into();
+        }
         Ok(result)
-    };
-    let results: Vec<RecordDelineation> = records_at(&args.record)?.iter().map(delineate).collect::<Result<_>>()?;
-    match (args.json, results.as_slice()) {
+    })?;
+    match (args.json, all.done.as_slice()) {
         (true, [result]) if !args.record.is_dir() => print_json(result)?,
-        (true, results) => print_json(&serde_json::json!({ "records": results }))?,
+        (true, results) => print_json(&serde_json::json!({ "records": results, "failed": all.failed }))?,
         (false, results) => results.iter().try_for_each(|result| print_line(&table(result)))?,
     }
-    Ok(0)
+    Ok(all.exit_code)
 }
 
 /// The intervals for people.

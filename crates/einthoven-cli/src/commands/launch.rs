@@ -65,8 +65,13 @@ const LONG_MINUTES: f64 = 180.0;
 impl Launch {
     /// Tells the cost, refuses what nobody confirmed, and lets `work` have the request; with `--dry-run`
     /// tells the cost alone.
-    pub fn start(&self, is_json: bool, work: impl FnOnce(&RunRequest, &Stop) -> Result<()>) -> Result<u8> {
-        let cost = experiment::resolve(&self.preset, &self.settings)?.cost;
+    pub fn start(
+        &self,
+        is_json: bool,
+        generator: Option<&str>,
+        work: impl FnOnce(&RunRequest, &Stop) -> Result<()>,
+    ) -> Result<u8> {
+        let cost = experiment::cost(&self.preset, &self.settings)?;
         let expectation = format!(
             "{}: expected {:.0} minutes on two cores, {} MiB of memory, {} MiB of disk (as preset, without --set)",
             self.preset, cost.cpu_minutes, cost.memory_mib, cost.disk_mib
@@ -91,6 +96,7 @@ impl Launch {
         }
         let request = RunRequest {
             preset: &self.preset,
+            generator,
             overrides: &self.settings,
             data: self.data.as_deref(),
             out: &self.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&self.preset)),

@@ -9,6 +9,8 @@ mod ec57;
 mod evaluate;
 mod failure;
 mod fetch;
+mod import;
+mod impute;
 mod inspect;
 mod launch;
 mod list;
@@ -76,6 +78,8 @@ commands! {
     Prepare => prepare,
     Train => train,
     Sample => sample,
+    Import => import,
+    Impute => impute,
     Simulate => simulate,
     Mix => mix,
     Augment => augment,
@@ -123,6 +127,37 @@ fn records_at(path: &Path) -> Result<Vec<(PathBuf, Option<String>)>> {
     }
     let name = |header: &Path| header.strip_prefix(path).unwrap_or(header).with_extension("").display().to_string();
     Ok(headers.into_iter().map(|header| (header.clone(), Some(name(&header)))).collect())
+}
+
+/// What was made of the records of a folder.
+struct OfRecords<T> {
+    done: Vec<T>,
+    /// Name and error of each record that failed.
+    failed: Vec<Value>,
+    /// 0, or the exit code of the first failure.
+    exit_code: u8,
+}
+
+/// Does `work` for a record, or for every record of a folder; of a folder, a record that fails is told and left out.
+///
+/// # Errors
+/// As [`records_at`]; what `work` returns for a single record.
+fn of_records<T>(path: &Path, is_json: bool, work: impl Fn(&Path, Option<&str>) -> Result<T>) -> Result<OfRecords<T>> {
+    let mut all = OfRecords { done: Vec::new(), failed: Vec::new(), exit_code: 0 };
+    for (record, name) in records_at(path)? {
+        match (work(&record, name.as_deref()), name) {
+            (Ok(result), _) => all.done.push(result),
+            (Err(error), None) => return Err(error),
+            (Err(error), Some(name)) => {
+                print_error(&error, is_json);
+                all.failed.push(serde_json::json!({ "record": name, "error": error.to_string() }));
+                if all.exit_code == 0 {
+                    all.exit_code = error.exit_code();
+                }
+            }
+        }
+    }
+    Ok(all)
 }
 
 /// Refuses to replace a file, or to write into a folder that holds something, unless `force` is given.

@@ -8,12 +8,12 @@ use einthoven::record::{self, Annotators, Frames, ReadOptions};
 use einthoven::{Error, Result};
 use serde_json::json;
 
-use super::{print_json, print_line, records_at};
+use super::{of_records, print_json, print_line};
 
 /// Detect beats and write them as a WFDB annotation file
 #[derive(clap::Args)]
 pub struct Args {
-    /// Record, or folder of WFDB records, which may lie in folders of it
+    /// Record, or folder of WFDB records, which may lie in folders of it; a broken one is told and left out
     record: PathBuf,
     /// Annotator: the extension of the file that is written
     #[arg(long)]
@@ -34,34 +34,32 @@ pub struct Args {
 
 pub fn execute(args: Args) -> Result<u8> {
     let options = ReadOptions { annotators: Annotators::None, frames: Frames::Average, ..ReadOptions::lenient() };
-    let which = match args.lead {
+    let which = match args.lead.clone() {
         None => DetectionLeads::Default,
         Some(name) if name == "all" => DetectionLeads::All,
         Some(name) => DetectionLeads::Named(name),
     };
-    let records = records_at(&args.record)?;
-    let mut written = Vec::with_capacity(records.len());
-    for (path, name) in records {
-        let record = record::read(&path, &options)?;
+    let all = of_records(&args.record, args.json, |path, name| {
+        let record = record::read(path, &options)?;
         record.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
         let beats = detect_beats(&record, &which)?;
         let beside = path.parent().map(PathBuf::from).unwrap_or_default();
         // Records of one name in two folders stay apart.
-        let below = name.as_deref().and_then(|name| Path::new(name).parent()).map(PathBuf::from).unwrap_or_default();
+        let below = name.and_then(|name| Path::new(name).parent()).map(PathBuf::from).unwrap_or_default();
         let folder = args.dir.as_ref().map_or(beside, |dir| dir.join(below));
         if args.dir.is_some() {
             std::fs::create_dir_all(&folder).map_err(|source| Error::io(&folder, source))?;
         }
         let file = write_annotations(&folder, &record.name, &args.out, &beats, args.force)?;
-        let warnings: Vec<String> = record.warnings.iter().map(ToString::to_string).collect();
-        let record = name.unwrap_or(record.name);
-        written.push(json!({ "record": record, "written": file, "n_beats": beats.len(), "warnings": warnings }));
         if !args.json {
             print_line(&format!("{}: {} beats", file.display(), beats.len()))?;
         }
-    }
+        let warnings: Vec<String> = record.warnings.iter().map(ToString::to_string).collect();
+        let record = name.unwrap_or(&record.name);
+        Ok(json!({ "record": record, "written": file, "n_beats": beats.len(), "warnings": warnings }))
+    })?;
     if args.json {
-        print_json(&json!({ "records": written }))?
+        print_json(&json!({ "records": all.done, "failed": all.failed }))?;
     }
-    Ok(0)
+    Ok(all.exit_code)
 }

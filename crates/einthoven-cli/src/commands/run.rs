@@ -19,7 +19,7 @@ pub struct Args {
 }
 
 pub fn execute(args: Args) -> Result<u8> {
-    args.launch.start(args.json, |request, stop| {
+    args.launch.start(args.json, None, |request, stop| {
         let (report, page) = experiment::run(request, stop, &mut Printer::new())?;
         match args.json {
             true => print_json(&json!({ "report": page, "headline": report.headline })),

@@ -13,13 +13,16 @@ use crate::progress::Printer;
 pub struct Args {
     #[command(flatten)]
     launch: Launch,
+    /// Generator by name, for presets that have several (see: einthoven list generators)
+    #[arg(long, value_name = "NAME")]
+    generator: Option<String>,
     /// Print the model files as JSON
     #[arg(long)]
     pub json: bool,
 }
 
 pub fn execute(args: Args) -> Result<u8> {
-    args.launch.start(args.json, |request, stop| {
+    args.launch.start(args.json, args.generator.as_deref(), |request, stop| {
         let models = experiment::train(request, stop, &mut Printer::new())?;
         match args.json {
             true => print_json(&json!({ "run": request.out, "models": models })),

@@ -50,6 +50,25 @@ fn what_is_absent_is_null() {
 }
 
 #[test]
+fn a_broken_record_of_a_folder_is_told_and_left_out() {
+    let folder = TempFolder::new("broken");
+    simulated(&folder, "root/one", &["--seconds", "5"]);
+    std::fs::write(folder.path().join("root/bad.hea"), "bad 1 100\n").expect("a writable folder");
+    for verb in [&["delineate"][..], &["qrs", "--out", "found"]] {
+        let done = einthoven(verb.iter().copied().chain([folder.at("root").as_str(), "--json"]));
+        assert_eq!(done.code, 3, "{verb:?}: {}", done.stderr);
+        let found: Value = serde_json::from_str(&done.stdout).expect("JSON");
+        assert_eq!(
+            (&found["records"][0]["record"], &found["failed"][0]["record"]),
+            (&"one/syn_000000".into(), &"bad".into())
+        );
+        assert!(done.stderr.contains("bad.hea"), "{}", done.stderr);
+    }
+    let single = einthoven(["delineate", &folder.at("root/bad.hea"), "--json"]);
+    assert_eq!((single.code, single.stdout.as_str()), (3, ""));
+}
+
+#[test]
 fn a_folder_gives_each_record_by_its_place_below_it() {
     let folder = TempFolder::new("folder");
     simulated(&folder, "root/one", &["--seconds", "5"]);

@@ -8,6 +8,7 @@ mod delineate;
 mod experiment;
 mod failure;
 mod fetch;
+mod generation;
 mod inspect;
 mod list;
 mod plot;

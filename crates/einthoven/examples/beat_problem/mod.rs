@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use einthoven::diffusion::{Condition, NetworkConfig};
 use einthoven::error::{Error, Result};
 use einthoven::generators::Generator;
-use einthoven::generators::dgn::{Dgn, DgnCard};
+use einthoven::generators::diffusion_model::{DiffusionModel, ModelCard};
 use einthoven::nn::adamw::AdamWConfig;
 use einthoven::nn::train::{Learner, NetworkTrainee};
 use einthoven::nn::unet1d::{Unet1d, Unet1dConfig};
@@ -109,7 +110,9 @@ impl Problem {
 
     /// The network's output.
     pub fn predict(&self, params: &Params, inputs: &Inputs) -> Result<Tensor<3>> {
-        self.network.forward(&params.root(), inputs.x.clone(), inputs.times.clone(), Some(&inputs.classes), None)
+        let labels =
+            Condition::of_optional_classes(inputs.classes.clone()).label_rows(inputs.classes.len(), CLASSES)?;
+        self.network.forward(&params.root(), inputs.x.clone(), inputs.times.clone(), &labels, None)
     }
 
     /// A training against the fixed target.
@@ -127,10 +130,11 @@ impl Problem {
 
     /// A batch of beats drawn by DDIM, mV.
     fn beats(&self, steps: usize, device: &Device) -> Result<Vec<f32>> {
-        let card = DgnCard {
+        let card = ModelCard {
             format: 1,
+            generator: "dgn".into(),
             role: "problem".into(),
-            network: self.network.config().clone(),
+            network: NetworkConfig::Unet(self.network.config().clone()),
             parameterization: "v".into(),
             schedule: "angle".into(),
             schedule_steps: 1000,
@@ -144,7 +148,7 @@ impl Problem {
             guidance: 1.0,
             training_data: serde_json::Value::Null,
         };
-        let model = Dgn::new(card, self.weights.clone(), device)?;
+        let model = DiffusionModel::new(card, self.weights.clone(), device)?;
         let request = model.request((0..self.input("time")?.len()).map(|item| item % CLASSES).collect());
         Ok(model.sample(&request, Seed::new(1))?.ecg)
     }

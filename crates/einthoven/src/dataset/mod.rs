@@ -16,11 +16,12 @@ pub mod mix;
 pub mod npz;
 pub mod plus;
 mod prepare;
+pub mod records;
 pub mod split;
 pub mod table;
 pub mod window;
 
-pub use prepare::{Preparation, Prepared, manifest, prepare, store};
+pub use prepare::{Preparation, Prepared, assemble, manifest, prepare, store};
 
 use sha2::{Digest, Sha256};
 

@@ -58,6 +58,14 @@ pub struct Prepared {
 /// # Errors
 /// Those of the catalogue entry, of [`split::assign`], of [`guard::check`] and of [`npz::write`].
 pub fn prepare(preparation: &Preparation, out: &Path) -> Result<Prepared> {
+    store(assemble(preparation)?, out)
+}
+
+/// Opens a database and splits it.
+///
+/// # Errors
+/// Those of the catalogue entry and of [`split::assign`].
+pub fn assemble(preparation: &Preparation) -> Result<Dataset> {
     let database = catalog::database(&preparation.database)?;
     let split = if preparation.split.is_empty() { database.usual_split() } else { &preparation.split };
     let scheme = Scheme::parse(split)?;
@@ -74,7 +82,7 @@ pub fn prepare(preparation: &Preparation, out: &Path) -> Result<Prepared> {
     let mut data = split::split(&whole, scheme, Seed::new(preparation.seed))?;
     drop(whole);
     data.provenance["split"]["seed"] = Value::from(preparation.seed);
-    store(data, out)
+    Ok(data)
 }
 
 /// Runs the guard on a data set with parts and writes `data.npz` and `manifest.json`.

@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::generators::dgn::Dgn;
+use crate::generators::diffusion_model::DiffusionModel;
 use crate::generators::{Generator, SampleRequest};
 use crate::seed::Seed;
 use crate::signal::median::median;
@@ -25,7 +25,7 @@ pub struct Contender<'a> {
     /// Name in tables.
     pub name: String,
     /// The model.
-    pub model: &'a Dgn,
+    pub model: &'a DiffusionModel,
     /// Sampler by name.
     pub sampler: String,
     /// Denoiser calls.
@@ -82,7 +82,7 @@ pub fn measure(
             Some(probe) => {
                 probe.reset_peak();
                 let idle = probe.current();
-                let model = Dgn::new(c.model.card().clone(), c.model.weights().clone(), c.model.device())?;
+                let model = DiffusionModel::new(c.model.card().clone(), c.model.state().clone(), c.model.device())?;
                 let short = SampleRequest { steps: c.steps.min(4), ..request(c) };
                 model.sample(&short, seed)?;
                 Some(probe.peak().saturating_sub(idle))

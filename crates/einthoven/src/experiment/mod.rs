@@ -9,12 +9,16 @@ mod classification;
 pub mod config;
 pub mod efficiency;
 mod evaluate;
+pub mod generation;
+pub mod import;
+mod impute;
 mod models;
 mod quality;
 mod report;
 mod sampling;
 mod side_by_side;
 mod synthesis;
+mod training;
 
 use std::path::{Path, PathBuf};
 
@@ -23,8 +27,11 @@ use burn::tensor::Device;
 pub use config::{DataConfig, Experiment};
 pub use efficiency::MemoryProbe;
 pub use evaluate::{EvaluateRequest, evaluate};
-pub use models::model_path;
+pub use generation::GENERATION_PRESETS;
+pub use import::{IMPORTS, ImportRequest, import};
+pub use impute::{ImputeRequest, Imputed, impute};
 pub use sampling::{DrawRequest, run_model, sample};
+pub use training::model_path;
 
 pub use crate::nn::device::device;
 
@@ -34,8 +41,8 @@ use crate::dataset::split::{Scheme, generator_training, split};
 use crate::dataset::window::RecordOptions;
 use crate::dataset::{self, Dataset, Prepared, Split, label};
 use crate::error::{Error, Result};
-use crate::generators::dgn::Dgn;
-use crate::generators::{Generator, SampleRequest};
+use crate::generators::diffusion_model::DiffusionModel;
+use crate::generators::{Generator, SampleRequest, dgn};
 use crate::report::Report;
 use crate::run::{Progress, Run, RunInfo, Stop};
 use crate::seed::Seed;
@@ -52,7 +59,7 @@ pub struct Preset {
     pub text: &'static str,
 }
 
-/// All presets.
+/// All presets of beat experiments.
 pub static PRESETS: &[Preset] = &[
     Preset {
         name: "quickstart",
@@ -79,7 +86,7 @@ pub fn preset(name: &str) -> Result<&'static Preset> {
     PRESETS.iter().find(|preset| preset.name == name).ok_or_else(|| Error::Unknown {
         kind: "preset",
         name: name.into(),
-        known: PRESETS.iter().map(|preset| preset.name.to_string()).collect(),
+        known: PRESETS.iter().chain(GENERATION_PRESETS).map(|preset| preset.name.to_string()).collect(),
     })
 }
 
@@ -87,6 +94,8 @@ pub fn preset(name: &str) -> Result<&'static Preset> {
 pub struct RunRequest<'a> {
     /// Preset by name.
     pub preset: &'a str,
+    /// Generator by name, for presets that have several.
+    pub generator: Option<&'a str>,
     /// `key=value` settings on top of the preset.
     pub overrides: &'a [String],
     /// Folder of the database; `None` for presets that need none.
@@ -112,6 +121,17 @@ pub struct RunRequest<'a> {
 pub fn resolve(preset_name: &str, overrides: &[String]) -> Result<Experiment> {
     let preset = preset(preset_name)?;
     load_valid(preset.text, preset.name, overrides)
+}
+
+/// What a preset is expected to cost.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn cost(preset_name: &str, overrides: &[String]) -> Result<config::Cost> {
+    if generation::is_generation(preset_name) {
+        return Ok(generation::resolve(preset_name, None, overrides)?.cost);
+    }
+    Ok(resolve(preset_name, overrides)?.cost)
 }
 
 /// The beats of an experiment, before any split.
@@ -270,7 +290,8 @@ impl Started {
     fn models(&self, request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> Result<models::Models> {
         let Started { config, device, seed, generator_part: data, run, .. } = self;
         let RunRequest { probe, max_memory_bytes, .. } = *request;
-        models::Workshop { config, data, run, stop, device, seed: *seed, probe, max_memory_bytes }.models(progress)
+        let trainer = training::Trainer { run, stop, device, seed: *seed, probe, max_memory_bytes };
+        models::Workshop { config, data, trainer }.models(progress)
     }
 }
 
@@ -280,6 +301,13 @@ impl Started {
 /// # Errors
 /// As [`run`].
 pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> Result<Vec<PathBuf>> {
+    if generation::is_generation(request.preset) {
+        return Ok(vec![generation::train(request, stop, progress)?]);
+    }
+    if let Some(other) = request.generator.filter(|name| *name != dgn::SPEC.name) {
+        let reason = format!("found {other}, but {} trains {}", request.preset, dgn::SPEC.name);
+        return Err(Error::config("--generator", reason));
+    }
     let started = Started::new(request)?;
     let models = started.models(request, stop, progress)?;
     let few_step = models.few_step.iter().map(|(_, trained)| trained);
@@ -293,6 +321,10 @@ pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> 
 /// [`Error::Interrupted`] and [`Error::Limit`] after a checkpoint; [`Error::Guard`] for a leak or a
 /// folder in use; everything that the stages return.
 pub fn run(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> Result<(Report, PathBuf)> {
+    if generation::is_generation(request.preset) {
+        let reason = format!("{} trains a generator and has no report: einthoven train", request.preset);
+        return Err(Error::config("preset", reason));
+    }
     let started = Started::new(request)?;
     let Started { config, device, seed, data, generator_part, run } = &started;
     let seed = *seed;
@@ -321,11 +353,12 @@ pub fn run(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> Re
         config.quality.beats_per_class,
     );
     let wanted = synthesis::wanted(config, &parts)?;
-    let draw = |model: &Dgn, what: &str, classes: &[usize], progress: &mut dyn Progress| -> Result<Dataset> {
-        let request = SampleRequest { batch: config.synthesis.batch, ..model.request(classes.to_vec()) };
-        let stage = format!("{what} {}", model.card().role);
-        synthesis::draw(model, &request, seed.purpose(what), &stage, stop, progress)
-    };
+    let draw =
+        |model: &DiffusionModel, what: &str, classes: &[usize], progress: &mut dyn Progress| -> Result<Dataset> {
+            let request = SampleRequest { batch: config.synthesis.batch, ..model.request(classes.to_vec()) };
+            let stage = format!("{what} {}", model.card().role);
+            synthesis::draw(model, &request, seed.purpose(what), &stage, stop, progress)
+        };
     let plus = [&models.teacher.model, &models.student.model, few_step]
         .into_iter()
         .map(|model| draw(model, "beats by", &wanted, progress))

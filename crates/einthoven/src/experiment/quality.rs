@@ -9,7 +9,7 @@ use crate::dataset::Dataset;
 use crate::error::Result;
 use crate::evaluation::fidelity::{Fidelity, SnrEquivalence, SnrSummary, fidelity, snr_by_class, snr_equivalence};
 use crate::evaluation::privacy::{Audit, audit};
-use crate::generators::dgn::Dgn;
+use crate::generators::diffusion_model::DiffusionModel;
 use crate::run::Progress;
 use crate::seed::Seed;
 
@@ -120,7 +120,7 @@ pub const FEW: &str = "few-step student";
 pub fn efficiency(
     config: &Experiment,
     models: &Models,
-    few_step: &Dgn,
+    few_step: &DiffusionModel,
     probe: Option<&dyn MemoryProbe>,
     seed: Seed,
     progress: &mut dyn Progress,

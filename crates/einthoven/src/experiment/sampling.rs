@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::{device, synthesis};
+use super::{device, generation, import, synthesis};
 use crate::dataset::{Dataset, npz};
 use crate::error::{Error, Result};
+use crate::generators::diffusion_model::DiffusionModel;
 use crate::generators::{self, Generator};
 use crate::run::{Disk, Progress, Stop, Storage, available_memory, read_run};
 use crate::seed::Seed;
@@ -15,7 +16,8 @@ use crate::seed::Seed;
 pub struct DrawRequest<'a> {
     /// Run folder, model file, or generator by name.
     pub source: &'a str,
-    /// Model of a run by its role, such as `teacher`; `None` for the few-step student that the run chose.
+    /// Model of a run by its role, such as `teacher`; `None` for the few-step student that a beat run chose,
+    /// and for the only model of a run of one generator.
     pub model: Option<&'a str>,
     /// Number of items.
     pub n: u64,
@@ -86,8 +88,13 @@ fn open(request: &DrawRequest) -> Result<Box<dyn Generator>> {
     } else {
         None
     };
-    let spec = generators::find(if model.is_some() { generators::dgn::NAME } else { request.source })?;
-    spec.build(&spec.default_config(), model.as_deref(), &device)
+    match model {
+        Some(path) => Ok(Box::new(DiffusionModel::load(&path, &device)?)),
+        None => {
+            let spec = generators::find(request.source)?;
+            spec.build(&spec.default_config(), None, &device)
+        }
+    }
 }
 
 /// File of a model of a run folder, by role.
@@ -96,14 +103,17 @@ fn open(request: &DrawRequest) -> Result<Box<dyn Generator>> {
 /// [`Error::Guard`] for a folder that is no run; [`Error::Unknown`] for a role that it has no model of.
 pub fn run_model(dir: &Path, role: Option<&str>) -> Result<PathBuf> {
     let (info, _) = read_run(dir)?;
+    let stages = dir.join("checkpoint");
     let role = match role {
         Some(role) => role.to_string(),
+        None if generation::is_generation(&info.preset) || info.preset == import::PRESET => {
+            generation::ROLE.to_string()
+        }
         None => format!(
             "few-step-{:02}",
             crate::config::load_valid::<super::Experiment>(&info.config, "config.toml", &[])?.few_step.chosen
         ),
     };
-    let stages = dir.join("checkpoint");
     let file = |role: &str| stages.join(role).join("model.safetensors");
     if file(&role).is_file() {
         return Ok(file(&role));

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::config::Experiment;
-use crate::dataset::{Dataset, Split, npz, plus};
+use crate::dataset::{Dataset, Split, npz, plus, records};
 use crate::error::Result;
 use crate::generators::{Generator, SampleRequest, Sink};
 use crate::record::WriteOptions;
@@ -105,6 +105,9 @@ pub fn borrow_rr(synthetic: &mut Dataset, real: &Dataset, seed: Seed) -> Result<
     Ok(())
 }
 
+/// Items below this length are single beats.
+const LONGEST_BEAT_S: f64 = 2.0;
+
 /// The set with the seed in its provenance.
 pub fn stamped(data: &Dataset, seed: u64) -> Dataset {
     let mut stamped = data.clone();
@@ -112,16 +115,22 @@ pub fn stamped(data: &Dataset, seed: u64) -> Dataset {
     stamped
 }
 
-/// Writes a synthetic set as NPZ, and as WFDB records with annotations, over what an earlier call wrote.
+/// Writes a synthetic set as NPZ, and as WFDB records, over what an earlier call wrote: beats back to back by class
+/// with annotations, longer items each as a record.
 ///
 /// # Errors
 /// [`crate::Error::Io`].
 pub fn write(data: &Dataset, folder: &Path, seed: u64) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(|source| crate::Error::io(folder, source))?;
     let stamped = stamped(data, seed);
-    npz::write(&folder.join("beats.npz"), &stamped)?;
+    let is_beats = (data.sig_len as f64) < LONGEST_BEAT_S * data.fs_hz;
+    npz::write(&folder.join(if is_beats { "beats.npz" } else { "records.npz" }), &stamped)?;
     // A run that goes on after a stop writes the same set again.
     let options = WriteOptions { overwrite: true, ..WriteOptions::default() };
-    plus::write_plus(&folder.join("wfdb"), &stamped, &options)?;
+    let wfdb = folder.join("wfdb");
+    match is_beats {
+        true => plus::write_plus(&wfdb, &stamped, &options)?,
+        false => records::write_records(&wfdb, &stamped, &options)?,
+    };
     Ok(())
 }

@@ -1,8 +1,12 @@
 //! Generators: what makes synthetic ECGs, behind one trait and in one list.
 
 pub mod dgn;
+pub mod diffusion_model;
+pub mod diffwave;
 pub mod dipole;
 pub mod simulator;
+pub mod sssd_ecg;
+pub mod time_diffusion;
 
 use std::path::Path;
 
@@ -114,7 +118,8 @@ pub trait GeneratorSpec: Sync {
 }
 
 /// All generators.
-pub static GENERATORS: &[&dyn GeneratorSpec] = &[&dgn::Spec, &simulator::Spec, &dipole::Spec];
+pub static GENERATORS: &[&dyn GeneratorSpec] =
+    &[&dgn::SPEC, &diffwave::SPEC, &time_diffusion::SPEC, &sssd_ecg::SPEC, &simulator::Spec, &dipole::Spec];
 
 /// The generator of a name.
 ///

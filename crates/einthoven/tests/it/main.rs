@@ -40,5 +40,6 @@ mod sheet;
 mod signal;
 mod simulate;
 mod tidy;
+mod torch_zip;
 mod toy;
 mod wfdb;

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use einthoven::experiment::{PRESETS, Preset, config::ROWS, resolve};
+use einthoven::Seed;
+use einthoven::diffusion::Network;
+use einthoven::experiment::{GENERATION_PRESETS, PRESETS, Preset, config::ROWS, generation, resolve};
 use einthoven::report::Report;
 
 /// The value of `# Key: value` in the comment at the top of a preset.
@@ -22,7 +24,9 @@ fn files_and_list_agree() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("presets");
     let files: BTreeSet<String> = fs::read_dir(folder)
         .unwrap()
-        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file())
+        .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
         .collect();
     let listed: BTreeSet<String> = PRESETS.iter().map(|preset| preset.name.to_string()).collect();
     assert_eq!(files, listed);
@@ -89,5 +93,22 @@ fn stored_results_are_those_of_their_preset() {
         let command = format!("einthoven run {}", report.preset);
         assert!(report.command.starts_with(&command), "{}: command {:?}", path.display(), report.command);
         assert!(!report.headline.is_empty(), "{}: no headline", path.display());
+    }
+}
+
+#[test]
+fn presets_of_records_resolve_for_each_generator_and_choose_one() {
+    for preset in GENERATION_PRESETS {
+        let plain = generation::resolve(preset.name, None, &[]).unwrap();
+        assert!(plain.recipes.contains_key(&plain.generator) && plain.recipes.len() > 1, "{}", preset.name);
+        for name in plain.recipes.keys() {
+            let chosen = generation::resolve(preset.name, Some(name), &[]).unwrap();
+            assert_eq!(&chosen.generator, name);
+            let config = plain.recipes[name].network.sized(8, 5);
+            assert_eq!(config.n_labels(), 5);
+            Network::new(&config, Seed::new(1)).unwrap();
+        }
+        let error = generation::resolve(preset.name, Some("nothing"), &[]).unwrap_err().to_string();
+        assert!(error.starts_with("generator") && error.contains(&plain.generator), "{error}");
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::error::{Error, Result};
 use crate::record::fiducial::to_annotations;
 use crate::record::format::wfdb::RecordWriter;
-use crate::record::lead_law::TWELVE;
+use crate::record::lead_law::{TWELVE, derive_limb_counts};
 use crate::record::{Annotation, Lead, MISSING, Record, Wave};
 use crate::run;
 use crate::seed::Seed;
@@ -180,10 +180,8 @@ fn counts(chunk: &Chunk, eight_mv: &[f32], gain: f64) -> Vec<i32> {
             if mv.is_nan() { MISSING } else { libm::rint(f64::from(mv) * gain) as i32 }
         };
         let (i, ii) = (count(0), count(1));
-        // A lead is missing with either of its parts.
-        let derive = |value: i64| if i == MISSING || ii == MISSING { MISSING } else { value as i32 };
-        let (a, b) = (i64::from(i), i64::from(ii));
-        out.extend([i, ii, derive(b - a), derive(-a - b), derive(2 * a - b), derive(2 * b - a)]);
+        out.extend([i, ii]);
+        out.extend(derive_limb_counts(i, ii));
         out.extend((2..8).map(count));
     }
     out

@@ -1,0 +1,138 @@
+//! Training one generator within a run: its memory is found out first, then its device is tried, then it learns.
+
+use std::path::PathBuf;
+
+use burn::tensor::Device;
+use serde_json::{Value, json};
+
+use super::MemoryProbe;
+use super::budget::Budget;
+use crate::dataset::{Dataset, guard};
+use crate::diffusion::distill::Denoising;
+use crate::diffusion::{Network, Objective, Parameterization, TimeView, Weighting, schedule};
+use crate::error::Result;
+use crate::generators::diffusion_model::{DiffusionModel, ModelCard};
+use crate::nn::adamw::AdamWConfig;
+use crate::nn::train::{Learner, NetworkTrainee, check_device};
+use crate::nn::weights::Weights;
+use crate::run::{Cadence, Progress, Run, Stop, TrainPlan, TrainSummary, Trainee, train};
+use crate::seed::Seed;
+
+/// What the training of one model took.
+pub struct Trained {
+    /// The model.
+    pub model: DiffusionModel,
+    /// Length, skipped batches, last loss, seconds.
+    pub summary: TrainSummary,
+}
+
+/// How long, with how much and by which optimizer a model learns.
+pub struct Course<'a> {
+    /// Optimizer steps.
+    pub n_steps: u64,
+    /// Items in a batch.
+    pub batch: usize,
+    /// Optimizer.
+    pub optimizer: &'a AdamWConfig,
+    /// Weights to begin with; drawn where there are none.
+    pub start: Option<Weights>,
+}
+
+/// Everything that trainings of a run share.
+pub struct Trainer<'a> {
+    /// The run.
+    pub run: &'a Run,
+    /// Signals and time limit.
+    pub stop: &'a Stop,
+    /// Device of the tensors.
+    pub device: &'a Device,
+    /// Seed of the run.
+    pub seed: Seed,
+    /// Counts memory; without it nothing is estimated.
+    pub probe: Option<&'a dyn MemoryProbe>,
+    /// Memory that the process may use; what the machine has free if not set.
+    pub max_memory_bytes: Option<u64>,
+}
+
+impl Trainer<'_> {
+    /// Trains a model unless it is trained already, and stores it in the run.
+    ///
+    /// `learner` makes what is learned for a size of batch, `trial` a plain denoising of the same
+    /// network on a device, by which an accelerator is compared with the CPU.
+    ///
+    /// # Errors
+    /// [`crate::Error::Limit`] for a batch that memory cannot hold; [`crate::Error::Unsupported`] for a
+    /// device with other numbers; everything that [`train`] returns.
+    pub fn fit<L: Learner>(
+        &self,
+        network: &Network,
+        card: ModelCard,
+        course: Course,
+        learner: impl Fn(usize) -> L,
+        trial: impl Fn(usize, &Device) -> Result<Denoising>,
+        progress: &mut dyn Progress,
+    ) -> Result<Trained> {
+        let Course { n_steps, batch, optimizer, start } = course;
+        let specs = network.params();
+        let start = start.unwrap_or_else(|| network.start(self.seed.purpose("start").purpose(&card.role)));
+        let trainee = |batch, start: Weights| {
+            NetworkTrainee::new(learner(batch), specs.clone(), start, optimizer.clone(), n_steps, self.device)
+        };
+        let stage = self.run.stage(&card.role)?;
+        if let Some(probe) = self.probe {
+            let budget = Budget::measure(probe, |batch| trainee(batch, start.clone()).step(0).map(drop))?;
+            budget.refuse_oversize(&card.role, batch, self.max_memory_bytes, progress)?;
+        }
+        if stage.finished::<TrainSummary>()?.is_none() {
+            let start = network.start(self.seed.purpose("device check"));
+            let first_step = |device: &Device| {
+                let learner = trial(batch, device)?;
+                Ok(NetworkTrainee::new(learner, specs.clone(), start.clone(), optimizer.clone(), 1, device))
+            };
+            check_device(first_step, self.device)?;
+        }
+        let mut trainee = trainee(batch, start);
+        let plan = TrainPlan { n_steps, checkpoint_every: Cadence::Seconds(60.0), log_every: 20 };
+        let summary = train(&mut trainee, &plan, &stage, self.stop, progress)?;
+        let mut state = trainee.result();
+        state.entries.extend(network.buffers().entries);
+        let model = DiffusionModel::new(card, state, self.device)?;
+        model.save(&model_path(self.run, &model.card().role))?;
+        Ok(Trained { model, summary })
+    }
+}
+
+/// What a network of a parameterization and schedule, by name, is trained for.
+///
+/// # Errors
+/// [`crate::Error::Unknown`] for a name that is in no list; [`crate::Error::Config`] for a schedule
+/// that does not exist for that number of steps.
+pub fn objective(parameterization: &str, schedule: &str, schedule_steps: usize) -> Result<Objective> {
+    let time = match schedule {
+        "angle" => TimeView::Angle,
+        name => TimeView::Steps(schedule::find(name)?.build(schedule_steps)?),
+    };
+    let parameterization = Parameterization::find(parameterization)?;
+    let weighting = match parameterization {
+        Parameterization::Noise => Weighting::Noise,
+        Parameterization::V | Parameterization::X0 => Weighting::Velocity,
+    };
+    Ok(Objective { parameterization, weighting, time })
+}
+
+/// What a model says of its training data: source, licence, fingerprint, keyed hashes of patients.
+pub fn training_data(data: &Dataset) -> Value {
+    let fingerprint = data.fingerprint();
+    json!({
+        "source": data.provenance["source"],
+        "license": data.provenance["license"],
+        "fingerprint": fingerprint,
+        "n_items": data.len(),
+        "training_patients": guard::training_patients(data, &fingerprint),
+    })
+}
+
+/// File of a model of a run.
+pub fn model_path(run: &Run, role: &str) -> PathBuf {
+    run.dir().join("checkpoint").join(role).join("model.safetensors")
+}

@@ -1,0 +1,341 @@
+//! What every diffusion generator is: a network, what its output means, and one number per lead that
+//! scales it to mV.
+//!
+//! Teacher, student and step-distilled student, of beats or of whole records, are the same kind of
+//! thing; only the numbers differ. A model of the eight independent leads gives all twelve, which
+//! then obey the laws of the limb leads by construction.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{Generator, GeneratorSpec, SampleRequest, Sink};
+use crate::dataset::Dataset;
+use crate::diffusion::{
+    Condition, Denoiser, Guided, Known, Network, NetworkBackbone, NetworkConfig, NetworkDenoiser, NoiseLevel,
+    Parameterization, TimeView, angle_grid, sampler, schedule,
+};
+use crate::error::{Error, Result};
+use crate::nn::weights::{Weights, host};
+use crate::record::lead_law::{EIGHT, TWELVE, twelve_from};
+use crate::run::{StoredType, safetensors, sha256_hex, write_atomic};
+use crate::seed::Seed;
+use crate::signal;
+
+/// The widest feature maps that are alive at once while a network is applied, roughly.
+const LIVE_MAPS: u64 = 16;
+
+/// What a model file says beside its weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelCard {
+    /// Format of this card.
+    pub format: u32,
+    /// Generator by its name in the list.
+    pub generator: String,
+    /// What it is, such as `teacher`.
+    pub role: String,
+    /// Shape of the network.
+    pub network: NetworkConfig,
+    /// What its output means: `noise`, `v` or `x0`.
+    pub parameterization: String,
+    /// Noise schedule by name; `angle` is continuous.
+    pub schedule: String,
+    /// Steps of a discrete schedule.
+    pub schedule_steps: usize,
+    /// Standard deviation of each lead over the training part, mV: the scaling of the network.
+    pub scale_mv: Vec<f32>,
+    /// Names of the leads that are modelled.
+    pub leads: Vec<String>,
+    /// Points in time.
+    pub sig_len: usize,
+    /// Sampling rate.
+    pub fs_hz: f64,
+    /// Class names in the network's order.
+    pub label_names: Vec<String>,
+    /// Sampler to use unless asked otherwise.
+    pub sampler: String,
+    /// Denoiser calls to use unless asked otherwise.
+    pub steps: usize,
+    /// Guidance to use unless asked otherwise.
+    pub guidance: f64,
+    /// Training data: fingerprint, licence, keyed hashes of its patients.
+    pub training_data: Value,
+}
+
+/// A diffusion model on a device.
+pub struct DiffusionModel {
+    card: ModelCard,
+    state: Weights,
+    hash: String,
+    denoiser: NetworkDenoiser<NetworkBackbone>,
+    device: Device,
+}
+
+impl DiffusionModel {
+    /// Puts card and state together: the weights and, for some networks, arrays that are not trained.
+    ///
+    /// # Errors
+    /// [`Error::Data`] listing weights that do not fit the network; [`Error::Config`] or
+    /// [`Error::Unknown`] for a card that no model can have.
+    pub fn new(card: ModelCard, state: Weights, device: &Device) -> Result<DiffusionModel> {
+        let (network, weights) = Network::of_state(&card.network, &state, &card.role)?;
+        if card.scale_mv.len() != card.leads.len() || card.scale_mv.iter().any(|s| !s.is_finite() || *s <= 0.0) {
+            return Err(Error::config("scale_mv", "expected one positive number per lead"));
+        }
+        if card.network.n_labels() != card.label_names.len() {
+            let reason = format!("{} names for {} classes", card.label_names.len(), card.network.n_labels());
+            return Err(Error::config("label_names", reason));
+        }
+        let time = match card.schedule.as_str() {
+            "angle" => TimeView::Angle,
+            name => TimeView::Steps(schedule::find(name)?.build(card.schedule_steps)?),
+        };
+        let backbone = network.prepared(weights.on(device), card.sig_len);
+        let denoiser = NetworkDenoiser::new(backbone, Parameterization::find(&card.parameterization)?, time)?;
+        let hash = sha256_hex(&DiffusionModel::bytes(&card, &state, StoredType::F32)?);
+        Ok(DiffusionModel { card, state, hash, denoiser, device: device.clone() })
+    }
+
+    /// Reads a model file.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a file that is no sound safetensors; [`Error::Data`] for another model.
+    pub fn load(path: &Path, device: &Device) -> Result<DiffusionModel> {
+        let file = safetensors::read(path)?;
+        let name = path.display().to_string();
+        let card = file.metadata.get("einthoven.card").ok_or_else(|| {
+            Error::data(&name, "has no model card (metadata einthoven.card): not a model of this tool")
+        })?;
+        let card = serde_json::from_str(card).map_err(|error| Error::data(&name, format!("model card: {error}")))?;
+        DiffusionModel::new(card, file.tensors.into(), device)
+    }
+
+    /// Writes the model file.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Data`] for weights that are not finite.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        write_atomic(path, &DiffusionModel::bytes(&self.card, &self.state, StoredType::F32)?)
+    }
+
+    fn bytes(card: &ModelCard, state: &Weights, stored: StoredType) -> Result<Vec<u8>> {
+        let card = serde_json::to_string(card).map_err(|error| Error::data("model card", error.to_string()))?;
+        let metadata = BTreeMap::from([("einthoven.card".to_string(), card)]);
+        safetensors::to_bytes(&state.clone().into(), &metadata, stored)
+    }
+
+    /// Its card.
+    pub fn card(&self) -> &ModelCard {
+        &self.card
+    }
+
+    /// Its state: the weights, and the arrays that are not trained.
+    pub fn state(&self) -> &Weights {
+        &self.state
+    }
+
+    /// SHA-256 of the model file.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// The network as a denoiser, in units of the training part's standard deviation.
+    pub fn denoiser(&self) -> &NetworkDenoiser<NetworkBackbone> {
+        &self.denoiser
+    }
+
+    /// The device that it draws on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Bytes of the weights as f32: the size that the comparison of sizes means.
+    pub fn n_bytes(&self) -> usize {
+        4 * self.state.n_values()
+    }
+
+    /// Signals in units of the training part's standard deviation.
+    ///
+    /// # Shape
+    /// `[n, lead, time]`, mV, to the same shape.
+    pub fn scaled(&self, ecg: &[f32]) -> Vec<f32> {
+        signal::scaled(ecg, &self.card.scale_mv, self.card.sig_len)
+    }
+
+    fn grid(&self, steps: usize) -> Result<Vec<NoiseLevel>> {
+        match self.denoiser.time() {
+            TimeView::Angle => angle_grid(steps, NoiseLevel::PURE_NOISE),
+            TimeView::Steps(schedule) | TimeView::StepsByAlpha(schedule) => schedule.grid(steps),
+        }
+    }
+
+    /// Whether the leads that are modelled are eight that determine the twelve.
+    fn gives_twelve(&self) -> bool {
+        self.card.leads.len() == EIGHT.len() && twelve_from(&self.card.leads, &[0.0; EIGHT.len()]).is_ok()
+    }
+
+    fn check(&self, request: &SampleRequest) -> Result<()> {
+        if request.batch == 0 {
+            return Err(Error::config("batch", "found 0, expected at least 1"));
+        }
+        if let Some(class) = request.classes.iter().find(|&&class| class >= self.card.label_names.len()) {
+            let reason = format!("found class {class}, expected one of {}", self.card.label_names.join(", "));
+            return Err(Error::config("classes", reason));
+        }
+        Ok(())
+    }
+}
+
+impl Generator for DiffusionModel {
+    fn axes(&self) -> Dataset {
+        let card = &self.card;
+        let leads = if self.gives_twelve() { TWELVE.map(String::from).to_vec() } else { card.leads.clone() };
+        let mut data = Dataset::new(leads, card.sig_len, card.fs_hz, card.label_names.clone());
+        data.provenance = json!({
+            "synthetic": true,
+            "generator": card.generator,
+            "role": card.role,
+            "version": env!("CARGO_PKG_VERSION"),
+            "model_sha256": self.hash,
+            "training_data": card.training_data,
+            "training_patients": card.training_data["training_patients"],
+            "notice": "synthetic, not for clinical use",
+        });
+        data
+    }
+
+    /// A request with the card's own sampler, steps and guidance.
+    fn request(&self, classes: Vec<usize>) -> SampleRequest {
+        SampleRequest {
+            sampler: self.card.sampler.clone(),
+            guidance: self.card.guidance,
+            ..SampleRequest::new(classes, self.card.steps)
+        }
+    }
+
+    fn working_bytes_per_item(&self) -> u64 {
+        LIVE_MAPS * self.card.network.map_bytes(self.card.sig_len)
+    }
+
+    fn sample_into(&self, request: &SampleRequest, seed: Seed, sink: &mut dyn Sink) -> Result<()> {
+        self.check(request)?;
+        let guided = Guided::new(&self.denoiser, request.guidance)?;
+        let size = self.card.leads.len() * self.card.sig_len;
+        let mut first = request.first;
+        for classes in request.classes.chunks(request.batch) {
+            let condition = Condition::of_classes(classes);
+            let mut ecg = self.draw(&guided, request, seed, first, classes.len(), &condition)?;
+            if self.gives_twelve() {
+                let twelve = ecg.chunks(size).map(|item| twelve_from(&self.card.leads, item));
+                ecg = twelve.collect::<Result<Vec<_>>>()?.concat();
+            }
+            sink.accept(first, classes, &ecg)?;
+            first += classes.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+impl DiffusionModel {
+    /// Items from `first` on by a denoiser of this model, mV, in the leads that are modelled.
+    fn draw(
+        &self,
+        denoiser: &dyn Denoiser,
+        request: &SampleRequest,
+        seed: Seed,
+        first: u64,
+        n_items: usize,
+        condition: &Condition,
+    ) -> Result<Vec<f32>> {
+        let (n_leads, sig_len) = (self.card.leads.len(), self.card.sig_len);
+        let (size, shape) = (n_leads * sig_len, [n_items, n_leads, sig_len]);
+        // Noise belongs to the model, the seed, the item and the step, and to nothing else.
+        let seed = seed.purpose("sample").purpose(&self.hash);
+        let normal = |step: usize| {
+            let mut noise = vec![0.0f32; n_items * size];
+            for (item, values) in noise.chunks_mut(size).enumerate() {
+                seed.index(first + item as u64).index(step as u64).stream().fill_normal(values);
+            }
+            Tensor::<3>::from_data(TensorData::new(noise, shape), &self.device)
+        };
+        let sampler = sampler::find(&request.sampler)?;
+        let grid = self.grid(request.steps)?;
+        let mut ecg = host(sampler.sample(denoiser, &grid, normal(0), &mut |step| normal(step), condition)?);
+        for (lead, scale) in ecg.chunks_mut(sig_len).zip(self.card.scale_mv.iter().cycle()) {
+            lead.iter_mut().for_each(|v| *v *= scale);
+        }
+        if ecg.iter().any(|v| !v.is_finite()) {
+            return Err(Error::data(&self.card.role, format!("items from {first} on came out not finite")));
+        }
+        Ok(ecg)
+    }
+
+    /// One signal in the modelled leads, with its missing points drawn to fit the others and `label`.
+    ///
+    /// # Shape
+    /// `ecg` and the result are `[lead, time]`, mV; NaN is missing. What is not missing comes back to rounding.
+    /// # Errors
+    /// [`Error::Shape`] for another size; everything that sampling returns.
+    pub fn fill(&self, ecg: &[f32], label: Option<usize>, request: &SampleRequest, seed: Seed) -> Result<Vec<f32>> {
+        let shape = [1, self.card.leads.len(), self.card.sig_len];
+        if ecg.len() != shape[1] * shape[2] {
+            let (what, expected) = ("signal to fill".into(), vec![shape[1], shape[2]]);
+            return Err(Error::Shape { what, expected, actual: vec![ecg.len()] });
+        }
+        let tensor = |values: Vec<f32>| Tensor::<3>::from_data(TensorData::new(values, shape), &self.device);
+        let known: Vec<f32> = ecg.iter().map(|v| if v.is_nan() { 0.0 } else { *v }).collect();
+        let scale = signal::scaled(&known, &self.card.scale_mv, self.card.sig_len);
+        let mask = ecg.iter().map(|v| f32::from(u8::from(!v.is_nan()))).collect();
+        let guided = Guided::new(&self.denoiser, request.guidance)?;
+        let known = Known::new(guided, tensor(scale), tensor(mask))?;
+        let condition = Condition::of_optional_classes(vec![label]);
+        self.draw(&known, request, seed, request.first, 1, &condition)
+    }
+}
+
+/// An entry of the list for a system whose generators are diffusion models.
+pub struct DiffusionSpec {
+    /// Name as typed by users.
+    pub name: &'static str,
+    /// One line for listings.
+    pub summary: &'static str,
+    /// BibTeX of the source.
+    pub reference: &'static str,
+    /// The network as published, before it is sized for the leads and labels of a data set.
+    pub published: fn() -> NetworkConfig,
+}
+
+impl GeneratorSpec for DiffusionSpec {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn summary(&self) -> &'static str {
+        self.summary
+    }
+
+    fn reference(&self) -> &'static str {
+        self.reference
+    }
+
+    fn default_config(&self) -> Value {
+        json!({ "network": (self.published)() })
+    }
+
+    fn build(&self, _config: &Value, model: Option<&Path>, device: &Device) -> Result<Box<dyn Generator>> {
+        let Some(path) = model else {
+            let reason = format!("{} draws from a trained model: name its model file or its run", self.name);
+            return Err(Error::config("model", reason));
+        };
+        let model = DiffusionModel::load(path, device)?;
+        if model.card().generator != self.name {
+            let reason = format!("is a model of {}, expected one of {}", model.card().generator, self.name);
+            return Err(Error::data(path.display().to_string(), reason));
+        }
+        Ok(Box::new(model))
+    }
+}
