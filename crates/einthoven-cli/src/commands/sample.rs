@@ -73,7 +73,7 @@ pub fn execute(args: Args) -> Result<u8> {
     };
     let data = experiment::sample(&request, &Stop::on_signals()?, &mut Printer::new())?;
     match args.json {
-        true => print_json(&request.summary(&data)?)?,
+        true => print_json(&request.summary(&data))?,
         false => print_line(&args.out.display().to_string())?,
     }
     Ok(0)

@@ -217,3 +217,21 @@ fn what_is_missing_is_derived_or_drawn_and_the_rest_stays() {
     let late = ["impute", text(&record), "--model", &run, "--gap", "8..10", "--out", &folder.at("no.hea"), "--json"];
     assert_eq!(einthoven(late).error()["exit_code"], 2);
 }
+
+#[test]
+fn a_checkpoint_without_labels_is_drawn_from_without_one() {
+    let Some(fixture) = fixture("diffwave_uncond") else { return };
+    let folder = TempFolder::new("unlabeled");
+    let checkpoint = fixture.join("weights.safetensors");
+    let run = folder.at("run");
+    let imported = einthoven(["import", text(&checkpoint), "--as", "diffwave", "--points", "128", "--out", &run]);
+    assert_eq!(imported.code, 0, "{}", imported.stderr);
+    let out = folder.at("x.npz");
+    let drawn = einthoven(["sample", &run, "-n", "2", "--sampler", "ddim", "--steps", "3", "--out", &out, "--json"]);
+    assert_eq!(drawn.json()["n_items"], 2);
+    let set = npz::read(Path::new(&out)).expect("a data set");
+    assert_eq!((set.n_labels(), set.len(), set.sig_len), (0, 2, 128));
+    let error =
+        einthoven(["sample", &run, "-n", "1", "--label", "AFIB", "--out", &folder.at("y.npz"), "--json"]).error();
+    assert_eq!(error["exit_code"], 2, "{error}");
+}

@@ -53,7 +53,8 @@ pub fn sample(request: &DrawRequest, stop: &Stop, progress: &mut dyn Progress) -
     let generator = open(request)?;
     let axes = generator.axes();
     let turns: Vec<usize> = match request.labels {
-        [] => (0..axes.n_labels()).collect(),
+        // One turn for a generator without labels.
+        [] => (0..axes.n_labels().max(1)).collect(),
         labels => labels.iter().map(|name| label(&axes, name)).collect::<Result<_>>()?,
     };
     // More than are asked for are never computed at once.
@@ -167,12 +168,10 @@ fn refuse_oversize(request: &DrawRequest, generator: &dyn Generator, axes: &Data
 
 impl DrawRequest<'_> {
     /// What was drawn, for scripts: files and counts.
-    pub fn summary(&self, data: &Dataset) -> Result<serde_json::Value> {
-        let counts = data.class_counts(crate::dataset::Split::Train)?;
+    pub fn summary(&self, data: &Dataset) -> serde_json::Value {
+        let counts = data.label_counts(crate::dataset::Split::Train);
         let counts: serde_json::Map<String, serde_json::Value> =
             data.label_names.iter().cloned().zip(counts.into_iter().map(Into::into)).collect();
-        Ok(
-            json!({ "out": self.out, "n_items": data.len(), "counts": counts, "seed": self.seed, "provenance": data.provenance }),
-        )
+        json!({ "out": self.out, "n_items": data.len(), "counts": counts, "seed": self.seed, "provenance": data.provenance })
     }
 }

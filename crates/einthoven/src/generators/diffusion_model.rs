@@ -182,7 +182,8 @@ impl DiffusionModel {
         if request.batch == 0 {
             return Err(Error::config("batch", "found 0, expected at least 1"));
         }
-        if let Some(class) = request.classes.iter().find(|&&class| class >= self.card.label_names.len()) {
+        let n_labels = self.card.label_names.len();
+        if let Some(class) = request.classes.iter().find(|&&class| n_labels > 0 && class >= n_labels) {
             let reason = format!("found class {class}, expected one of {}", self.card.label_names.join(", "));
             return Err(Error::config("classes", reason));
         }
@@ -227,7 +228,10 @@ impl Generator for DiffusionModel {
         let size = self.card.leads.len() * self.card.sig_len;
         let mut first = request.first;
         for classes in request.classes.chunks(request.batch) {
-            let condition = Condition::of_classes(classes);
+            let condition = match self.card.label_names.is_empty() {
+                true => Condition::none(),
+                false => Condition::of_classes(classes),
+            };
             let mut ecg = self.draw(&guided, request, seed, first, classes.len(), &condition)?;
             if self.gives_twelve() {
                 let twelve = ecg.chunks(size).map(|item| twelve_from(&self.card.leads, item));

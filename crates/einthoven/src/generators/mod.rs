@@ -22,7 +22,7 @@ use crate::seed::Seed;
 pub struct SampleRequest {
     /// Index of the first item; item i depends on the seed and i alone.
     pub first: u64,
-    /// Class of each item.
+    /// Class of each item; a generator without labels takes their number and nothing else.
     pub classes: Vec<usize>,
     /// Sampler by name; generators that are not diffusion models ignore it.
     pub sampler: String,
