@@ -53,6 +53,14 @@ pub fn load<T: DeserializeOwned + Serialize>(text: &str, source: &str, overrides
     Ok(config)
 }
 
+/// Reads JSON arguments into the struct that holds their schema and defaults.
+///
+/// # Errors
+/// [`Error::Config`] under the name `what` for an unknown key, a missing one or a wrong type.
+pub fn from_json<T: DeserializeOwned>(what: &str, arguments: &serde_json::Value) -> Result<T> {
+    T::deserialize(arguments).map_err(|error| Error::config(what, error.to_string()))
+}
+
 /// As [`load`], and checks the ranges too.
 ///
 /// # Errors

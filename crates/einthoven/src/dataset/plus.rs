@@ -28,13 +28,7 @@ pub const ANNOTATOR: &str = "atr";
 /// file that exists and may not be overwritten; [`Error::Io`].
 pub fn write_plus(folder: &Path, data: &Dataset, options: &WriteOptions) -> Result<Vec<PathBuf>> {
     data.validate()?;
-    let is_marked = data.provenance["synthetic"] == true;
-    if let Some(i) = (0..data.len()).find(|&i| !is_marked && !data.is_generated(i)) {
-        return Err(Error::data(
-            &data.record[i],
-            format!("item {i} is real: only synthetic items are written as MIT-BIH-PLUS"),
-        ));
-    }
+    refuse_real(data, "MIT-BIH-PLUS")?;
     let mut members: Vec<Vec<usize>> = vec![Vec::new(); data.n_labels()];
     for (i, class) in data.classes()?.into_iter().enumerate() {
         members[class].push(i);
@@ -47,6 +41,17 @@ pub fn write_plus(folder: &Path, data: &Dataset, options: &WriteOptions) -> Resu
         paths.push(path);
     }
     Ok(paths)
+}
+
+/// Refuses a set with a real item; `what` is what only synthetic items are written as.
+pub(super) fn refuse_real(data: &Dataset, what: &str) -> Result<()> {
+    let is_marked = data.provenance["synthetic"] == true;
+    match (0..data.len()).find(|&i| !is_marked && !data.is_generated(i)) {
+        Some(i) => {
+            Err(Error::data(&data.record[i], format!("item {i} is real: only synthetic items are written as {what}")))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The lines by which a synthetic record says what it is; `indexes` are the first and the last drawn.

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Dataset;
-use super::plus::{GAIN_ADU_PER_MV, synthetic_comments};
+use super::plus::{GAIN_ADU_PER_MV, refuse_real, synthetic_comments};
 use crate::error::{Error, Result};
 use crate::record::lead_law::{TWELVE, derive_limb_counts};
 use crate::record::{self, Lead, Record, WriteOptions};
@@ -18,11 +18,7 @@ use crate::record::{self, Lead, Record, WriteOptions};
 /// [`Error::Guard`] for a file that exists and may not be overwritten; [`Error::Io`].
 pub fn write_records(folder: &Path, data: &Dataset, options: &WriteOptions) -> Result<Vec<PathBuf>> {
     data.validate()?;
-    let is_marked = data.provenance["synthetic"] == true;
-    if let Some(i) = (0..data.len()).find(|&i| !is_marked && !data.is_generated(i)) {
-        let reason = format!("item {i} is real: only synthetic items are written as records");
-        return Err(Error::data(&data.record[i], reason));
-    }
+    refuse_real(data, "records")?;
     std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
     (0..data.len())
         .map(|item| {
@@ -48,10 +44,7 @@ fn item_record(data: &Dataset, item: usize) -> Result<Record> {
         }
     }
     record.comments = synthetic_comments(&data.provenance, [data.index[item]; 2]);
-    let labels: Vec<&str> = (0..data.n_labels())
-        .filter(|label| data.labels[item * data.n_labels() + label] > 0)
-        .map(|label| data.label_names[label].as_str())
-        .collect();
+    let labels: Vec<&str> = data.labels_of(item).map(|label| data.label_names[label].as_str()).collect();
     record.comments.push(format!("Labels: {}", labels.join(", ")));
     Ok(record)
 }

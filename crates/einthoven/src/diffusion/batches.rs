@@ -50,9 +50,8 @@ pub struct Batch {
 
 impl Batches {
     /// The batch of a step, on the host; a function of the seed and the step alone.
-    fn draw(&self, step: u64) -> Drawn {
+    fn draw(&self, step: u64, pools: &[Vec<usize>]) -> Drawn {
         let mut stream = self.seed.purpose("batch").index(step).stream();
-        let pools = self.pools();
         let shares: Vec<f64> = pools.iter().map(|pool| share(pool.len(), self.class_exponent)).collect();
         let size = self.n_leads * self.sig_len;
         let mut x0 = Vec::with_capacity(self.batch * size);
@@ -104,6 +103,8 @@ impl Batches {
 /// Batches of consecutive steps: while one step runs, the next one's batch is drawn by another thread.
 pub struct BatchQueue {
     batches: Arc<Batches>,
+    /// Items of each class that occurs.
+    pools: Arc<[Vec<usize>]>,
     next: Option<(u64, JoinHandle<Drawn>)>,
 }
 
@@ -118,7 +119,7 @@ struct Drawn {
 
 impl From<Batches> for BatchQueue {
     fn from(batches: Batches) -> BatchQueue {
-        BatchQueue { batches: Arc::new(batches), next: None }
+        BatchQueue { pools: batches.pools().into(), batches: Arc::new(batches), next: None }
     }
 }
 
@@ -134,10 +135,10 @@ impl BatchQueue {
             Some((ready, thread)) if ready == step => {
                 thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             }
-            _ => self.batches.draw(step),
+            _ => self.batches.draw(step, &self.pools),
         };
-        let batches = Arc::clone(&self.batches);
-        self.next = Some((step + 1, std::thread::spawn(move || batches.draw(step + 1))));
+        let (batches, pools) = (Arc::clone(&self.batches), Arc::clone(&self.pools));
+        self.next = Some((step + 1, std::thread::spawn(move || batches.draw(step + 1, &pools))));
         let tensor = |values: Vec<f32>| {
             let shape = [drawn.items.len(), self.batches.n_leads, self.batches.sig_len];
             Tensor::from_data(TensorData::new(values, shape), &self.batches.device)

@@ -13,7 +13,7 @@ use super::config::Cost;
 use super::training::{Course, Trainer, model_path, objective, training_data};
 use super::{Preset, RunRequest, device};
 use crate::classifiers::beat_cnn::lead_scales;
-use crate::config::{Validate, check, load_valid, to_toml};
+use crate::config::{Validate, check, load_valid};
 use crate::dataset::window::RecordOptions;
 use crate::dataset::{Dataset, Preparation, Split, assemble, guard, npz};
 use crate::diffusion::batches::Batches;
@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::generators;
 use crate::generators::diffusion_model::ModelCard;
 use crate::nn::adamw::AdamWConfig;
-use crate::run::{Progress, Run, RunInfo, Stop};
+use crate::run::{Progress, Stop};
 use crate::seed::Seed;
 use crate::signal;
 
@@ -163,20 +163,14 @@ pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> 
     let seed = Seed::new(request.seed);
     let data = open(&config.data, request.data, request.seed)?;
     guard::check(&data)?;
-    let info = RunInfo {
-        preset: request.preset.into(),
-        config: to_toml(&config)?,
-        seed: request.seed,
-        device: request.device.into(),
-        data_fingerprint: data.fingerprint(),
-    };
-    let run = Run::create_or_open(request.out, &info)?;
+    let run = request.open_run(&config, &data)?;
     let part = data.part(Split::Train);
     drop(data);
-    let batches = batches(&part, recipe, seed, &device)?;
+    let card = card(&config.generator, recipe, &part)?;
+    let batches = batches(&part, &card.scale_mv, recipe, seed, &device);
     progress.tell(&format!("{}: {} records of the training part", config.generator, part.len()));
 
-    let network = Network::new(&recipe.network.sized(part.leads.len(), part.n_labels()), seed.purpose("network"))?;
+    let network = Network::new(&card.network, seed.purpose("network"))?;
     let objective = objective(&recipe.parameterization, &recipe.schedule, recipe.schedule_steps)?;
     let learner = |batch, device: &Device| Denoising {
         network: network.clone(),
@@ -192,7 +186,6 @@ pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> 
         max_memory_bytes: request.max_memory_bytes,
     };
     let course = Course { n_steps: recipe.steps, batch: recipe.batch, optimizer: &recipe.optimizer, start: None };
-    let card = card(&config.generator, recipe, &part)?;
     trainer.fit(&network, card, course, |batch| learner(batch, &device), |b, d| Ok(learner(b, d)), progress)?;
     Ok(model_path(&run, ROLE))
 }
@@ -226,13 +219,9 @@ fn open(config: &RecordData, folder: Option<&Path>, seed: u64) -> Result<Dataset
     Ok(data)
 }
 
-fn batches(part: &Dataset, recipe: &Recipe, seed: Seed, device: &Device) -> Result<Batches> {
-    if part.is_empty() {
-        return Err(Error::data("training part", "is empty"));
-    }
-    let scale_mv = lead_scales(part)?;
-    Ok(Batches {
-        signals: signal::scaled(&part.ecg, &scale_mv, part.sig_len).into(),
+fn batches(part: &Dataset, scale_mv: &[f32], recipe: &Recipe, seed: Seed, device: &Device) -> Batches {
+    Batches {
+        signals: signal::scaled(&part.ecg, scale_mv, part.sig_len).into(),
         n_leads: part.leads.len(),
         sig_len: part.sig_len,
         classes: vec![0; part.len()],
@@ -242,10 +231,13 @@ fn batches(part: &Dataset, recipe: &Recipe, seed: Seed, device: &Device) -> Resu
         label_dropout: recipe.label_dropout,
         seed: seed.purpose("training").purpose(ROLE),
         device: device.clone(),
-    })
+    }
 }
 
 fn card(generator: &str, recipe: &Recipe, part: &Dataset) -> Result<ModelCard> {
+    if part.is_empty() {
+        return Err(Error::data("training part", "is empty"));
+    }
     Ok(ModelCard {
         format: 1,
         generator: generator.into(),

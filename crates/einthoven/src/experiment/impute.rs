@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::device;
-use super::sampling::run_model;
+use super::sampling::{label, run_model};
 use crate::error::{Error, Result};
 use crate::generators::diffusion_model::DiffusionModel;
 use crate::generators::{Generator, SampleRequest};
@@ -60,8 +60,8 @@ pub struct Imputed {
 ///
 /// # Errors
 /// [`Error::Unknown`] for a lead or label that does not exist; [`Error::Config`] for a gap outside the record;
-/// [`Error::Data`] for a record with nothing missing or without the leads that the model has, and for a model that
-/// was trained on patients of the record; everything that reading, sampling and writing return.
+/// [`Error::Data`] for a record with nothing missing or without the leads that the model has; everything that reading,
+/// sampling and writing return.
 pub fn impute(request: &ImputeRequest, stop: &Stop, progress: &mut dyn Progress) -> Result<Imputed> {
     let options = ReadOptions { annotators: Annotators::All, frames: Frames::Average, ..ReadOptions::lenient() };
     let mut record = record::read(request.record, &options)?;
@@ -70,21 +70,21 @@ pub fn impute(request: &ImputeRequest, stop: &Stop, progress: &mut dyn Progress)
         false => request.source.to_path_buf(),
     };
     let model = DiffusionModel::load(&file, &device(request.device)?)?;
-    let label = request.label.map(|name| label_of(&model, name)).transpose()?;
+    let label = request.label.map(|name| label(&model.card().label_names, name)).transpose()?;
     let mut mv = amplitudes(&record, request)?;
-    let was_missing: Vec<Vec<bool>> = mv.iter().map(|lead| lead.iter().map(|v| v.is_nan()).collect()).collect();
+    let was_missing = missing(&mv);
     if !was_missing.iter().flatten().any(|&is_missing| is_missing) {
         return Err(Error::data(&record.name, "has nothing missing: name leads with --missing or a time with --gap"));
     }
     let names: Vec<String> = record.leads.iter().map(|lead| lead.name.clone()).collect();
     limb_leads(&names, &mut mv);
-    let derived = counts(&names, &was_missing, |lead, t| !mv[lead][t].is_nan());
-    let left: Vec<Vec<bool>> = mv.iter().map(|lead| lead.iter().map(|v| v.is_nan()).collect()).collect();
+    let derived = filled(&names, &was_missing, &mv);
+    let left = missing(&mv);
     if left.iter().flatten().any(|&is_missing| is_missing) {
         draw(request, &model, &record, label, &mut mv, stop, progress)?;
         limb_leads(&names, &mut mv);
     }
-    let drawn = counts(&names, &left, |lead, t| !mv[lead][t].is_nan());
+    let drawn = filled(&names, &left, &mv);
     store(&mut record, &mv, &was_missing, &model, request)?;
     Ok(Imputed { derived, drawn })
 }
@@ -201,11 +201,15 @@ fn bridged(mv: &[f32]) -> Vec<f64> {
     out
 }
 
+/// Which points of each lead are missing.
+fn missing(mv: &[Vec<f32>]) -> Vec<Vec<bool>> {
+    mv.iter().map(|lead| lead.iter().map(|v| v.is_nan()).collect()).collect()
+}
+
 /// Points of each lead that were missing before and are there now.
-fn counts(names: &[String], before: &[Vec<bool>], is_there: impl Fn(usize, usize) -> bool) -> Vec<(String, usize)> {
-    let each = names.iter().enumerate().map(|(lead, name)| {
-        let filled = before[lead].iter().enumerate().filter(|(t, was_missing)| **was_missing && is_there(lead, *t));
-        (name.clone(), filled.count())
+fn filled(names: &[String], before: &[Vec<bool>], mv: &[Vec<f32>]) -> Vec<(String, usize)> {
+    let each = names.iter().zip(before.iter().zip(mv)).map(|(name, (before, mv))| {
+        (name.clone(), before.iter().zip(mv).filter(|(was_missing, v)| **was_missing && !v.is_nan()).count())
     });
     each.filter(|(_, n)| *n > 0).collect()
 }
@@ -251,15 +255,6 @@ fn filled_in_words(request: &ImputeRequest) -> String {
     parts.extend(request.gap_s.map(|(from, to)| format!("{from} to {to} s")));
     parts.push("what was missing".into());
     parts.join(", ")
-}
-
-fn label_of(model: &DiffusionModel, name: &str) -> Result<usize> {
-    let known = &model.card().label_names;
-    known.iter().position(|label| label == name).ok_or_else(|| Error::Unknown {
-        kind: "label of the model",
-        name: name.into(),
-        known: known.clone(),
-    })
 }
 
 impl Imputed {

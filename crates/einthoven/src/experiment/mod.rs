@@ -23,6 +23,7 @@ mod training;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use serde::Serialize;
 
 pub use config::{DataConfig, Experiment};
 pub use efficiency::MemoryProbe;
@@ -112,6 +113,20 @@ pub struct RunRequest<'a> {
     pub probe: Option<&'a dyn MemoryProbe>,
     /// Memory that the process may use; what the machine has free if not set.
     pub max_memory_bytes: Option<u64>,
+}
+
+impl RunRequest<'_> {
+    /// The run folder of these settings on these data, begun or gone on with.
+    fn open_run(&self, config: &impl Serialize, data: &Dataset) -> Result<Run> {
+        let info = RunInfo {
+            preset: self.preset.into(),
+            config: to_toml(config)?,
+            seed: self.seed,
+            device: self.device.into(),
+            data_fingerprint: data.fingerprint(),
+        };
+        Run::create_or_open(self.out, &info)
+    }
 }
 
 /// The experiment that a request resolves to.
@@ -275,14 +290,7 @@ impl Started {
         let device = device(request.device)?;
         let seed = Seed::new(request.seed);
         let data = load_data(&config.data, request.data, seed)?;
-        let info = RunInfo {
-            preset: request.preset.into(),
-            config: to_toml(&config)?,
-            seed: request.seed,
-            device: request.device.into(),
-            data_fingerprint: data.fingerprint(),
-        };
-        let run = Run::create_or_open(request.out, &info)?;
+        let run = request.open_run(&config, &data)?;
         let generator_part = data.select(&generator_training(&data, seed.purpose("split"))?);
         Ok(Started { config, device, seed, data, generator_part, run })
     }

@@ -55,7 +55,7 @@ pub fn sample(request: &DrawRequest, stop: &Stop, progress: &mut dyn Progress) -
     let turns: Vec<usize> = match request.labels {
         // One turn for a generator without labels.
         [] => (0..axes.n_labels().max(1)).collect(),
-        labels => labels.iter().map(|name| label(&axes, name)).collect::<Result<_>>()?,
+        labels => labels.iter().map(|name| label(&axes.label_names, name)).collect::<Result<_>>()?,
     };
     // More than are asked for are never computed at once.
     let batch = request.batch.min(usize::try_from(request.n).unwrap_or(usize::MAX)).max(1);
@@ -127,11 +127,15 @@ pub fn run_model(dir: &Path, role: Option<&str>) -> Result<PathBuf> {
     Err(Error::Unknown { kind: "finished model of this run", name: role, known })
 }
 
-fn label(axes: &Dataset, name: &str) -> Result<usize> {
-    axes.label_names.iter().position(|label| label == name).ok_or_else(|| Error::Unknown {
+/// Place of a label by name.
+///
+/// # Errors
+/// [`Error::Unknown`] if it is none of those known.
+pub(super) fn label(known: &[String], name: &str) -> Result<usize> {
+    known.iter().position(|label| label == name).ok_or_else(|| Error::Unknown {
         kind: "label",
         name: name.into(),
-        known: axes.label_names.clone(),
+        known: known.to_vec(),
     })
 }
 

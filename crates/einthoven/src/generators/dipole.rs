@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Generator, GeneratorSpec, SampleRequest, Sink};
+use crate::config::from_json;
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::record::lead_law::TWELVE;
@@ -105,8 +106,7 @@ impl GeneratorSpec for Spec {
     }
 
     fn build(&self, config: &Value, _model: Option<&Path>, _device: &Device) -> Result<Box<dyn Generator>> {
-        let config: DipoleConfig =
-            serde_json::from_value(config.clone()).map_err(|error| Error::config("dipole", error.to_string()))?;
+        let config: DipoleConfig = from_json("dipole", config)?;
         if config.conditions.is_empty() {
             return Err(Error::config("conditions", "none, expected at least one"));
         }

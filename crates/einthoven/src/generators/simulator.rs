@@ -6,6 +6,7 @@ use burn::tensor::Device;
 use serde_json::{Value, json};
 
 use super::{Generator, GeneratorSpec, SampleRequest, Sink};
+use crate::config::from_json;
 use crate::dataset::Dataset;
 use crate::dataset::catalog::simulated;
 use crate::error::{Error, Result};
@@ -78,8 +79,6 @@ impl GeneratorSpec for Spec {
     }
 
     fn build(&self, config: &Value, _model: Option<&Path>, _device: &Device) -> Result<Box<dyn Generator>> {
-        let cohort = serde_json::from_value(config.clone())
-            .map_err(|error| Error::config("beat-simulator", error.to_string()))?;
-        Ok(Box::new(Simulator { cohort }))
+        Ok(Box::new(Simulator { cohort: from_json("beat-simulator", config)? }))
     }
 }

@@ -9,6 +9,7 @@ pub mod gan;
 pub mod hippo;
 pub mod kernel;
 pub mod layer;
+pub mod running;
 pub mod s4;
 pub mod sssd;
 pub mod timevqvae;

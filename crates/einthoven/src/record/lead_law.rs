@@ -77,6 +77,13 @@ fn limb_parts(lead: &str) -> Option<[f64; 2]> {
     }
 }
 
+/// I and II from two different limb leads, each with its parts; no two of them are parallel.
+fn solve_limbs((a, x): ([f64; 2], f32), (b, y): ([f64; 2], f32)) -> [f64; 2] {
+    let determinant = a[0] * b[1] - a[1] * b[0];
+    let (x, y) = (f64::from(x), f64::from(y));
+    [(b[1] * x - a[1] * y) / determinant, (a[0] * y - b[0] * x) / determinant]
+}
+
 /// Twelve leads in the standard order from leads by name that determine them: two limb leads and V1 to V6, in any
 /// order. The leads that are given stay as they are.
 ///
@@ -109,15 +116,12 @@ pub fn twelve_from(leads: &[String], ecg: &[f32]) -> Result<Vec<f32>> {
         return refuse(format!("{} is missing and follows from no other lead", TWELVE[missing]));
     }
     let lead = |at: usize| &ecg[at * time..(at + 1) * time];
-    // No two limb leads are parallel, so that the determinant is never 0.
-    let determinant = a[0] * b[1] - a[1] * b[0];
     let mut twelve = Vec::with_capacity(12 * time);
     for (name, place) in TWELVE.iter().zip(places) {
         match (place, limb_parts(name)) {
             (Some(at), _) => twelve.extend_from_slice(lead(at)),
             (None, Some([of_i, of_ii])) => twelve.extend(lead(first).iter().zip(lead(second)).map(|(&x, &y)| {
-                let (x, y) = (f64::from(x), f64::from(y));
-                let (i, ii) = ((b[1] * x - a[1] * y) / determinant, (a[0] * y - b[0] * x) / determinant);
+                let [i, ii] = solve_limbs((a, x), (b, y));
                 (of_i * i + of_ii * ii) as f32
             })),
             (None, None) => {}
@@ -136,13 +140,11 @@ pub fn limb_leads(names: &[String], mv: &mut [Vec<f32>]) {
     for t in 0..mv.first().map_or(0, Vec::len) {
         let mut there = limbs.iter().filter(|(at, _)| !mv[*at][t].is_nan());
         let (Some(&(first, a)), Some(&(second, b))) = (there.next(), there.next()) else { continue };
-        let determinant = a[0] * b[1] - a[1] * b[0];
         // A lead that is in the record twice tells nothing new.
-        if determinant == 0.0 {
+        if a == b {
             continue;
         }
-        let (x, y) = (f64::from(mv[first][t]), f64::from(mv[second][t]));
-        let (i, ii) = ((b[1] * x - a[1] * y) / determinant, (a[0] * y - b[0] * x) / determinant);
+        let [i, ii] = solve_limbs((a, mv[first][t]), (b, mv[second][t]));
         for &(at, [of_i, of_ii]) in limbs.iter().filter(|(at, _)| *at != first && *at != second) {
             if mv[at][t].is_nan() {
                 mv[at][t] = (of_i * i + of_ii * ii) as f32;

@@ -25,10 +25,11 @@ use burn::tensor::{Tensor, activation};
 use crate::error::{Error, Result};
 use crate::nn::kernel::{Conv1dOptions, Pointwise, conv1d};
 use crate::nn::layer::{declare_constant, declare_conv, declare_linear};
+use crate::nn::running;
 use crate::nn::weights::{Init, ParamSpec, View, Weight, Weights};
 
 pub use import::{Imported, benchmark, names};
-pub use norm::{BatchStatistics, Pass};
+pub use norm::Pass;
 
 /// A receiver of named intermediate values, `[batch, channel, time]`.
 pub type Trace<'a> = dyn FnMut(&str, &Tensor<3>) + 'a;
@@ -89,9 +90,7 @@ impl Layers {
     fn norm(&mut self, name: &str, channels: usize) {
         declare_constant(&mut self.params, &format!("{name}.weight"), &[channels], Init::Ones);
         declare_constant(&mut self.params, &format!("{name}.bias"), &[channels], Init::Zeros);
-        declare_constant(&mut self.buffers, &format!("{name}.running_mean"), &[channels], Init::Zeros);
-        declare_constant(&mut self.buffers, &format!("{name}.running_var"), &[channels], Init::Ones);
-        declare_constant(&mut self.buffers, &format!("{name}.num_batches_tracked"), &[], Init::Zeros);
+        running::declare(&mut self.buffers, name, channels);
     }
 
     /// A convolution `NAME.0` and a normalization `NAME.1`.

@@ -1,20 +1,14 @@
 //! What the normalizations of a network do in one pass: follow the batch, or use what was followed.
 //!
-//! Trained parameters and running statistics are separate maps. A training pass writes down what it found, and the
-//! running statistics move only when [`BatchStatistics::follow`] is called: a step that is thrown away leaves no trace.
+//! Trained parameters and running statistics are separate maps, see [`running`].
 
 use burn::tensor::Tensor;
 
 use crate::error::{Error, Result};
-use crate::nn::kernel::{Affine, ChannelStatistics, Pointwise, batch_norm_act, batch_norm_act_fixed};
+use crate::nn::kernel::{Affine, Pointwise, batch_norm_act, batch_norm_act_fixed};
+use crate::nn::running::{self, BatchStatistics, EPS, MOMENTUM};
 use crate::nn::weights::{View, Weights};
 use crate::seed::Stream;
-
-/// Added to every variance.
-const EPS: f64 = 1e-5;
-
-/// Share of a batch in the running statistics.
-const MOMENTUM: f64 = 0.1;
 
 /// How a network is run.
 #[derive(Debug)]
@@ -24,7 +18,7 @@ pub enum Pass<'a> {
     /// With the statistics of the batch.
     Training {
         /// What the normalizations found so far.
-        statistics: BatchStatistics,
+        statistics: Vec<BatchStatistics>,
         /// Source of the features that dropout hides; none are hidden without it.
         dropout: Option<&'a mut Stream>,
     },
@@ -33,13 +27,13 @@ pub enum Pass<'a> {
 impl<'a> Pass<'a> {
     /// The beginning of a training pass.
     pub fn training(dropout: Option<&'a mut Stream>) -> Pass<'a> {
-        Pass::Training { statistics: BatchStatistics::default(), dropout }
+        Pass::Training { statistics: Vec::new(), dropout }
     }
 
     /// What the normalizations found in a training pass; nothing after an evaluation.
-    pub fn into_statistics(self) -> BatchStatistics {
+    pub fn into_statistics(self) -> Vec<BatchStatistics> {
         match self {
-            Pass::Evaluation(_) => BatchStatistics::default(),
+            Pass::Evaluation(_) => Vec::new(),
             Pass::Training { statistics, .. } => statistics,
         }
     }
@@ -57,16 +51,7 @@ impl<'a> Pass<'a> {
         let affine = Affine { gain: p.get(&format!("{name}.weight")), bias: p.get(&format!("{name}.bias")) };
         match self {
             Pass::Evaluation(buffers) => {
-                let read = |what: &str| -> Result<Vec<f64>> {
-                    let key = format!("{name}.{what}");
-                    let found = buffers.entries.get(&key).ok_or_else(|| Error::data(&key, "is missing"))?;
-                    if found.shape != [dims[1]] {
-                        let (expected, actual) = (vec![dims[1]], found.shape.clone());
-                        return Err(Error::Shape { what: key, expected, actual });
-                    }
-                    Ok(found.values.iter().map(|&value| f64::from(value)).collect())
-                };
-                let running = ChannelStatistics { mean: read("running_mean")?, variance: read("running_var")? };
+                let running = running::read(buffers, name, dims[1])?;
                 Ok(batch_norm_act_fixed(x, affine, &running, added, activation, EPS))
             }
             Pass::Training { statistics, .. } => {
@@ -78,8 +63,8 @@ impl<'a> Pass<'a> {
                         actual: dims.to_vec(),
                     });
                 }
-                let (out, batch) = batch_norm_act(x, affine, added, activation, EPS);
-                statistics.found.push(Found { name: name.into(), batch, count, momentum: MOMENTUM });
+                let (out, found) = batch_norm_act(x, affine, added, activation, EPS);
+                statistics.push(BatchStatistics { name: name.into(), found, count, momentum: MOMENTUM });
                 Ok(out)
             }
         }
@@ -89,7 +74,7 @@ impl<'a> Pass<'a> {
     pub(super) fn final_norm(&mut self, p: &View, name: &str, x: Tensor<3>, momentum: f64) -> Result<Tensor<3>> {
         let out = self.norm(p, name, x, None, Pointwise::None)?;
         if let Pass::Training { statistics, .. } = self
-            && let Some(found) = statistics.found.last_mut()
+            && let Some(found) = statistics.last_mut()
         {
             found.momentum = momentum;
         }
@@ -105,44 +90,6 @@ impl<'a> Pass<'a> {
             (0..batch * width).map(|_| if stream.uniform() < keep { (1.0 / keep) as f32 } else { 0.0 }).collect();
         let mask = Tensor::<1>::from_floats(mask.as_slice(), &x.device()).reshape([batch, width]);
         x * mask
-    }
-}
-
-/// What the normalizations of one training pass found.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct BatchStatistics {
-    found: Vec<Found>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-struct Found {
-    name: String,
-    batch: ChannelStatistics,
-    /// Values per channel.
-    count: usize,
-    momentum: f64,
-}
-
-impl BatchStatistics {
-    /// Moves running statistics towards those of the batch, with the unbiased variance, as PyTorch does.
-    ///
-    /// Statistics that `buffers` does not hold are passed over.
-    pub fn follow(&self, buffers: &mut Weights) {
-        for Found { name, batch, count, momentum } in &self.found {
-            let unbiased = *count as f64 / (*count as f64 - 1.0);
-            for (what, values, factor) in
-                [("running_mean", &batch.mean, 1.0), ("running_var", &batch.variance, unbiased)]
-            {
-                let Some(running) = buffers.entries.get_mut(&format!("{name}.{what}")) else { continue };
-                for (running, value) in running.values.iter_mut().zip(values) {
-                    let old = f64::from(*running);
-                    *running = (old + momentum * (value * factor - old)) as f32;
-                }
-            }
-            if let Some(seen) = buffers.entries.get_mut(&format!("{name}.num_batches_tracked")) {
-                seen.values.iter_mut().for_each(|seen| *seen += 1.0);
-            }
-        }
     }
 }
 
@@ -174,7 +121,7 @@ mod tests {
         pass.norm(&params.root(), "n", x(), None, Pointwise::None).unwrap();
         let statistics = pass.into_statistics();
         assert_eq!(buffers.entries["n.running_mean"].values, [1.0]);
-        statistics.follow(&mut buffers);
+        running::follow(&mut buffers, &statistics);
         // The mean is 3; the unbiased variance 4, the biased one 8/3.
         let close = |name: &str, expected: f32| {
             let found = buffers.entries[name].values[0];

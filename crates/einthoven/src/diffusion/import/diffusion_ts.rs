@@ -4,7 +4,8 @@ use burn::tensor::Tensor;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{GaussianDiffusion, read};
+use super::GaussianDiffusion;
+use crate::config::from_json;
 use crate::diffusion::denoiser::{Backbone, Condition, TimeView};
 use crate::diffusion::fourier_loss::{ErrorMeasure, fourier_loss};
 use crate::diffusion::level::{NoiseLevel, diffuse, items_tensor};
@@ -96,7 +97,7 @@ impl Arguments {
 /// [`Error::Config`] for an argument that we do not know or a value out of range; [`Error::Data`]
 /// naming the arrays that are missing, extra, have another shape or belong to another schedule.
 pub fn diffusion_ts(arguments: &Value, state: &Weights) -> Result<(DiffusionTs, Weights)> {
-    let a: Arguments = read("Diffusion_TS", arguments)?;
+    let a: Arguments = from_json("Diffusion_TS", arguments)?;
     let gelu = match a.block_activate.as_str() {
         "GELU" => Gelu::Exact,
         "GELU2" => Gelu::Sigmoid,
@@ -150,7 +151,7 @@ pub struct DiffusionTsProcess {
 /// # Errors
 /// [`Error::Config`] for an argument that we do not know or a value out of range.
 pub fn diffusion_ts_process(arguments: &Value) -> Result<DiffusionTsProcess> {
-    let a: Arguments = read("Diffusion_TS", arguments)?;
+    let a: Arguments = from_json("Diffusion_TS", arguments)?;
     let measure = match a.loss_type.as_str() {
         "l1" => ErrorMeasure::Absolute,
         "l2" => ErrorMeasure::Squared,
@@ -262,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_state_dict_of_another_schedule_is_refused() {
-        let a: Arguments = read("Diffusion_TS", &arguments()).unwrap();
+        let a: Arguments = from_json("Diffusion_TS", &arguments()).unwrap();
         let network = DiffusionTs::new(DiffusionTsConfig {
             channels: 2,
             length: 12,
@@ -295,7 +296,7 @@ mod tests {
         let kernel = |changes: Value| {
             let mut all = arguments();
             all.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-            read::<Arguments>("Diffusion_TS", &all).and_then(|a| a.season_kernel())
+            from_json::<Arguments>("Diffusion_TS", &all).and_then(|a| a.season_kernel())
         };
         assert_eq!(kernel(json!({})).unwrap(), 1);
         assert_eq!(kernel(json!({"seq_length": 64})).unwrap(), 5);

@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{count_blocks, read, shape_of};
+use super::{count_blocks, shape_of};
+use crate::config::from_json;
 use crate::diffusion::denoiser::{Backbone, NetworkDenoiser, TimeView};
 use crate::diffusion::level::NoiseLevel;
 use crate::diffusion::parameterization::Parameterization;
@@ -48,7 +49,7 @@ impl Default for DiffwaveArguments {
 /// [`crate::Error::Config`] for an argument that we do not know or a value out of range;
 /// [`crate::Error::Data`] naming every array that is missing, extra or has another shape.
 pub fn diffwave(arguments: &Value, weights: &Weights) -> Result<Diffwave> {
-    let a: DiffwaveArguments = read("DiffWave", arguments)?;
+    let a: DiffwaveArguments = from_json("DiffWave", arguments)?;
     let network = Diffwave::new(DiffwaveConfig {
         channels: 1,
         width: a.residual_channels,

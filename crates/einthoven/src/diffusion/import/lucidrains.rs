@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::read;
+use crate::config::from_json;
 use crate::diffusion::denoiser::{Backbone, Clipped, ClippedNoise, NetworkDenoiser, TimeView};
 use crate::diffusion::level::NoiseLevel;
 use crate::diffusion::loss::{Objective, Weighting};
@@ -63,7 +63,7 @@ impl Default for UnetArguments {
 /// [`Error::Config`] for an argument that we do not know or a value out of range; [`Error::Data`]
 /// naming every array that is missing, extra or has another shape.
 pub fn lucidrains_unet1d(arguments: &Value, weights: &Weights) -> Result<Unet1d> {
-    let a: UnetArguments = read("Unet1D", arguments)?;
+    let a: UnetArguments = from_json("Unet1D", arguments)?;
     let is_fourier = a.learned_sinusoidal_cond || a.random_fourier_features;
     let network = Unet1d::new(Unet1dConfig {
         channels: a.channels,
@@ -140,7 +140,7 @@ pub struct GaussianDiffusion {
 /// # Errors
 /// [`Error::Config`] for an argument that we do not know or a value out of range.
 pub fn lucidrains_diffusion(arguments: &Value) -> Result<GaussianDiffusion> {
-    let a: DiffusionArguments = read("GaussianDiffusion1D", arguments)?;
+    let a: DiffusionArguments = from_json("GaussianDiffusion1D", arguments)?;
     let parameterization = match a.objective.as_str() {
         "pred_noise" => Parameterization::Noise,
         "pred_v" => Parameterization::V,

@@ -10,18 +10,10 @@ mod sssd;
 pub use diffusion_ts::{DiffusionTsProcess, diffusion_ts, diffusion_ts_process};
 pub use diffwave::{DiffwaveDiffusion, diffwave, diffwave_arguments};
 pub use lucidrains::{GaussianDiffusion, lucidrains_diffusion, lucidrains_unet1d};
-pub use sssd::{sssd_ecg, sssd_ecg_arguments, sssd_ecg_schedule};
-
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+pub use sssd::{sssd_ecg, sssd_ecg_arguments};
 
 use crate::error::{Error, Result};
 use crate::nn::weights::Weights;
-
-/// Reads arguments by name, refusing unknown ones.
-fn read<T: DeserializeOwned>(what: &str, arguments: &Value) -> Result<T> {
-    serde_json::from_value(arguments.clone()).map_err(|error| Error::config(what, error.to_string()))
-}
 
 /// Shape of an array of a state dict.
 fn shape_of<'a>(state: &'a Weights, name: &str, rank: usize) -> Result<&'a [usize]> {

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{count_blocks, read, shape_of};
-use crate::diffusion::schedule::NoiseSchedule;
+use super::{count_blocks, shape_of};
+use crate::config::from_json;
 use crate::error::Result;
 use crate::nn::kernel::CauchySum;
 use crate::nn::sssd::{Sssd, SssdConfig, StateSpace};
@@ -40,7 +40,7 @@ struct SssdArguments {
 /// [`crate::Error::Config`] for an argument that we do not know or a value out of range; [`crate::Error::Data`]
 /// naming the arrays that are missing, extra or have another shape.
 pub fn sssd_ecg(arguments: &Value, state: &Weights, sum: CauchySum) -> Result<(Sssd, Weights)> {
-    let a: SssdArguments = read("SSSD_ECG", arguments)?;
+    let a: SssdArguments = from_json("SSSD_ECG", arguments)?;
     let config = SssdConfig {
         channels: a.in_channels,
         out_channels: a.out_channels,
@@ -95,12 +95,4 @@ pub fn sssd_ecg_arguments(state: &Weights) -> Result<Value> {
         "label_embed_classes": embedding[0],
         "label_embed_dim": embedding[1],
     }))
-}
-
-/// The noise schedule of the original: 200 steps, beta linear from 1e-4 to 0.02.
-///
-/// # Errors
-/// [`crate::Error::Config`] never: the numbers are fixed.
-pub fn sssd_ecg_schedule() -> Result<NoiseSchedule> {
-    NoiseSchedule::linear(200, 1e-4, 0.02)
 }

@@ -1,42 +1,23 @@
 //! Batch normalization whose gain and bias follow from the labels.
 //!
-//! The running statistics are no parameters: they are kept under their original names beside the
-//! weights, followed during training and read afterwards.
+//! The running statistics are kept under their original names beside the weights, see [`running`].
 
 use burn::tensor::Tensor;
 
-use crate::error::{Error, Result};
-use crate::nn::kernel::{Affine, ChannelStatistics, Pointwise, batch_norm_act, batch_norm_act_fixed, linear};
+use crate::error::Result;
+use crate::nn::kernel::{Affine, Pointwise, batch_norm_act, batch_norm_act_fixed, linear};
 use crate::nn::layer::declare_constant;
+use crate::nn::running::{self, BatchStatistics, EPS, MOMENTUM};
 use crate::nn::weights::{Init, ParamSpec, View, Weights};
 
-/// Added to the variance.
-const EPS: f64 = 1e-5;
-/// Share of a new batch in the running statistics.
-const MOMENTUM: f64 = 0.1;
-/// Running statistics by their names, each with its start.
-const RUNNING: [(&str, Init); 2] = [("running_mean", Init::Zeros), ("running_var", Init::Ones)];
-
-/// What one normalization met in a training batch.
-#[derive(Debug, Clone, PartialEq)]
-pub struct BatchMoments {
-    /// Name of the normalization.
-    pub name: String,
-    /// Mean and biased variance per channel.
-    pub statistics: ChannelStatistics,
-    /// Values that each of them is taken over.
-    pub count: usize,
+/// Name of the normalization without labels, which has the running statistics.
+pub(super) fn running_name(name: &str) -> String {
+    format!("{name}.bn")
 }
 
 /// Declares the embedding of the labels: a gain and then a bias per channel in each row.
 pub(super) fn declare(out: &mut Vec<ParamSpec>, name: &str, labels: usize, channels: usize) {
     declare_constant(out, &format!("{name}.embed.weight"), &[labels, 2 * channels], Init::Normal(0.02));
-}
-
-/// Declares the running statistics and the number of batches behind them.
-pub(super) fn declare_running(out: &mut Vec<ParamSpec>, name: &str, channels: usize) {
-    RUNNING.iter().for_each(|(array, init)| declare_constant(out, &format!("{name}.bn.{array}"), &[channels], *init));
-    declare_constant(out, &format!("{name}.bn.num_batches_tracked"), &[], Init::Zeros);
 }
 
 /// Sets the embedding to its start: gains around one as drawn, biases of zero.
@@ -51,28 +32,19 @@ pub(super) fn start(weights: &mut Weights, name: &str) {
 }
 
 /// Mean 0 and variance 1 per channel by the batch's own statistics, which are handed on.
-pub(super) fn normalize_by_batch(name: &str, x: Tensor<3>) -> (Tensor<3>, BatchMoments) {
+pub(super) fn normalize_by_batch(name: &str, x: Tensor<3>) -> (Tensor<3>, BatchStatistics) {
     let [batch, _, length] = x.dims();
     let plain = plain(&x);
-    let (x, statistics) = batch_norm_act(x, plain, None, Pointwise::None, EPS);
-    (x, BatchMoments { name: name.to_string(), statistics, count: batch * length })
+    let (x, found) = batch_norm_act(x, plain, None, Pointwise::None, EPS);
+    (x, BatchStatistics { name: running_name(name), found, count: batch * length, momentum: MOMENTUM })
 }
 
 /// Mean 0 and variance 1 per channel by the running statistics.
 ///
 /// # Errors
-/// [`Error::Data`] for statistics that are missing or of another number.
-pub(super) fn normalize_by_running(name: &str, x: Tensor<3>, running: &Weights) -> Result<Tensor<3>> {
-    let channels = x.dims()[1];
-    let [mean, variance] = RUNNING.map(|(array, _)| {
-        let full = format!("{name}.bn.{array}");
-        let found = running.entries.get(&full).ok_or_else(|| Error::data(&full, "is missing"))?;
-        if found.values.len() != channels {
-            return Err(Error::data(full, format!("has {} values, expected {channels}", found.values.len())));
-        }
-        Ok(found.values.iter().map(|&value| f64::from(value)).collect())
-    });
-    let statistics = ChannelStatistics { mean: mean?, variance: variance? };
+/// As [`running::read`].
+pub(super) fn normalize_by_running(name: &str, x: Tensor<3>, buffers: &Weights) -> Result<Tensor<3>> {
+    let statistics = running::read(buffers, &running_name(name), x.dims()[1])?;
     let plain = plain(&x);
     Ok(batch_norm_act_fixed(x, plain, &statistics, None, Pointwise::None, EPS))
 }
@@ -98,43 +70,10 @@ pub(super) fn modulate(p: &View, x: Tensor<3>, labels: Tensor<2>) -> Tensor<3> {
     x * both.clone().narrow(1, 0, channels) + both.narrow(1, channels, channels)
 }
 
-/// Moves running statistics towards those of a batch, whose variance is made unbiased first.
-pub fn follow(running: &mut Weights, batch: &[BatchMoments]) {
-    for BatchMoments { name, statistics, count } in batch {
-        let unbiased = *count as f64 / (*count as f64 - 1.0).max(1.0);
-        for ((array, _), (values, factor)) in
-            RUNNING.iter().zip([(&statistics.mean, 1.0), (&statistics.variance, unbiased)])
-        {
-            if let Some(stored) = running.entries.get_mut(&format!("{name}.bn.{array}")) {
-                for (stored, value) in stored.values.iter_mut().zip(values) {
-                    *stored = ((1.0 - MOMENTUM) * f64::from(*stored) + MOMENTUM * factor * value) as f32;
-                }
-            }
-        }
-        if let Some(batches) = running.entries.get_mut(&format!("{name}.bn.num_batches_tracked")) {
-            batches.values.iter_mut().for_each(|batches| *batches += 1.0);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::seed::Seed;
-
-    #[test]
-    fn running_statistics_move_a_tenth_of_the_way() {
-        let mut specs = Vec::new();
-        declare_running(&mut specs, "norm", 2);
-        let mut running = Weights::initialize(&specs, Seed::new(1));
-        let statistics = ChannelStatistics { mean: vec![1.0, -2.0], variance: vec![3.0, 6.0] };
-        follow(&mut running, &[BatchMoments { name: "norm".into(), statistics, count: 3 }]);
-        let of = |name: &str| running.entries[name].values.clone();
-        assert_eq!(of("norm.bn.running_mean"), [0.1, -0.2]);
-        // The unbiased variances are 4.5 and 9.
-        assert_eq!(of("norm.bn.running_var"), [1.35, 1.8]);
-        assert_eq!(of("norm.bn.num_batches_tracked"), [1.0]);
-    }
 
     #[test]
     fn embeddings_start_at_gain_one_and_bias_zero() {

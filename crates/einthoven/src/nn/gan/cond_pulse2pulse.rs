@@ -6,10 +6,11 @@
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
-use super::cond_batch_norm::{self, BatchMoments, modulate, normalize_by_batch, normalize_by_running};
+use super::cond_batch_norm::{self, modulate, normalize_by_batch, normalize_by_running, running_name};
 use super::layer::{Down, Up, check_signal, check_sizes, decoder, encoder, stride_of};
 use super::pulse2pulse::SLOPE;
 use crate::error::{Error, Result};
+use crate::nn::running::{self, BatchStatistics};
 use crate::nn::weights::{ParamSpec, View, Weights};
 use crate::seed::Seed;
 
@@ -105,10 +106,10 @@ impl CondPulse2Pulse {
         weights
     }
 
-    /// Name, shape and start of the running statistics, which [`cond_batch_norm::follow`] moves.
+    /// Name, shape and start of the running statistics, which [`running::follow`] moves.
     pub fn running(&self) -> Vec<ParamSpec> {
         let mut out = Vec::new();
-        self.norms().for_each(|(name, channels)| cond_batch_norm::declare_running(&mut out, &name, channels));
+        self.norms().for_each(|(name, channels)| running::declare(&mut out, &running_name(&name), channels));
         out
     }
 
@@ -149,7 +150,7 @@ impl CondPulse2Pulse {
         p: &View,
         noise: Tensor<3>,
         labels: Tensor<2>,
-    ) -> Result<(Tensor<3>, Vec<BatchMoments>)> {
+    ) -> Result<(Tensor<3>, Vec<BatchStatistics>)> {
         let mut batch = Vec::new();
         let mut normalize = |name: &str, x: Tensor<3>| {
             let (x, moments) = normalize_by_batch(name, x);

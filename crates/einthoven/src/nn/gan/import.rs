@@ -7,7 +7,6 @@
 //! Facts, not code, of vlbthambawita/Pulse2Pulse and AI4HealthUOL/SSSD-ECG (MIT licence).
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::cond_pulse2pulse::{CondPulse2Pulse, CondPulse2PulseConfig};
@@ -15,6 +14,7 @@ use super::critic::{Critic, CriticConfig};
 use super::layer::{KERNEL, Up, decoder};
 use super::pulse2pulse::{Pulse2Pulse, Pulse2PulseConfig};
 use super::wavegan_star::{WaveganStar, WaveganStarConfig};
+use crate::config::from_json;
 use crate::error::{Error, Result};
 use crate::nn::layer::{declare_constant, declare_linear};
 use crate::nn::weights::{Init, ParamSpec, Weights};
@@ -108,7 +108,7 @@ impl Default for CriticArguments {
 /// [`Error::Config`] for an argument that we do not know or a value out of range; [`Error::Data`]
 /// naming the arrays that are missing, extra or have another shape.
 pub fn pulse2pulse_generator(arguments: &Value, state: &Weights) -> Result<(Pulse2Pulse, Weights)> {
-    let a: GeneratorArguments = read("Pulse2Pulse generator", arguments)?;
+    let a: GeneratorArguments = from_json("Pulse2Pulse generator", arguments)?;
     check_upsampling(a.upsample)?;
     let network = Pulse2Pulse::new(Pulse2PulseConfig { channels: a.num_channels, width: a.model_size })?;
     let idle = idle(&decoder(a.model_size, a.num_channels, true), a.num_channels, a.post_proc_filt_len);
@@ -122,7 +122,7 @@ pub fn pulse2pulse_generator(arguments: &Value, state: &Weights) -> Result<(Puls
 /// # Errors
 /// As [`pulse2pulse_generator`].
 pub fn deepfake_ecg_generator(arguments: &Value, state: &Weights) -> Result<(Pulse2Pulse, Weights)> {
-    let a: LatentArguments = read("deepfake-ecg generator", arguments)?;
+    let a: LatentArguments = from_json("deepfake-ecg generator", arguments)?;
     check_upsampling(a.upsample)?;
     let network = Pulse2Pulse::new(Pulse2PulseConfig { channels: a.num_channels, width: a.model_size })?;
     let mut idle = idle(&decoder(a.model_size, a.num_channels, true), a.num_channels, a.post_proc_filt_len);
@@ -136,7 +136,7 @@ pub fn deepfake_ecg_generator(arguments: &Value, state: &Weights) -> Result<(Pul
 /// # Errors
 /// As [`pulse2pulse_generator`].
 pub fn wavegan_star_generator(arguments: &Value, state: &Weights) -> Result<(WaveganStar, Weights)> {
-    let a: LatentArguments = read("WaveGAN* generator", arguments)?;
+    let a: LatentArguments = from_json("WaveGAN* generator", arguments)?;
     check_upsampling(a.upsample)?;
     let (channels, width) = (a.num_channels, a.model_size);
     let network = WaveganStar::new(WaveganStarConfig { channels, width, latent: a.latent_dim })?;
@@ -150,7 +150,7 @@ pub fn wavegan_star_generator(arguments: &Value, state: &Weights) -> Result<(Wav
 /// # Errors
 /// As [`pulse2pulse_generator`].
 pub fn cond_pulse2pulse_generator(arguments: &Value, state: &Weights) -> Result<(CondPulse2Pulse, Weights, Weights)> {
-    let a: GeneratorArguments = read("CondP2PGenerator", arguments)?;
+    let a: GeneratorArguments = from_json("CondP2PGenerator", arguments)?;
     check_upsampling(a.upsample)?;
     let (channels, width) = (a.num_channels, a.model_size);
     let network = CondPulse2Pulse::new(CondPulse2PulseConfig { channels, width, labels: LABELS })?;
@@ -181,7 +181,7 @@ pub fn cond_pulse2pulse_critic(arguments: &Value, length: usize, state: &Weights
 }
 
 fn critic(what: &str, layers: usize, arguments: &Value, length: usize, state: &Weights) -> Result<(Critic, Weights)> {
-    let a: CriticArguments = read(what, arguments)?;
+    let a: CriticArguments = from_json(what, arguments)?;
     let network = Critic::new(CriticConfig {
         channels: a.num_channels,
         width: a.model_size,
@@ -192,11 +192,6 @@ fn critic(what: &str, layers: usize, arguments: &Value, length: usize, state: &W
     })?;
     let weights = take(state, network.params(), Vec::new(), &format!("{what} state dict"))?;
     Ok((network, weights))
-}
-
-/// Reads arguments by name, refusing unknown ones.
-fn read<T: DeserializeOwned>(what: &str, arguments: &Value) -> Result<T> {
-    serde_json::from_value(arguments.clone()).map_err(|error| Error::config(what, error.to_string()))
 }
 
 /// Without upsampling the originals run their idle layers instead, and the U-nets do not run at all.

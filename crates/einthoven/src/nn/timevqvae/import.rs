@@ -1,7 +1,6 @@
 //! Published checkpoints: the originals' arguments in our words, their state dicts under their own names.
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::config::{Band, Form, VqvaeConfig};
@@ -9,6 +8,7 @@ use super::decoding::Decoding;
 use super::pass::Declared;
 use super::prior::{Prior, PriorConfig, TransformerConfig};
 use super::vqvae::Vqvae;
+use crate::config::from_json;
 use crate::error::{Error, Result};
 use crate::nn::weights::Weights;
 
@@ -186,7 +186,7 @@ struct PaperPriorArguments {
 /// [`Error::Config`] for an argument that we do not know or a value out of range; [`Error::Data`] naming every
 /// array that is missing, extra or has another shape.
 pub fn vqvae(arguments: &Value, state: &Weights) -> Result<Imported<Vqvae>> {
-    let a: VqvaeArguments = read("VQVAE", arguments)?;
+    let a: VqvaeArguments = from_json("VQVAE", arguments)?;
     let network = Vqvae::new(VqvaeConfig {
         form: Form::Release,
         channels: a.in_channels,
@@ -211,7 +211,7 @@ pub fn vqvae(arguments: &Value, state: &Weights) -> Result<Imported<Vqvae>> {
 /// # Errors
 /// As [`vqvae`].
 pub fn paper_vqvae(arguments: &Value, state: &Weights) -> Result<Imported<Vqvae>> {
-    let a: PaperArguments = read("stage 1", arguments)?;
+    let a: PaperArguments = from_json("stage 1", arguments)?;
     let network = Vqvae::new(VqvaeConfig {
         form: Form::Paper,
         channels: a.in_channels,
@@ -236,7 +236,7 @@ pub fn paper_vqvae(arguments: &Value, state: &Weights) -> Result<Imported<Vqvae>
 /// # Errors
 /// As [`vqvae`]; [`Error::Data`] if the two copies of stage 1 differ.
 pub fn maskgit(stage1: &Value, arguments: &Value, state: &Weights) -> Result<ImportedMaskGit> {
-    let a: MaskGitArguments = read("MaskGIT", arguments)?;
+    let a: MaskGitArguments = from_json("MaskGIT", arguments)?;
     let (mut of_stage1, mut of_stage2, mut again) = (Weights::default(), Weights::default(), Weights::default());
     for (name, weight) in &state.entries {
         let (part, name) = match name.strip_prefix("vqvae.") {
@@ -281,7 +281,7 @@ pub fn maskgit(stage1: &Value, arguments: &Value, state: &Weights) -> Result<Imp
 /// # Errors
 /// As [`vqvae`].
 pub fn paper_prior(arguments: &Value, state: &Weights) -> Result<Imported<Prior>> {
-    let a: PaperPriorArguments = read("stage 2", arguments)?;
+    let a: PaperPriorArguments = from_json("stage 2", arguments)?;
     let network = Prior::new(PriorConfig {
         form: Form::Paper,
         positions: a.num_tokens,
@@ -302,11 +302,6 @@ fn split(declared: &Declared, state: &Weights, what: &str) -> Result<(Weights, W
     params.check(&declared.params, what)?;
     buffers.check(&declared.buffers, what)?;
     Ok((params, buffers))
-}
-
-/// Reads arguments by name, refusing unknown ones.
-fn read<T: DeserializeOwned>(what: &str, arguments: &Value) -> Result<T> {
-    serde_json::from_value(arguments.clone()).map_err(|error| Error::config(what, error.to_string()))
 }
 
 #[cfg(test)]

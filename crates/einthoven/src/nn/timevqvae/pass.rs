@@ -7,13 +7,9 @@
 use burn::tensor::{Tensor, TensorData};
 
 use crate::nn::kernel::{Affine, ChannelStatistics, Pointwise, batch_norm_act, batch_norm_act_fixed};
+use crate::nn::running::{self, BatchStatistics, EPS, MOMENTUM};
 use crate::nn::weights::{Init, ParamSpec, View, Weights};
 use crate::seed::Stream;
-
-/// Added to the variance of every batch normalization.
-const EPS: f64 = 1e-5;
-/// Share of a batch in the running statistics.
-const MOMENTUM: f32 = 0.1;
 
 /// Parameters and buffers of a network.
 #[derive(Debug, Clone, Default)]
@@ -64,9 +60,7 @@ impl Declared {
     /// Adds a batch normalization with its running statistics.
     pub(super) fn batch_norm(&mut self, name: &str, channels: usize) {
         self.norm(name, channels);
-        self.buffer(format!("{name}.running_mean"), &[channels], Init::Zeros);
-        self.buffer(format!("{name}.running_var"), &[channels], Init::Ones);
-        self.buffer(format!("{name}.num_batches_tracked"), &[], Init::Zeros);
+        running::declare(&mut self.buffers, name, channels);
     }
 }
 
@@ -92,16 +86,6 @@ struct Training {
     statistics: Vec<BatchStatistics>,
 }
 
-/// Statistics of one batch normalization in one training pass.
-#[derive(Debug, Clone)]
-pub struct BatchStatistics {
-    /// Name of the normalization.
-    name: String,
-    found: ChannelStatistics,
-    /// Values per channel.
-    count: usize,
-}
-
 impl<'a> Pass<'a> {
     /// A trained network in use: running statistics, nothing hidden.
     pub fn evaluation(buffers: &'a Weights) -> Pass<'a> {
@@ -123,7 +107,7 @@ impl<'a> Pass<'a> {
         self.training.is_some()
     }
 
-    /// Statistics of the batch, for [`follow`]; none outside training.
+    /// Statistics of the batch, for [`running::follow`]; none outside training.
     pub fn into_statistics(self) -> Vec<BatchStatistics> {
         self.training.map_or_else(Vec::new, |training| training.statistics)
     }
@@ -139,7 +123,8 @@ impl<'a> Pass<'a> {
         match &mut self.training {
             Some(training) => {
                 let (y, found) = batch_norm_act(x, affine, None, Pointwise::None, EPS);
-                training.statistics.push(BatchStatistics { name: name.into(), found, count: batch * length });
+                let count = batch * length;
+                training.statistics.push(BatchStatistics { name: name.into(), found, count, momentum: MOMENTUM });
                 y
             }
             None => {
@@ -173,23 +158,5 @@ pub(super) fn buffer<'a>(buffers: &'a Weights, name: &str) -> &'a [f32] {
     match buffers.entries.get(name) {
         Some(buffer) => &buffer.values,
         None => panic!("the network reads buffer {name}, which it does not declare"),
-    }
-}
-
-/// Moves the running statistics towards those of a batch, as PyTorch does: momentum 0.1, unbiased variance.
-pub fn follow(buffers: &mut Weights, statistics: &[BatchStatistics]) {
-    for BatchStatistics { name, found, count } in statistics {
-        let n = *count as f64;
-        let unbiased: Vec<f64> = found.variance.iter().map(|v| v * n / (n - 1.0).max(1.0)).collect();
-        for (what, values) in [("running_mean", &found.mean), ("running_var", &unbiased)] {
-            if let Some(running) = buffers.entries.get_mut(&format!("{name}.{what}")) {
-                for (running, &value) in running.values.iter_mut().zip(values) {
-                    *running += MOMENTUM * (value as f32 - *running);
-                }
-            }
-        }
-        if let Some(count) = buffers.entries.get_mut(&format!("{name}.num_batches_tracked")) {
-            count.values.iter_mut().for_each(|count| *count += 1.0);
-        }
     }
 }

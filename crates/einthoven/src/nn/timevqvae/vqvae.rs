@@ -7,13 +7,14 @@ use burn::tensor::{Device, Tensor};
 
 use super::coder::{Coder, CoderSizes};
 use super::config::{Band, Form, VqvaeConfig};
-use super::pass::{BatchStatistics, Declared, Pass, follow};
+use super::pass::{Declared, Pass};
 use super::planes::Planes;
 use super::quantizer::{Quantized, Quantizer, Tokens};
 use super::separable::start_frequencies;
 use super::stft::{Align, Stft, stretch};
 use crate::error::{Error, Result};
 use crate::nn::layer::start_lengths;
+use crate::nn::running::{self, BatchStatistics};
 use crate::nn::weights::{Init, View, Weights, host};
 use crate::seed::Seed;
 
@@ -290,7 +291,7 @@ impl Vqvae {
         for (quantizer, branch) in self.quantizers.iter().zip(branches) {
             quantizer.follow(buffers, &branch.quantized);
         }
-        follow(buffers, statistics);
+        running::follow(buffers, statistics);
     }
 
     /// Codes of both bands of signals.

@@ -2,6 +2,7 @@
 
 use burn::tensor::{Device, activation};
 use einthoven::classifiers::ptbxl::{Imported, Pass, benchmark, binary_cross_entropy, names};
+use einthoven::nn::running::follow;
 use einthoven::nn::weights::Weights;
 
 use super::{Fixture, host};
@@ -50,7 +51,7 @@ fn check_training(f: &Fixture, imported: Imported, device: &Device) {
     by_name.insert("input".into(), host(for_input).into_iter().map(|v| v as f32).collect());
     f.compare_gradients("train.grad.", &by_name);
 
-    pass.into_statistics().follow(&mut buffers);
+    follow(&mut buffers, &pass.into_statistics());
     let prefix = "train.buffer_after.";
     for key in f.io.keys().filter(|key| key.starts_with(prefix)) {
         let found = buffers.entries.get(&key[prefix.len()..]);

@@ -3,7 +3,6 @@
 
 use burn::tensor::{Device, Tensor};
 use einthoven::Result;
-use einthoven::nn::gan::cond_batch_norm::follow;
 use einthoven::nn::gan::critic::Critic;
 use einthoven::nn::gan::import::{
     cond_pulse2pulse_critic, cond_pulse2pulse_generator, pulse2pulse_critic, pulse2pulse_generator,
@@ -11,6 +10,7 @@ use einthoven::nn::gan::import::{
 };
 use einthoven::nn::gan::pulse2pulse::microvolts;
 use einthoven::nn::gan::wgan::{PENALTY, critic_loss, gradient_penalty, mixed};
+use einthoven::nn::running::follow;
 use einthoven::nn::weights::{Params, View, Weights};
 use serde_json::Value;
 

@@ -3,11 +3,11 @@
 use std::cell::RefCell;
 
 use burn::tensor::{Device, Tensor};
-use einthoven::diffusion::import::{sssd_ecg, sssd_ecg_schedule};
+use einthoven::diffusion::import::sssd_ecg;
 use einthoven::diffusion::sampler::{Ddpm, Sampler};
 use einthoven::diffusion::{
     Backbone, Condition, NetworkDenoiser, NoiseLevel, NoiseSchedule, Objective, Parameterization, SssdBackbone,
-    TimeView, Weighting,
+    TimeView, Weighting, schedule,
 };
 use einthoven::nn::hippo::LegS;
 use einthoven::nn::kernel::CauchySum;
@@ -84,10 +84,14 @@ fn check_lengths(f: &Fixture, network: &Sssd, weights: &Weights, params: &Params
 }
 
 fn check_schedules(f: &Fixture) {
-    check_schedule(f, "schedule.T200", &sssd_ecg_schedule().unwrap());
+    check_schedule(f, "schedule.T200", &published_schedule());
     if let Some(schedule) = sampling_schedule(f) {
         check_schedule(f, "sampling.schedule", &schedule);
     }
+}
+
+fn published_schedule() -> NoiseSchedule {
+    schedule::find("linear-unscaled").unwrap().build(200).unwrap()
 }
 
 fn check_schedule(f: &Fixture, prefix: &str, schedule: &NoiseSchedule) {
@@ -144,7 +148,7 @@ fn check_sampling(f: &Fixture, network: &Sssd, params: &Params, device: &Device)
 
 fn check_training(f: &Fixture, network: Sssd, weights: &Weights, device: &Device) {
     let device = device.clone().autodiff();
-    let schedule = sssd_ecg_schedule().unwrap();
+    let schedule = published_schedule();
     let steps = &f.get("train.steps").values;
     let levels: Vec<NoiseLevel> = steps.iter().map(|&step| schedule.levels()[step as usize]).collect();
     let backbone = SssdBackbone { network, params: weights.tracked(&device), cache: None };

@@ -6,7 +6,6 @@
 use std::fmt::Debug;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::classifiers::ptbxl::fcn_wang::{FcnWang, FcnWangConfig};
@@ -14,6 +13,7 @@ use crate::classifiers::ptbxl::head::HeadConfig;
 use crate::classifiers::ptbxl::inception1d::{Inception1d, Inception1dConfig};
 use crate::classifiers::ptbxl::resnet1d_wang::{Resnet1dWang, Resnet1dWangConfig};
 use crate::classifiers::ptbxl::xresnet1d::{Xresnet1d, Xresnet1dConfig, stage_widths};
+use crate::config::from_json;
 use crate::error::{Error, Result};
 
 /// Arguments of the head, and the others.
@@ -24,13 +24,8 @@ pub(super) fn split(name: &str, arguments: &Value) -> Result<(HeadConfig, Value)
     let is_of_head = |key: &str| HeadArguments::KEYS.contains(&key);
     let (head, rest): (Map<String, Value>, Map<String, Value>) =
         arguments.clone().into_iter().partition(|(key, _)| is_of_head(key));
-    let head: HeadArguments = read(name, Value::Object(head))?;
+    let head: HeadArguments = from_json(name, &Value::Object(head))?;
     Ok((head.config()?, Value::Object(rest)))
-}
-
-/// Reads arguments by name, refusing unknown ones.
-fn read<T: DeserializeOwned>(what: &str, arguments: Value) -> Result<T> {
-    serde_json::from_value(arguments).map_err(|error| Error::config(what, error.to_string()))
 }
 
 /// Refuses a value that none of the networks has.
@@ -138,7 +133,7 @@ impl Default for FcnArguments {
 }
 
 pub(super) fn fcn_wang(head: HeadConfig, arguments: Value) -> Result<FcnWang> {
-    let a: FcnArguments = read("fcn_wang", arguments)?;
+    let a: FcnArguments = from_json("fcn_wang", &arguments)?;
     expect("dilation", a.dilation, 1)?;
     expect("squeeze_excite_reduction", a.squeeze_excite_reduction, 0)?;
     expect("act", a.act.as_str(), "relu")?;
@@ -190,7 +185,7 @@ impl Default for InceptionArguments {
 }
 
 pub(super) fn inception1d(head: HeadConfig, arguments: Value) -> Result<Inception1d> {
-    let a: InceptionArguments = read("inception1d", arguments)?;
+    let a: InceptionArguments = from_json("inception1d", &arguments)?;
     Inception1d::new(Inception1dConfig {
         leads: a.input_channels,
         classes: a.num_classes,
@@ -231,7 +226,7 @@ impl Default for ResnetArguments {
 }
 
 pub(super) fn resnet1d_wang(head: HeadConfig, arguments: Value) -> Result<Resnet1dWang> {
-    let a: ResnetArguments = read("resnet1d_wang", arguments)?;
+    let a: ResnetArguments = from_json("resnet1d_wang", &arguments)?;
     // With growing widths the original's head does not fit its last stage.
     expect("fix_feature_dim", a.fix_feature_dim, true)?;
     let kernels = match a.kernel_size {
@@ -281,7 +276,7 @@ impl Default for XresnetArguments {
 const STEM_END: usize = 64;
 
 pub(super) fn xresnet1d(name: &str, head: HeadConfig, arguments: Value) -> Result<Xresnet1d> {
-    let a: XresnetArguments = read(name, arguments)?;
+    let a: XresnetArguments = from_json(name, &arguments)?;
     expect("sa", a.sa, false)?;
     expect("stem_szs", a.stem_szs[2], STEM_END)?;
     if !(a.widen > 0.0 && a.widen.is_finite()) {
