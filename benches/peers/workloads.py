@@ -132,7 +132,7 @@ def main():
     idle_kib = worker.reset_peak_kib()
     tensors, config = load(path)
     name = config["name"]
-    inputs = {key[6:]: tensors.pop(key) for key in list(tensors) if key.startswith("input.")}
+    inputs = {key[5:]: tensors.pop(key) for key in list(tensors) if key.startswith("data.")}
     x, target = inputs["x"], inputs["target"]
     if name == "W4" and what == "forward":
         # Running statistics as they start.

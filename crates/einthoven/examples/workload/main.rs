@@ -22,8 +22,8 @@ use einthoven::run::{StoredType, Tensors, Trainee, safetensors, write_atomic};
 use networks::{Inputs, Workload};
 use worker::{Work, number, reset_peak_kib, serve};
 
-/// Prefix of what is not a weight.
-const INPUT: &str = "input.";
+/// Prefix of what is not a weight; no layer has this name.
+const INPUT: &str = "data.";
 
 fn main() -> Result<()> {
     let idle_kib = reset_peak_kib();
