@@ -26,6 +26,8 @@ use worker::{Work, number, reset_peak_kib, serve};
 const INPUT: &str = "data.";
 
 fn main() -> Result<()> {
+    // As every program of the project does.
+    einthoven::nn::kernel::keep_freed_memory();
     let idle_kib = reset_peak_kib();
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
