@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::generators::diffusion_model::{DiffusionModel, ModelCard};
 use crate::nn::adamw::AdamWConfig;
 use crate::nn::train::{Learner, NetworkTrainee, check_device};
-use crate::nn::weights::Weights;
+use crate::nn::weights::{ParamSpec, Weights};
 use crate::run::{Cadence, Progress, Run, Stop, TrainPlan, TrainSummary, Trainee, train};
 use crate::seed::Seed;
 
@@ -36,6 +36,16 @@ pub struct Course<'a> {
     pub optimizer: &'a AdamWConfig,
     /// Weights to begin with; drawn where there are none.
     pub start: Option<Weights>,
+}
+
+/// A network before its training.
+pub struct Untrained<'a> {
+    /// Stage of the run.
+    pub role: &'a str,
+    /// Its parameters.
+    pub specs: &'a [ParamSpec],
+    /// Weights to begin with.
+    pub start: Weights,
 }
 
 /// Everything that trainings of a run share.
@@ -72,33 +82,54 @@ impl Trainer<'_> {
         trial: impl Fn(usize, &Device) -> Result<Denoising>,
         progress: &mut dyn Progress,
     ) -> Result<Trained> {
-        let Course { n_steps, batch, optimizer, start } = course;
         let specs = network.params();
+        let start = course.start.clone();
         let start = start.unwrap_or_else(|| network.start(self.seed.purpose("start").purpose(&card.role)));
-        let trainee = |batch, start: Weights| {
-            NetworkTrainee::new(learner(batch), specs.clone(), start, optimizer.clone(), n_steps, self.device)
+        let first_step = |device: &Device| {
+            let (learner, start) = (trial(course.batch, device)?, network.start(self.seed.purpose("device check")));
+            Ok(NetworkTrainee::new(learner, specs.clone(), start, course.optimizer.clone(), 1, device))
         };
-        let stage = self.run.stage(&card.role)?;
-        if let Some(probe) = self.probe {
-            let budget = Budget::measure(probe, |batch| trainee(batch, start.clone()).step(0).map(drop))?;
-            budget.refuse_oversize(&card.role, batch, self.max_memory_bytes, progress)?;
-        }
-        if stage.finished::<TrainSummary>()?.is_none() {
-            let start = network.start(self.seed.purpose("device check"));
-            let first_step = |device: &Device| {
-                let learner = trial(batch, device)?;
-                Ok(NetworkTrainee::new(learner, specs.clone(), start.clone(), optimizer.clone(), 1, device))
-            };
-            check_device(first_step, self.device)?;
-        }
-        let mut trainee = trainee(batch, start);
-        let plan = TrainPlan { n_steps, checkpoint_every: Cadence::Seconds(60.0), log_every: 20 };
-        let summary = train(&mut trainee, &plan, &stage, self.stop, progress)?;
+        let untrained = Untrained { role: &card.role, specs: &specs, start };
+        let (trainee, summary) = self.learn(untrained, &course, learner, first_step, progress)?;
         let mut state = trainee.result();
         state.entries.extend(network.buffers().entries);
         let model = DiffusionModel::new(card, state, self.device)?;
         model.save(&model_path(self.run, &model.card().role))?;
         Ok(Trained { model, summary })
+    }
+
+    /// Trains any network as a stage of the run, and gives it back as it ended. What `course` begins with does not
+    /// matter here.
+    ///
+    /// `first_step` is ready for the first step on a device, by which an accelerator is compared with the CPU.
+    ///
+    /// # Errors
+    /// As [`Trainer::fit`].
+    pub fn learn<L: Learner, T: Learner>(
+        &self,
+        untrained: Untrained,
+        course: &Course,
+        learner: impl Fn(usize) -> L,
+        first_step: impl Fn(&Device) -> Result<NetworkTrainee<T>>,
+        progress: &mut dyn Progress,
+    ) -> Result<(NetworkTrainee<L>, TrainSummary)> {
+        let Untrained { role, specs, start } = untrained;
+        let &Course { n_steps, batch, optimizer, .. } = course;
+        let trainee = |batch, start: Weights| {
+            NetworkTrainee::new(learner(batch), specs.to_vec(), start, optimizer.clone(), n_steps, self.device)
+        };
+        let stage = self.run.stage(role)?;
+        if let Some(probe) = self.probe {
+            let budget = Budget::measure(probe, |batch| trainee(batch, start.clone()).step(0).map(drop))?;
+            budget.refuse_oversize(role, batch, self.max_memory_bytes, progress)?;
+        }
+        if stage.finished::<TrainSummary>()?.is_none() {
+            check_device(first_step, self.device)?;
+        }
+        let mut trainee = trainee(batch, start);
+        let plan = TrainPlan { n_steps, checkpoint_every: Cadence::Seconds(60.0), log_every: 20 };
+        let summary = train(&mut trainee, &plan, &stage, self.stop, progress)?;
+        Ok((trainee, summary))
     }
 }
 
