@@ -181,6 +181,10 @@ pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> 
     let seed = Seed::new(request.seed);
     let data = open(&config.data, request.data, request.seed)?;
     guard::check(&data)?;
+    if let Recipe::Timevqvae(recipe) = recipe {
+        // Records that the networks cannot be made for are refused before there is a folder.
+        recipe.networks(&data)?;
+    }
     let run = request.open_run(&config, &data)?;
     let part = data.part(Split::Train);
     drop(data);

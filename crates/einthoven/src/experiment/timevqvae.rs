@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::generation::ROLE;
-use super::training::{Course, Trainer, Untrained, model_path, training_data};
+use super::training::{Trainer, model_path, training_data};
 use crate::classifiers::beat_cnn::lead_scales;
 use crate::config::check;
 use crate::dataset::Dataset;
@@ -15,7 +15,8 @@ use crate::generators::timevqvae::{NAME, TimeVqvaeCard, TimeVqvaeModel, joined};
 use crate::nn::adamw::AdamWConfig;
 use crate::nn::timevqvae::training::{Completion, Reconstruction, all_tokens};
 use crate::nn::timevqvae::{Decoding, Prior, PriorConfig, Tokens, Vqvae, VqvaeConfig};
-use crate::nn::train::{Learner, NetworkTrainee};
+use crate::nn::train::{Learner, NetworkTrainee, check_device};
+use crate::nn::weights::{ParamSpec, Weights};
 use crate::run::Progress;
 use crate::signal;
 
@@ -78,6 +79,16 @@ impl TimeVqvaeRecipe {
         }
         Ok(())
     }
+
+    /// The networks of both stages for a data set.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] for records that they cannot be made for.
+    pub fn networks(&self, data: &Dataset) -> Result<(Vqvae, Prior)> {
+        let vqvae = Vqvae::new(VqvaeConfig { channels: data.leads.len(), length: data.sig_len, ..self.vqvae.clone() })?;
+        let prior = Prior::new(self.prior.sized(&vqvae, data.n_labels()))?;
+        Ok((vqvae, prior))
+    }
 }
 
 /// Trains both stages and stores the model of the run.
@@ -85,9 +96,7 @@ impl TimeVqvaeRecipe {
 /// # Errors
 /// As [`Trainer::fit`].
 pub fn train(recipe: &TimeVqvaeRecipe, part: &Dataset, trainer: &Trainer, progress: &mut dyn Progress) -> Result<()> {
-    let config = VqvaeConfig { channels: part.leads.len(), length: part.sig_len, ..recipe.vqvae.clone() };
-    let vqvae = Vqvae::new(config)?;
-    let prior = Prior::new(recipe.prior.sized(&vqvae, part.n_labels()))?;
+    let (vqvae, prior) = recipe.networks(part)?;
     let scale_mv = lead_scales(part)?;
     let signals: Arc<[f32]> = signal::scaled(&part.ecg, &scale_mv, part.sig_len).into();
 
@@ -141,7 +150,7 @@ fn reconstruct(
         (learner.dropout, learner.dead_below) = (stage.dropout, recipe.dead_below);
         learner
     };
-    fit(trainer, Untrained { role, specs: &network.declared().params, start: weights }, stage, learner, progress)
+    fit(trainer, (role, network.declared().params, weights), stage, learner, progress)
 }
 
 /// Stage 2: codes that were hidden, from those that were not and a label.
@@ -168,22 +177,21 @@ fn complete(
         (learner.dropout, learner.label_dropout) = (stage.dropout, recipe.label_dropout);
         learner
     };
-    fit(trainer, Untrained { role, specs: &network.declared().params, start: weights }, stage, learner, progress)
+    fit(trainer, (role, network.declared().params, weights), stage, learner, progress)
 }
 
 fn fit<L: Learner>(
     trainer: &Trainer,
-    untrained: Untrained,
+    (role, specs, start): (&str, Vec<ParamSpec>, Weights),
     stage: &StageRecipe,
     learner: impl Fn(usize, &Device) -> L,
     progress: &mut dyn Progress,
 ) -> Result<NetworkTrainee<L>> {
-    let (specs, start, optimizer) = (untrained.specs.to_vec(), untrained.start.clone(), &stage.optimizer);
-    let first_step = |device: &Device| {
-        let (learner, start) = (learner(stage.batch, device), start.clone());
-        Ok(NetworkTrainee::new(learner, specs.clone(), start, optimizer.clone(), 1, device))
+    let trainee = |batch, n_steps, device: &Device| {
+        let learner = learner(batch, device);
+        NetworkTrainee::new(learner, specs.clone(), start.clone(), stage.optimizer.clone(), n_steps, device)
     };
-    let course = Course { n_steps: stage.steps, batch: stage.batch, optimizer, start: None };
-    let learner = |batch| learner(batch, trainer.device);
-    Ok(trainer.learn(untrained, &course, learner, first_step, progress)?.0)
+    let check = || check_device(|device| Ok(trainee(stage.batch, 1, device)), trainer.device);
+    let of_run = |batch| trainee(batch, stage.steps, trainer.device);
+    Ok(trainer.train_stage(role, stage.steps, stage.batch, 0, of_run, check, progress)?.0)
 }

@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::generators::diffusion_model::{DiffusionModel, ModelCard};
 use crate::nn::adamw::AdamWConfig;
 use crate::nn::train::{Learner, NetworkTrainee, check_device};
-use crate::nn::weights::{ParamSpec, Weights};
+use crate::nn::weights::Weights;
 use crate::run::{Cadence, Progress, Run, Stop, TrainPlan, TrainSummary, Trainee, train};
 use crate::seed::Seed;
 
@@ -36,16 +36,6 @@ pub struct Course<'a> {
     pub optimizer: &'a AdamWConfig,
     /// Weights to begin with; drawn where there are none.
     pub start: Option<Weights>,
-}
-
-/// A network before its training.
-pub struct Untrained<'a> {
-    /// Stage of the run.
-    pub role: &'a str,
-    /// Its parameters.
-    pub specs: &'a [ParamSpec],
-    /// Weights to begin with.
-    pub start: Weights,
 }
 
 /// Everything that trainings of a run share.
@@ -82,15 +72,22 @@ impl Trainer<'_> {
         trial: impl Fn(usize, &Device) -> Result<Denoising>,
         progress: &mut dyn Progress,
     ) -> Result<Trained> {
+        let Course { n_steps, batch, optimizer, start } = course;
         let specs = network.params();
-        let start = course.start.clone();
         let start = start.unwrap_or_else(|| network.start(self.seed.purpose("start").purpose(&card.role)));
-        let first_step = |device: &Device| {
-            let (learner, start) = (trial(course.batch, device)?, network.start(self.seed.purpose("device check")));
-            Ok(NetworkTrainee::new(learner, specs.clone(), start, course.optimizer.clone(), 1, device))
+        let trainee = |batch, start: Weights| {
+            NetworkTrainee::new(learner(batch), specs.clone(), start, optimizer.clone(), n_steps, self.device)
         };
-        let untrained = Untrained { role: &card.role, specs: &specs, start };
-        let (trainee, summary) = self.learn(untrained, &course, learner, first_step, progress)?;
+        let check = || {
+            let start = network.start(self.seed.purpose("device check"));
+            let first_step = |device: &Device| {
+                let learner = trial(batch, device)?;
+                Ok(NetworkTrainee::new(learner, specs.clone(), start.clone(), optimizer.clone(), 1, device))
+            };
+            check_device(first_step, self.device)
+        };
+        let trainee = |batch| trainee(batch, start.clone());
+        let (trainee, summary) = self.train_stage(&card.role, n_steps, batch, 0, trainee, check, progress)?;
         let mut state = trainee.result();
         state.entries.extend(network.buffers().entries);
         let model = DiffusionModel::new(card, state, self.device)?;
@@ -98,35 +95,33 @@ impl Trainer<'_> {
         Ok(Trained { model, summary })
     }
 
-    /// Trains any network as a stage of the run, and gives it back as it ended. What `course` begins with does not
-    /// matter here.
+    /// Trains anything that learns step by step as the stage of a role, to the end of `n_steps`.
     ///
-    /// `first_step` is ready for the first step on a device, by which an accelerator is compared with the CPU.
+    /// `trainee` makes it for a size of batch, `costliest` is the early step that takes the most memory, and `check`
+    /// refuses a device that computes something else.
     ///
     /// # Errors
     /// As [`Trainer::fit`].
-    pub fn learn<L: Learner, T: Learner>(
+    #[allow(clippy::too_many_arguments)]
+    pub fn train_stage<T: Trainee>(
         &self,
-        untrained: Untrained,
-        course: &Course,
-        learner: impl Fn(usize) -> L,
-        first_step: impl Fn(&Device) -> Result<NetworkTrainee<T>>,
+        role: &str,
+        n_steps: u64,
+        batch: usize,
+        costliest: u64,
+        trainee: impl Fn(usize) -> T,
+        check: impl FnOnce() -> Result<()>,
         progress: &mut dyn Progress,
-    ) -> Result<(NetworkTrainee<L>, TrainSummary)> {
-        let Untrained { role, specs, start } = untrained;
-        let &Course { n_steps, batch, optimizer, .. } = course;
-        let trainee = |batch, start: Weights| {
-            NetworkTrainee::new(learner(batch), specs.to_vec(), start, optimizer.clone(), n_steps, self.device)
-        };
+    ) -> Result<(T, TrainSummary)> {
         let stage = self.run.stage(role)?;
         if let Some(probe) = self.probe {
-            let budget = Budget::measure(probe, |batch| trainee(batch, start.clone()).step(0).map(drop))?;
+            let budget = Budget::measure(probe, |batch| trainee(batch).step(costliest).map(drop))?;
             budget.refuse_oversize(role, batch, self.max_memory_bytes, progress)?;
         }
         if stage.finished::<TrainSummary>()?.is_none() {
-            check_device(first_step, self.device)?;
+            check()?;
         }
-        let mut trainee = trainee(batch, start);
+        let mut trainee = trainee(batch);
         let plan = TrainPlan { n_steps, checkpoint_every: Cadence::Seconds(60.0), log_every: 20 };
         let summary = train(&mut trainee, &plan, &stage, self.stop, progress)?;
         Ok((trainee, summary))

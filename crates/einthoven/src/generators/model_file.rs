@@ -70,3 +70,37 @@ pub(super) fn provenance(generator: &str, role: &str, hash: &str, training_data:
 pub(super) fn gives_twelve(leads: &[String]) -> bool {
     leads.len() == EIGHT.len() && twelve_from(leads, &[0.0; EIGHT.len()]).is_ok()
 }
+
+/// All twelve leads of items in mV where those that are modelled determine them, else these.
+///
+/// # Errors
+/// [`Error::Shape`] for items of another size.
+pub(super) fn all_leads(ecg: Vec<f32>, leads: &[String], sig_len: usize) -> Result<Vec<f32>> {
+    if !gives_twelve(leads) {
+        return Ok(ecg);
+    }
+    let items = ecg.chunks(leads.len() * sig_len).map(|item| twelve_from(leads, item));
+    Ok(items.collect::<Result<Vec<_>>>()?.concat())
+}
+
+/// The model file of a generator that cannot do without.
+///
+/// # Errors
+/// [`Error::Config`] where none is named.
+pub(super) fn trained<'a>(model: Option<&'a Path>, generator: &str) -> Result<&'a Path> {
+    model.ok_or_else(|| {
+        let reason = format!("{generator} draws from a trained model: name its model file or its run");
+        Error::config("model", reason)
+    })
+}
+
+/// Refuses the model of another generator.
+///
+/// # Errors
+/// [`Error::Data`] with both names.
+pub(super) fn check_generator(path: &Path, found: &str, expected: &str) -> Result<()> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(Error::data(path.display().to_string(), format!("is a model of {found}, expected one of {expected}")))
+}

@@ -17,7 +17,7 @@ use crate::nn::timevqvae::{
     Band, Decoding, Form, Prior, PriorConfig, SeededDraws, TransformerConfig, Vqvae, VqvaeConfig,
 };
 use crate::nn::weights::{Params, Weights, host};
-use crate::record::lead_law::{TWELVE, twelve_from};
+use crate::record::lead_law::TWELVE;
 use crate::run::{sha256_hex, write_atomic};
 use crate::seed::Seed;
 
@@ -126,7 +126,9 @@ impl TimeVqvaeModel {
     /// [`Error::Input`] for a file that is no sound safetensors; [`Error::Data`] for another model.
     pub fn load(path: &Path, device: &Device) -> Result<TimeVqvaeModel> {
         let (card, state) = model_file::read(path)?;
-        TimeVqvaeModel::new(model_file::card(path, NAME, card)?, state, device)
+        let card: TimeVqvaeCard = model_file::card(path, NAME, card)?;
+        model_file::check_generator(path, &card.generator, NAME)?;
+        TimeVqvaeModel::new(card, state, device)
     }
 
     /// Writes the model file.
@@ -233,15 +235,10 @@ impl Generator for TimeVqvaeModel {
             return Err(Error::config("classes", format!("found class {class}, expected one of {}", names.join(", "))));
         }
         let decoding = self.decoding(request)?;
-        let gives_twelve = model_file::gives_twelve(&self.card.leads);
-        let size = self.card.leads.len() * self.vqvae.network.output_length();
         let mut first = request.first;
         for classes in request.classes.chunks(request.batch) {
-            let mut ecg = self.draw(&decoding, seed, first, classes)?;
-            if gives_twelve {
-                let twelve = ecg.chunks(size).map(|item| twelve_from(&self.card.leads, item));
-                ecg = twelve.collect::<Result<Vec<_>>>()?.concat();
-            }
+            let ecg = self.draw(&decoding, seed, first, classes)?;
+            let ecg = model_file::all_leads(ecg, &self.card.leads, self.vqvae.network.output_length())?;
             sink.accept(first, classes, &ecg)?;
             first += classes.len() as u64;
         }
@@ -285,11 +282,7 @@ impl GeneratorSpec for Spec {
     }
 
     fn build(&self, _config: &Value, model: Option<&Path>, device: &Device) -> Result<Box<dyn Generator>> {
-        let Some(path) = model else {
-            let reason = format!("{NAME} draws from a trained model: name its model file or its run");
-            return Err(Error::config("model", reason));
-        };
-        Ok(Box::new(TimeVqvaeModel::load(path, device)?))
+        Ok(Box::new(TimeVqvaeModel::load(model_file::trained(model, NAME)?, device)?))
     }
 }
 
