@@ -26,7 +26,7 @@ pub struct Args {
     /// Sampler by name (see: einthoven list samplers) [default: the model's own, as the next two]
     #[arg(long)]
     sampler: Option<String>,
-    /// Denoiser calls per item
+    /// Calls per item of the denoiser, or of the prior of codes
     #[arg(long)]
     steps: Option<usize>,
     /// Guidance weight; 1 follows the label without exaggeration

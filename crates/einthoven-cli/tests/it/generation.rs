@@ -39,6 +39,16 @@ fn prepared(folder: &TempFolder) -> PathBuf {
 
 /// Settings that shrink each recipe to a network of a few channels and three steps.
 fn tiny(generator: &str) -> Vec<String> {
+    let set = |key: &str, value: &str| ["--set".to_string(), format!("recipes.{generator}.{key}={value}")];
+    if generator == "timevqvae" {
+        let transformer = "{ width = 8, layers = 1, heads = 1, ff_multiple = 1, has_rms_norm = true }";
+        let prior = format!("{{ embedding = 4, transformers = [{transformer}, {transformer}] }}");
+        let vqvae = "{ n_fft = 8, first_width = 4, width = 8, encoder_blocks = 1, decoder_blocks = 1, \
+                     target_widths = [16, 32], codes = [12, 12], code_width = 4, starts_by_means = true, form = \"release\" }";
+        let settings = [("vqvae", vqvae), ("prior", &prior), ("decoding.steps", "[2, 1]")];
+        let stages = ["stage1.steps", "stage2.steps", "stage1.batch", "stage2.batch"].map(|key| (key, "3"));
+        return settings.into_iter().chain(stages).flat_map(|(key, value)| set(key, value)).collect();
+    }
     let network = match generator {
         "time-diffusion" => {
             "{ kind = \"unet\", width = 8, stem_width = 8, multipliers = [1, 2], blocks = 1, norm = \"group\", groups = 4, \
@@ -51,7 +61,6 @@ fn tiny(generator: &str) -> Vec<String> {
              is_bidirectional = true, has_norm = true, label_width = 4, state_space = \"frozen\" }"
         }
     };
-    let set = |key: &str, value: &str| ["--set".to_string(), format!("recipes.{generator}.{key}={value}")];
     [("network", network), ("steps", "3"), ("batch", "2"), ("sampler_steps", "3")]
         .into_iter()
         .flat_map(|(key, value)| set(key, value))
@@ -70,7 +79,7 @@ fn train(data: &Path, generator: &str, run: &str) -> Done {
 fn every_generator_of_records_trains_and_gives_twelve_lawful_leads() {
     let folder = TempFolder::new("generation");
     let data = prepared(&folder);
-    for generator in ["time-diffusion", "diffwave", "sssd-ecg"] {
+    for generator in ["time-diffusion", "diffwave", "sssd-ecg", "timevqvae"] {
         let run = folder.at(generator);
         let first = train(&data, generator, &run).json();
         let model = first["models"][0].as_str().expect("a model file").to_string();
@@ -234,4 +243,73 @@ fn a_checkpoint_without_labels_is_drawn_from_without_one() {
     let error =
         einthoven(["sample", &run, "-n", "1", "--label", "AFIB", "--out", &folder.at("y.npz"), "--json"]).error();
     assert_eq!(error["exit_code"], 2, "{error}");
+}
+
+/// Arrays and configurations of fixtures of TimeVQVAE, in one checkpoint and one file of arguments.
+fn timevqvae(folder: &TempFolder, fixtures: &[PathBuf], keys: [&str; 2]) -> (String, String) {
+    let mut tensors = BTreeMap::new();
+    for fixture in fixtures {
+        let file = einthoven::run::safetensors::read(&fixture.join("weights.safetensors")).expect("a checkpoint");
+        tensors.extend(file.tensors);
+    }
+    let bytes = einthoven::run::safetensors::to_bytes(&tensors, &BTreeMap::new(), Default::default());
+    let checkpoint = folder.at("whole.safetensors");
+    std::fs::write(&checkpoint, bytes.expect("finite weights")).expect("a writable folder");
+    let config = |at: usize| -> serde_json::Value {
+        let text = std::fs::read_to_string(fixtures[at].join("config.json")).expect("a configuration");
+        serde_json::from_str(&text).expect("JSON")
+    };
+    let (first, last) = (config(0), config(fixtures.len() - 1));
+    let both = serde_json::json!({ "stage1": first[keys[0]], "stage2": last[keys[1]] });
+    let arguments = folder.at("arguments.json");
+    std::fs::write(&arguments, both.to_string()).expect("a writable folder");
+    (checkpoint, arguments)
+}
+
+#[test]
+fn both_published_forms_of_timevqvae_become_runs_to_draw_from() {
+    let release = ["timevqvae_stage2"].map(fixture);
+    let paper = ["timevqvae_2023_stage1", "timevqvae_2023_stage2"].map(fixture);
+    let forms = [
+        (release.into_iter().collect::<Option<Vec<_>>>(), ["stage1_constructor", "constructor"]),
+        (paper.into_iter().collect::<Option<Vec<_>>>(), ["constructor", "constructor"]),
+    ];
+    for (fixtures, keys) in forms {
+        let Some(fixtures) = fixtures else { continue };
+        let folder = TempFolder::new("timevqvae");
+        let (checkpoint, arguments) = timevqvae(&folder, &fixtures, keys);
+        let text = std::fs::read_to_string(&arguments).expect("arguments");
+        let told: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let number = |stage: &str, key: &str| told[stage][key].as_u64().expect("a number") as usize;
+        let (n_channels, length) = (number("stage1", "in_channels"), number("stage1", "input_length"));
+        let names = |prefix: &str, n: usize| (0..n).map(|k| format!("{prefix}{k}")).collect::<Vec<_>>().join(",");
+        let (leads, labels) = (names("C", n_channels), names("L", number("stage2", "n_classes")));
+        let points = length.to_string();
+        let import = |run: &str, words: &[&str]| {
+            let call =
+                ["import", &checkpoint, "--as", "timevqvae", "--leads", &leads, "--labels", &labels, "--out", run];
+            einthoven(call.iter().chain(words))
+        };
+        // By the original's arguments, and by what the arrays say of themselves.
+        for (run, words) in [("told", ["--arguments", &arguments]), ("read", ["--points", &points])] {
+            let run = folder.at(run);
+            let done = import(&run, &words);
+            assert_eq!(done.code, 0, "{}", done.stderr);
+            let draw = |out: &str, words: &[&str]| {
+                let out = folder.at(out);
+                let done = einthoven(["sample", &run, "--label", "L1", "--out", &out, "--force"].iter().chain(words));
+                assert_eq!(done.code, 0, "{}", done.stderr);
+                npz::read(Path::new(&out)).expect("a data set")
+            };
+            let all = draw("all.npz", &["-n", "3", "--guidance", "1.5"]);
+            assert_eq!((all.leads.len(), all.len()), (n_channels, 3));
+            // In the paper's form a whole number of segments.
+            assert!(length - all.sig_len < 8, "{} of {length} points", all.sig_len);
+            assert_eq!(all.provenance["generator"], "timevqvae");
+            let last = draw("last.npz", &["-n", "1", "--first", "2", "--batch", "1", "--guidance", "1.5"]);
+            assert_eq!(last.ecg, all.item(2));
+        }
+        let error = import(&folder.at("other"), &["--points", "7", "--json"]).error();
+        assert!(error["error"].as_str().is_some_and(|text| text.contains("7 points")), "{error}");
+    }
 }

@@ -18,6 +18,7 @@ mod report;
 mod sampling;
 mod side_by_side;
 mod synthesis;
+pub mod timevqvae;
 mod training;
 
 use std::path::{Path, PathBuf};

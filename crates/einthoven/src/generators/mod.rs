@@ -4,9 +4,11 @@ pub mod dgn;
 pub mod diffusion_model;
 pub mod diffwave;
 pub mod dipole;
+mod model_file;
 pub mod simulator;
 pub mod sssd_ecg;
 pub mod time_diffusion;
+pub mod timevqvae;
 
 use std::path::Path;
 
@@ -24,9 +26,9 @@ pub struct SampleRequest {
     pub first: u64,
     /// Class of each item; a generator without labels takes their number and nothing else.
     pub classes: Vec<usize>,
-    /// Sampler by name; generators that are not diffusion models ignore it.
+    /// Sampler by name; generators without a network ignore it.
     pub sampler: String,
-    /// Denoiser calls per item.
+    /// Network calls per item: of the denoiser, or of the prior of codes.
     pub steps: usize,
     /// Guidance weight; 1 follows the label without exaggeration.
     pub guidance: f64,
@@ -118,8 +120,26 @@ pub trait GeneratorSpec: Sync {
 }
 
 /// All generators.
-pub static GENERATORS: &[&dyn GeneratorSpec] =
-    &[&dgn::SPEC, &diffwave::SPEC, &time_diffusion::SPEC, &sssd_ecg::SPEC, &simulator::Spec, &dipole::Spec];
+pub static GENERATORS: &[&dyn GeneratorSpec] = &[
+    &dgn::SPEC,
+    &diffwave::SPEC,
+    &time_diffusion::SPEC,
+    &sssd_ecg::SPEC,
+    &timevqvae::Spec,
+    &simulator::Spec,
+    &dipole::Spec,
+];
+
+/// The trained generator of a model file, by the name that its card says.
+///
+/// # Errors
+/// [`Error::Unknown`] for a name that is not in the list; [`Error::Data`] for a file that is no model; everything that
+/// [`GeneratorSpec::build`] returns.
+pub fn open(path: &Path, device: &Device) -> Result<Box<dyn Generator>> {
+    let (card, _) = model_file::read(path)?;
+    let spec = find(card["generator"].as_str().unwrap_or_default())?;
+    spec.build(&spec.default_config(), Some(path), device)
+}
 
 /// The generator of a name.
 ///

@@ -26,6 +26,11 @@ pub trait Learner {
     /// Called when the batch's update was made, to follow statistics that are not optimized.
     fn applied(&mut self) {}
 
+    /// Further numbers of the last loss for the metrics log, such as parts of it.
+    fn notes(&self) -> Vec<(&'static str, f64)> {
+        Vec::new()
+    }
+
     /// State that is not optimized, such as running statistics.
     fn buffers(&self) -> Weights {
         Weights::default()
@@ -105,7 +110,8 @@ impl<L: Learner> Trainee for NetworkTrainee<L> {
         };
         let lr = config.rate(updates, self.n_steps);
         let (loss, items) = self.learner.loss(&params, step)?;
-        let mut report = StepReport { lr, items, loss: f64::NAN, grad_norm: f64::NAN, ..StepReport::default() };
+        let extra = self.learner.notes();
+        let mut report = StepReport { lr, items, loss: f64::NAN, grad_norm: f64::NAN, extra, ..StepReport::default() };
         let applied = match &mut self.pass {
             Pass::Host { weights, optimizer } => {
                 host_step(weights, optimizer, &params, loss, self.n_steps, &mut report)

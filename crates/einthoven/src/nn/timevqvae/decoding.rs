@@ -3,8 +3,9 @@
 //! Every random number is drawn by the caller, see [`Draws`], so that a run can be repeated.
 
 use burn::tensor::activation;
+use serde::{Deserialize, Serialize};
 
-use super::config::Band;
+use super::config::{Band, Form};
 use super::pass::Pass;
 use super::prior::{Prior, Query};
 use super::quantizer::Tokens;
@@ -13,7 +14,8 @@ use crate::nn::weights::{View, Weights, host};
 use crate::seed::Seed;
 
 /// How codes are decoded; pairs are low band, high band.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Decoding {
     /// Steps.
     pub steps: [usize; 2],
@@ -98,6 +100,15 @@ fn drawn(logs: &[f32], uniform: f64) -> usize {
 }
 
 impl Decoding {
+    /// That of a published form.
+    pub fn published(form: Form) -> Decoding {
+        let temperatures = match form {
+            Form::Paper => [4.0, 4.0],
+            Form::Release => [10.0, 0.0],
+        };
+        Decoding { steps: [10, 10], temperatures, guidance: 1.0 }
+    }
+
     /// Checks the settings.
     ///
     /// # Errors
@@ -112,7 +123,7 @@ impl Decoding {
         }
     }
 
-    /// Codes of both bands, low first.
+    /// Codes of both bands, low first; `classes` as in [`Query`].
     ///
     /// # Errors
     /// [`Error::Config`] as in [`Decoding::validate`]; as [`Prior::logits`] for classes that do not fit.
