@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
+use super::adversarial::{self, GanRecipe};
 use super::config::Cost;
 use super::training::{Course, Trainer, model_path, objective, training_data};
 use super::{Preset, RunRequest, device};
@@ -74,10 +75,20 @@ pub struct RecordData {
     pub records: RecordOptions,
 }
 
-/// How a generator is trained and sampled from.
+/// How a generator is trained and sampled from, by its kind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Recipe {
+    /// Diffusion by any network.
+    Diffusion(DiffusionRecipe),
+    /// A network against a critic.
+    Gan(GanRecipe),
+}
+
+/// How a diffusion generator is trained and sampled from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Recipe {
+pub struct DiffusionRecipe {
     /// Its network; leads and labels follow from the data.
     pub network: NetworkConfig,
     /// What the network puts out: `noise`, `v` or `x0`.
@@ -116,6 +127,13 @@ impl Validate for Generation {
         for (name, recipe) in &self.recipes {
             generators::find(name)?;
             let key = |field: &str| format!("recipes.{name}.{field}");
+            let recipe = match recipe {
+                Recipe::Diffusion(recipe) => recipe,
+                Recipe::Gan(recipe) => {
+                    recipe.validate(name, &key)?;
+                    continue;
+                }
+            };
             objective(&recipe.parameterization, &recipe.schedule, recipe.schedule_steps)?;
             sampler::find(&recipe.sampler)?;
             let dropout = recipe.label_dropout;
@@ -163,20 +181,17 @@ pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> 
     let seed = Seed::new(request.seed);
     let data = open(&config.data, request.data, request.seed)?;
     guard::check(&data)?;
+    if let Recipe::Gan(recipe) = recipe {
+        // A network that cannot make these records is refused before there is a folder.
+        recipe.networks(&data)?;
+    }
     let run = request.open_run(&config, &data)?;
     let part = data.part(Split::Train);
     drop(data);
-    let card = card(&config.generator, recipe, &part)?;
-    let batches = batches(&part, &card.scale_mv, recipe, seed, &device);
+    if part.is_empty() {
+        return Err(Error::data("training part", "is empty"));
+    }
     progress.tell(&format!("{}: {} records of the training part", config.generator, part.len()));
-
-    let network = Network::new(&card.network, seed.purpose("network"))?;
-    let objective = objective(&recipe.parameterization, &recipe.schedule, recipe.schedule_steps)?;
-    let learner = |batch, device: &Device| Denoising {
-        network: network.clone(),
-        objective: objective.clone(),
-        batches: Batches { batch, device: device.clone(), ..batches.clone() }.into(),
-    };
     let trainer = Trainer {
         run: &run,
         stop,
@@ -185,9 +200,33 @@ pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> 
         probe: request.probe,
         max_memory_bytes: request.max_memory_bytes,
     };
-    let course = Course { n_steps: recipe.steps, batch: recipe.batch, optimizer: &recipe.optimizer, start: None };
-    trainer.fit(&network, card, course, |batch| learner(batch, &device), |b, d| Ok(learner(b, d)), progress)?;
+    match recipe {
+        Recipe::Diffusion(recipe) => train_diffusion(&config.generator, recipe, &part, &trainer, progress)?,
+        Recipe::Gan(recipe) => adversarial::train(&config.generator, recipe, &part, &trainer, progress)?,
+    }
     Ok(model_path(&run, ROLE))
+}
+
+fn train_diffusion(
+    generator: &str,
+    recipe: &DiffusionRecipe,
+    part: &Dataset,
+    trainer: &Trainer,
+    progress: &mut dyn Progress,
+) -> Result<()> {
+    let (seed, device) = (trainer.seed, trainer.device);
+    let card = card(generator, recipe, part)?;
+    let batches = batches(part, &card.scale_mv, recipe, seed, device);
+    let network = Network::new(&card.network, seed.purpose("network"))?;
+    let objective = objective(&recipe.parameterization, &recipe.schedule, recipe.schedule_steps)?;
+    let learner = |batch, device: &Device| Denoising {
+        network: network.clone(),
+        objective: objective.clone(),
+        batches: Batches { batch, device: device.clone(), ..batches.clone() }.into(),
+    };
+    let course = Course { n_steps: recipe.steps, batch: recipe.batch, optimizer: &recipe.optimizer, start: None };
+    trainer.fit(&network, card, course, |batch| learner(batch, device), |b, d| Ok(learner(b, d)), progress)?;
+    Ok(())
 }
 
 /// The data set: a prepared one where the folder holds one, else the database of the preset.
@@ -219,7 +258,7 @@ fn open(config: &RecordData, folder: Option<&Path>, seed: u64) -> Result<Dataset
     Ok(data)
 }
 
-fn batches(part: &Dataset, scale_mv: &[f32], recipe: &Recipe, seed: Seed, device: &Device) -> Batches {
+fn batches(part: &Dataset, scale_mv: &[f32], recipe: &DiffusionRecipe, seed: Seed, device: &Device) -> Batches {
     Batches {
         signals: signal::scaled(&part.ecg, scale_mv, part.sig_len).into(),
         n_leads: part.leads.len(),
@@ -234,10 +273,7 @@ fn batches(part: &Dataset, scale_mv: &[f32], recipe: &Recipe, seed: Seed, device
     }
 }
 
-fn card(generator: &str, recipe: &Recipe, part: &Dataset) -> Result<ModelCard> {
-    if part.is_empty() {
-        return Err(Error::data("training part", "is empty"));
-    }
+fn card(generator: &str, recipe: &DiffusionRecipe, part: &Dataset) -> Result<ModelCard> {
     Ok(ModelCard {
         format: 1,
         generator: generator.into(),

@@ -7,7 +7,6 @@ use serde_json::json;
 use super::{device, generation, import, synthesis};
 use crate::dataset::{Dataset, npz};
 use crate::error::{Error, Result};
-use crate::generators::diffusion_model::DiffusionModel;
 use crate::generators::{self, Generator};
 use crate::run::{Disk, Progress, Stop, Storage, available_memory, read_run};
 use crate::seed::Seed;
@@ -90,7 +89,7 @@ fn open(request: &DrawRequest) -> Result<Box<dyn Generator>> {
         None
     };
     match model {
-        Some(path) => Ok(Box::new(DiffusionModel::load(&path, &device)?)),
+        Some(path) => generators::open(&path, &device),
         None => {
             let spec = generators::find(request.source)?;
             spec.build(&spec.default_config(), None, &device)

@@ -78,27 +78,53 @@ impl Trainer<'_> {
         let trainee = |batch, start: Weights| {
             NetworkTrainee::new(learner(batch), specs.clone(), start, optimizer.clone(), n_steps, self.device)
         };
-        let stage = self.run.stage(&card.role)?;
-        if let Some(probe) = self.probe {
-            let budget = Budget::measure(probe, |batch| trainee(batch, start.clone()).step(0).map(drop))?;
-            budget.refuse_oversize(&card.role, batch, self.max_memory_bytes, progress)?;
-        }
-        if stage.finished::<TrainSummary>()?.is_none() {
+        let check = || {
             let start = network.start(self.seed.purpose("device check"));
             let first_step = |device: &Device| {
                 let learner = trial(batch, device)?;
                 Ok(NetworkTrainee::new(learner, specs.clone(), start.clone(), optimizer.clone(), 1, device))
             };
-            check_device(first_step, self.device)?;
-        }
-        let mut trainee = trainee(batch, start);
-        let plan = TrainPlan { n_steps, checkpoint_every: Cadence::Seconds(60.0), log_every: 20 };
-        let summary = train(&mut trainee, &plan, &stage, self.stop, progress)?;
+            check_device(first_step, self.device)
+        };
+        let trainee = |batch| trainee(batch, start.clone());
+        let (trainee, summary) = self.train_stage(&card.role, n_steps, batch, 0, trainee, check, progress)?;
         let mut state = trainee.result();
         state.entries.extend(network.buffers().entries);
         let model = DiffusionModel::new(card, state, self.device)?;
         model.save(&model_path(self.run, &model.card().role))?;
         Ok(Trained { model, summary })
+    }
+
+    /// Trains anything that learns step by step as the stage of a role, to the end of `n_steps`.
+    ///
+    /// `trainee` makes it for a size of batch, `costliest` is the early step that takes the most memory, and `check`
+    /// refuses a device that computes something else.
+    ///
+    /// # Errors
+    /// As [`Trainer::fit`].
+    #[allow(clippy::too_many_arguments)]
+    pub fn train_stage<T: Trainee>(
+        &self,
+        role: &str,
+        n_steps: u64,
+        batch: usize,
+        costliest: u64,
+        trainee: impl Fn(usize) -> T,
+        check: impl FnOnce() -> Result<()>,
+        progress: &mut dyn Progress,
+    ) -> Result<(T, TrainSummary)> {
+        let stage = self.run.stage(role)?;
+        if let Some(probe) = self.probe {
+            let budget = Budget::measure(probe, |batch| trainee(batch).step(costliest).map(drop))?;
+            budget.refuse_oversize(role, batch, self.max_memory_bytes, progress)?;
+        }
+        if stage.finished::<TrainSummary>()?.is_none() {
+            check()?;
+        }
+        let mut trainee = trainee(batch);
+        let plan = TrainPlan { n_steps, checkpoint_every: Cadence::Seconds(60.0), log_every: 20 };
+        let summary = train(&mut trainee, &plan, &stage, self.stop, progress)?;
+        Ok((trainee, summary))
     }
 }
 

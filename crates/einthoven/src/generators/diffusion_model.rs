@@ -5,14 +5,13 @@
 //! thing; only the numbers differ. A model of the eight independent leads gives all twelve, which
 //! then obey the laws of the limb leads by construction.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Generator, GeneratorSpec, SampleRequest, Sink};
+use super::{Generator, GeneratorSpec, SampleRequest, Sink, model_file};
 use crate::dataset::Dataset;
 use crate::diffusion::{
     Condition, Denoiser, Guided, Known, Network, NetworkBackbone, NetworkConfig, NetworkDenoiser, NoiseLevel,
@@ -20,8 +19,8 @@ use crate::diffusion::{
 };
 use crate::error::{Error, Result};
 use crate::nn::weights::{Weights, host};
-use crate::record::lead_law::{EIGHT, TWELVE, twelve_from};
-use crate::run::{StoredType, safetensors, sha256_hex, write_atomic};
+use crate::record::lead_law::{TWELVE, twelve_from};
+use crate::run::{sha256_hex, write_atomic};
 use crate::seed::Seed;
 use crate::signal;
 
@@ -96,7 +95,7 @@ impl DiffusionModel {
         };
         let backbone = network.prepared(weights.on(device), card.sig_len);
         let denoiser = NetworkDenoiser::new(backbone, Parameterization::find(&card.parameterization)?, time)?;
-        let hash = sha256_hex(&DiffusionModel::bytes(&card, &state, StoredType::F32)?);
+        let hash = sha256_hex(&model_file::bytes(&card, &state)?);
         Ok(DiffusionModel { card, state, hash, denoiser, device: device.clone() })
     }
 
@@ -105,13 +104,9 @@ impl DiffusionModel {
     /// # Errors
     /// [`Error::Input`] for a file that is no sound safetensors; [`Error::Data`] for another model.
     pub fn load(path: &Path, device: &Device) -> Result<DiffusionModel> {
-        let file = safetensors::read(path)?;
-        let name = path.display().to_string();
-        let card = file.metadata.get("einthoven.card").ok_or_else(|| {
-            Error::data(&name, "has no model card (metadata einthoven.card): not a model of this tool")
-        })?;
-        let card = serde_json::from_str(card).map_err(|error| Error::data(&name, format!("model card: {error}")))?;
-        DiffusionModel::new(card, file.tensors.into(), device)
+        let (card, state) = model_file::read(path)?;
+        let card = model_file::card(path, "a diffusion generator", card)?;
+        DiffusionModel::new(card, state, device)
     }
 
     /// Writes the model file.
@@ -119,13 +114,7 @@ impl DiffusionModel {
     /// # Errors
     /// [`Error::Io`]; [`Error::Data`] for weights that are not finite.
     pub fn save(&self, path: &Path) -> Result<()> {
-        write_atomic(path, &DiffusionModel::bytes(&self.card, &self.state, StoredType::F32)?)
-    }
-
-    fn bytes(card: &ModelCard, state: &Weights, stored: StoredType) -> Result<Vec<u8>> {
-        let card = serde_json::to_string(card).map_err(|error| Error::data("model card", error.to_string()))?;
-        let metadata = BTreeMap::from([("einthoven.card".to_string(), card)]);
-        safetensors::to_bytes(&state.clone().into(), &metadata, stored)
+        write_atomic(path, &model_file::bytes(&self.card, &self.state)?)
     }
 
     /// Its card.
@@ -175,7 +164,7 @@ impl DiffusionModel {
 
     /// Whether the leads that are modelled are eight that determine the twelve.
     fn gives_twelve(&self) -> bool {
-        self.card.leads.len() == EIGHT.len() && twelve_from(&self.card.leads, &[0.0; EIGHT.len()]).is_ok()
+        model_file::gives_twelve(&self.card.leads)
     }
 
     fn check(&self, request: &SampleRequest) -> Result<()> {
@@ -196,16 +185,7 @@ impl Generator for DiffusionModel {
         let card = &self.card;
         let leads = if self.gives_twelve() { TWELVE.map(String::from).to_vec() } else { card.leads.clone() };
         let mut data = Dataset::new(leads, card.sig_len, card.fs_hz, card.label_names.clone());
-        data.provenance = json!({
-            "synthetic": true,
-            "generator": card.generator,
-            "role": card.role,
-            "version": env!("CARGO_PKG_VERSION"),
-            "model_sha256": self.hash,
-            "training_data": card.training_data,
-            "training_patients": card.training_data["training_patients"],
-            "notice": "synthetic, not for clinical use",
-        });
+        data.provenance = model_file::provenance(&card.generator, &card.role, &self.hash, &card.training_data);
         data
     }
 

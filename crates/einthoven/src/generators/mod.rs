@@ -1,12 +1,17 @@
 //! Generators: what makes synthetic ECGs, behind one trait and in one list.
 
+pub mod cond_pulse2pulse;
 pub mod dgn;
 pub mod diffusion_model;
 pub mod diffwave;
 pub mod dipole;
+pub mod gan_model;
+mod model_file;
+pub mod pulse2pulse;
 pub mod simulator;
 pub mod sssd_ecg;
 pub mod time_diffusion;
+pub mod wavegan_star;
 
 use std::path::Path;
 
@@ -24,7 +29,7 @@ pub struct SampleRequest {
     pub first: u64,
     /// Class of each item; a generator without labels takes their number and nothing else.
     pub classes: Vec<usize>,
-    /// Sampler by name; generators that are not diffusion models ignore it.
+    /// Sampler by name; generators without a network ignore it.
     pub sampler: String,
     /// Denoiser calls per item.
     pub steps: usize,
@@ -118,8 +123,28 @@ pub trait GeneratorSpec: Sync {
 }
 
 /// All generators.
-pub static GENERATORS: &[&dyn GeneratorSpec] =
-    &[&dgn::SPEC, &diffwave::SPEC, &time_diffusion::SPEC, &sssd_ecg::SPEC, &simulator::Spec, &dipole::Spec];
+pub static GENERATORS: &[&dyn GeneratorSpec] = &[
+    &dgn::SPEC,
+    &diffwave::SPEC,
+    &time_diffusion::SPEC,
+    &sssd_ecg::SPEC,
+    &pulse2pulse::SPEC,
+    &cond_pulse2pulse::SPEC,
+    &wavegan_star::SPEC,
+    &simulator::Spec,
+    &dipole::Spec,
+];
+
+/// The trained generator of a model file, by the name that its card says.
+///
+/// # Errors
+/// [`Error::Unknown`] for a name that is not in the list; [`Error::Data`] for a file that is no model; everything that
+/// [`GeneratorSpec::build`] returns.
+pub fn open(path: &Path, device: &Device) -> Result<Box<dyn Generator>> {
+    let (card, _) = model_file::read(path)?;
+    let spec = find(card["generator"].as_str().unwrap_or_default())?;
+    spec.build(&spec.default_config(), Some(path), device)
+}
 
 /// The generator of a name.
 ///
