@@ -54,11 +54,12 @@ fn tiny(generator: &str) -> Vec<String> {
     settings(generator, &[("network", network), ("steps", "3"), ("batch", "2"), ("sampler_steps", "3")])
 }
 
-/// As [`tiny`] for a generator and its critic, for records of 400 points.
+/// As [`tiny`] for a generator and its critic, for records of 400 points. The layer before the last has a fifth of the
+/// width; a single channel could be zero everywhere.
 fn tiny_gan(generator: &str) -> Vec<String> {
     let strides = if generator == "cond-pulse2pulse" { "[2, 5, 2, 5, 2]" } else { "[2, 5, 2, 5, 2, 1]" };
     let latent = if generator == "wavegan-star" { ", latent = 8" } else { "" };
-    let network = format!("{{ kind = \"{generator}\", width = 5{latent}, strides = {strides} }}");
+    let network = format!("{{ kind = \"{generator}\", width = 20{latent}, strides = {strides} }}");
     let critic = "{ width = 2, layers = 4, shift = 1, slope = 0.2 }";
     settings(
         generator,
@@ -148,7 +149,7 @@ fn adversarial_generators_train_and_give_twelve_lawful_leads() {
             assert!((0..400).all(|t| (lead(0, t) + lead(2, t) - lead(1, t)).abs() < 1e-5), "{generator}: Einthoven");
             assert!(spread(set.item(item)) > 0.0, "{generator}: a flat line");
         }
-        assert_ne!(set.item(0), set.item(1), "{generator}");
+        assert!(set.item(0) != set.item(1), "{generator}: two items are alike");
         let one = folder.at("one.npz");
         let call = ["sample", &run, "-n", "3", "--batch", "1", "--out", &one, "--force"];
         let again = einthoven(call.iter().chain(labels));

@@ -312,9 +312,9 @@ mod tests {
 
     fn trainee(kind: &str, scale: f32) -> GanTrainee {
         let config = match kind {
-            "pulse2pulse" => r#"{ "kind": "pulse2pulse", "width": 5, "strides": [2, 2, 1, 1, 2, 1] }"#,
-            "cond-pulse2pulse" => r#"{ "kind": "cond-pulse2pulse", "width": 5, "strides": [2, 2, 1, 1, 2] }"#,
-            _ => r#"{ "kind": "wavegan-star", "width": 5, "latent": 6, "strides": [2, 2, 1, 1, 2, 1] }"#,
+            "pulse2pulse" => r#"{ "kind": "pulse2pulse", "width": 10, "strides": [2, 2, 1, 1, 2, 1] }"#,
+            "cond-pulse2pulse" => r#"{ "kind": "cond-pulse2pulse", "width": 10, "strides": [2, 2, 1, 1, 2] }"#,
+            _ => r#"{ "kind": "wavegan-star", "width": 10, "latent": 6, "strides": [2, 2, 1, 1, 2, 1] }"#,
         };
         let config: GanNetworkConfig = serde_json::from_str(config).unwrap();
         let network = GanNetwork::new(&config.sized(2, 3, SIG_LEN), SIG_LEN).unwrap();
