@@ -61,17 +61,34 @@ fn tiny(generator: &str) -> Vec<String> {
              is_bidirectional = true, has_norm = true, label_width = 4, state_space = \"frozen\" }"
         }
     };
-    [("network", network), ("steps", "3"), ("batch", "2"), ("sampler_steps", "3")]
-        .into_iter()
-        .flat_map(|(key, value)| set(key, value))
-        .collect()
+    settings(generator, &[("network", network), ("steps", "3"), ("batch", "2"), ("sampler_steps", "3")])
 }
+
+/// As [`tiny`] for a generator and its critic, for records of 400 points. The layer before the last has a fifth of the
+/// width; a single channel could be zero everywhere.
+fn tiny_gan(generator: &str) -> Vec<String> {
+    let strides = if generator == "cond-pulse2pulse" { "[2, 5, 2, 5, 2]" } else { "[2, 5, 2, 5, 2, 1]" };
+    let latent = if generator == "wavegan-star" { ", latent = 8" } else { "" };
+    let network = format!("{{ kind = \"{generator}\", width = 20{latent}, strides = {strides} }}");
+    let critic = "{ width = 2, layers = 4, shift = 1, slope = 0.2 }";
+    settings(
+        generator,
+        &[("network", &network), ("critic", critic), ("steps", "4"), ("critic_steps", "2"), ("batch", "2")],
+    )
+}
+
+fn settings(generator: &str, values: &[(&str, &str)]) -> Vec<String> {
+    let set = |key: &str, value: &str| ["--set".to_string(), format!("recipes.{generator}.{key}={value}")];
+    values.iter().flat_map(|(key, value)| set(key, value)).collect()
+}
+
+const GANS: [&str; 3] = ["pulse2pulse", "cond-pulse2pulse", "wavegan-star"];
 
 fn train(data: &Path, generator: &str, run: &str) -> Done {
     let mut words = ["train", "ptbxl-small", "--generator", generator, "--data", text(data), "--out", run, "--json"]
         .map(String::from)
         .to_vec();
-    words.extend(tiny(generator));
+    words.extend(if GANS.contains(&generator) { tiny_gan(generator) } else { tiny(generator) });
     einthoven(words)
 }
 
@@ -114,6 +131,77 @@ fn every_generator_of_records_trains_and_gives_twelve_lawful_leads() {
         assert_eq!(again.code, 0, "{}", again.stderr);
         assert_eq!(npz::read(Path::new(&one)).expect("a data set").ecg, set.ecg, "{generator}: batch 1");
     }
+}
+
+#[test]
+fn adversarial_generators_train_and_give_twelve_lawful_leads() {
+    let folder = TempFolder::new("adversarial");
+    let data = prepared(&folder);
+    for generator in GANS {
+        let run = folder.at(generator);
+        let first = train(&data, generator, &run).json();
+        let model = first["models"][0].as_str().expect("a model file").to_string();
+        let bytes = std::fs::read(&model).expect("a model file");
+        assert_eq!(train(&data, generator, &run).json(), first);
+        assert_eq!(std::fs::read(&model).expect("a model file"), bytes, "{generator}");
+
+        let labels: &[&str] = if generator == "cond-pulse2pulse" { &["--labels", "af"] } else { &[] };
+        let out = folder.at(&format!("{generator}.npz"));
+        let call = ["sample", &run, "-n", "3", "--out", &out, "--json"];
+        let drawn = einthoven(call.iter().chain(labels)).json();
+        assert_eq!((&drawn["n_items"], &drawn["provenance"]["generator"]), (&3.into(), &generator.into()));
+        let set = npz::read(Path::new(&out)).expect("a data set");
+        assert_eq!((set.leads.as_slice(), set.sig_len, set.fs_hz), (TWELVE.map(String::from).as_slice(), 400, 100.0));
+        assert_eq!(set.n_labels(), if labels.is_empty() { 0 } else { 2 });
+        let spread = |item: &[f32]| item.iter().fold(0.0f32, |most, v| most.max(v.abs()));
+        for item in 0..3 {
+            let lead = |lead: usize, t: usize| set.item(item)[lead * 400 + t];
+            assert!((0..400).all(|t| (lead(0, t) + lead(2, t) - lead(1, t)).abs() < 1e-5), "{generator}: Einthoven");
+            assert!(spread(set.item(item)) > 0.0, "{generator}: a flat line");
+        }
+        assert!(set.item(0) != set.item(1), "{generator}: two items are alike");
+        let one = folder.at("one.npz");
+        let call = ["sample", &run, "-n", "3", "--batch", "1", "--out", &one, "--force"];
+        let again = einthoven(call.iter().chain(labels));
+        assert_eq!(again.code, 0, "{}", again.stderr);
+        assert_eq!(npz::read(Path::new(&one)).expect("a data set").ecg, set.ecg, "{generator}: batch 1");
+
+        // What it has not is refused, not ignored.
+        let none = folder.at("none.npz");
+        let error = einthoven(["sample", &run, "-n", "1", "--steps", "8", "--out", &none, "--json"]).error();
+        assert!(error["error"].as_str().is_some_and(|text| text.contains("in one pass")), "{error}");
+        if labels.is_empty() {
+            let error = einthoven(["sample", &run, "-n", "1", "--labels", "af", "--out", &none, "--json"]).error();
+            assert_eq!(error["exit_code"], 2, "{error}");
+        }
+    }
+    let record = simulated(&folder, "whole", &["--seconds", "5", "--fs", "100"]);
+    let (run, out) = (folder.at("wavegan-star"), folder.at("no.hea"));
+    let error =
+        einthoven(["impute", text(&record), "--model", &run, "--missing", "V3", "--out", &out, "--json"]).error();
+    assert!(
+        error["error"].as_str().is_some_and(|text| text.contains("expected one of a diffusion generator")),
+        "{error}"
+    );
+}
+
+#[test]
+fn strides_that_do_not_make_the_records_are_refused_before_training() {
+    let folder = TempFolder::new("strides");
+    let data = prepared(&folder);
+    let run = folder.at("run");
+    let mut words =
+        ["train", "ptbxl-small", "--generator", "pulse2pulse", "--data", text(&data), "--out", &run, "--json"]
+            .map(String::from)
+            .to_vec();
+    // The preset's network is for 1000 points, the data have 400.
+    let error = einthoven(words.clone()).error();
+    let text = error["error"].as_str().expect("a message");
+    assert!(text.contains("strides") && text.contains("400 points, which 500 has to divide"), "{error}");
+    words.extend(settings("pulse2pulse", &[("network.kind", "wavegan-star"), ("network.latent", "3")]));
+    let error = einthoven(words).error();
+    let text = error["error"].as_str().expect("a message");
+    assert!(text.contains("network.kind") && text.contains("expected pulse2pulse"), "{error}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
+use super::adversarial::{self, GanRecipe};
 use super::config::Cost;
 use super::timevqvae::{self, TimeVqvaeRecipe};
 use super::training::{Course, Trainer, model_path, objective, training_data};
@@ -83,6 +84,8 @@ pub enum Recipe {
     Diffusion(DiffusionRecipe),
     /// TimeVQVAE, in two stages.
     Timevqvae(TimeVqvaeRecipe),
+    /// A network against a critic.
+    Gan(GanRecipe),
 }
 
 /// How a diffusion generator is trained and sampled from.
@@ -133,6 +136,10 @@ impl Validate for Generation {
                     recipe.validate(&key)?;
                     continue;
                 }
+                Recipe::Gan(recipe) => {
+                    recipe.validate(name, &key)?;
+                    continue;
+                }
             };
             objective(&recipe.parameterization, &recipe.schedule, recipe.schedule_steps)?;
             sampler::find(&recipe.sampler)?;
@@ -181,9 +188,11 @@ pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> 
     let seed = Seed::new(request.seed);
     let data = open(&config.data, request.data, request.seed)?;
     guard::check(&data)?;
-    if let Recipe::Timevqvae(recipe) = recipe {
-        // Records that the networks cannot be made for are refused before there is a folder.
-        recipe.networks(&data)?;
+    // Records that the networks cannot be made for are refused before there is a folder.
+    match recipe {
+        Recipe::Diffusion(_) => {}
+        Recipe::Timevqvae(recipe) => drop(recipe.networks(&data)?),
+        Recipe::Gan(recipe) => drop(recipe.networks(&data)?),
     }
     let run = request.open_run(&config, &data)?;
     let part = data.part(Split::Train);
@@ -203,6 +212,7 @@ pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> 
     match recipe {
         Recipe::Diffusion(recipe) => train_diffusion(&config.generator, recipe, &part, &trainer, progress)?,
         Recipe::Timevqvae(recipe) => timevqvae::train(recipe, &part, &trainer, progress)?,
+        Recipe::Gan(recipe) => adversarial::train(&config.generator, recipe, &part, &trainer, progress)?,
     }
     Ok(model_path(&run, ROLE))
 }

@@ -12,6 +12,7 @@ use burn::tensor::Device;
 use serde_json::{Value, json};
 
 use super::generation::ROLE;
+use super::import_gan;
 use super::training::model_path;
 use crate::dataset::label::label_set;
 use crate::diffusion::import::{diffwave, sssd_ecg};
@@ -33,6 +34,9 @@ pub static IMPORTS: &[(&str, &str)] = &[
     ("sssd-ecg", "SSSD_ECG of AI4HealthUOL/SSSD-ECG: eight leads, frozen S4 layers"),
     ("diffwave", "DiffWave of lmnt-com/diffwave without a spectrogram: one channel"),
     ("timevqvae", "MaskGIT of ML4ITS/TimeVQVAE with both stages: release 1.0.1, or as of the paper"),
+    ("pulse2pulse", "generator of vlbthambawita/Pulse2Pulse, also as packed in deepfake-ecg: eight leads"),
+    ("wavegan-star", "WaveGAN* generator of vlbthambawita/Pulse2Pulse: eight leads"),
+    ("cond-pulse2pulse", "CondP2PGenerator of AI4HealthUOL/SSSD-ECG: eight leads, 71 statements"),
 ];
 
 /// What a user asks of [`import()`].
@@ -70,6 +74,7 @@ pub fn import(request: &ImportRequest) -> Result<PathBuf> {
         "sssd-ecg" => sssd(request, &state)?,
         "diffwave" => plain_diffwave(request, &state)?,
         "timevqvae" => return timevqvae(request, state),
+        "pulse2pulse" | "wavegan-star" | "cond-pulse2pulse" => return import_gan::import(request, &state),
         other => {
             let known = IMPORTS.iter().map(|(name, _)| (*name).to_string()).collect();
             return Err(Error::Unknown { kind: "published checkpoint", name: other.into(), known });
@@ -100,7 +105,11 @@ pub fn import(request: &ImportRequest) -> Result<PathBuf> {
 }
 
 /// A run with one model, which `save` writes.
-fn leave_run(request: &ImportRequest, hash: &str, save: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+pub(super) fn leave_run(
+    request: &ImportRequest,
+    hash: &str,
+    save: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
     let info = RunInfo {
         preset: PRESET.into(),
         config: format!("checkpoint = {:?}\ngenerator = {:?}\n", file_name(request.checkpoint), request.generator),
@@ -116,7 +125,7 @@ fn leave_run(request: &ImportRequest, hash: &str, save: impl FnOnce(&Path) -> Re
 }
 
 /// Names of the leads that the network makes: those of the request, or of the publication.
-fn leads(request: &ImportRequest, published: &[String], n_channels: usize) -> Result<Vec<String>> {
+pub(super) fn leads(request: &ImportRequest, published: &[String], n_channels: usize) -> Result<Vec<String>> {
     let leads = if request.leads.is_empty() { published } else { request.leads };
     if leads.len() != n_channels {
         let reason = format!("{} leads, but the network has {n_channels} channels", leads.len());
@@ -126,7 +135,7 @@ fn leads(request: &ImportRequest, published: &[String], n_channels: usize) -> Re
 }
 
 /// Names of the labels that the network knows, likewise.
-fn labels(request: &ImportRequest, published: Vec<String>, n_labels: usize) -> Result<Vec<String>> {
+pub(super) fn labels(request: &ImportRequest, published: Vec<String>, n_labels: usize) -> Result<Vec<String>> {
     let names = if request.labels.is_empty() { published } else { request.labels.to_vec() };
     if names.len() != n_labels {
         let reason = format!("{} names, but the network knows {n_labels} labels: name them in its order", names.len());
@@ -136,7 +145,7 @@ fn labels(request: &ImportRequest, published: Vec<String>, n_labels: usize) -> R
 }
 
 /// What a model card says of data that nobody told us about.
-fn unknown_data(request: &ImportRequest) -> Value {
+pub(super) fn unknown_data(request: &ImportRequest) -> Value {
     json!({
         "source": format!("published checkpoint {}", file_name(request.checkpoint)),
         "training_patients": { "key": "unknown", "hashes": [] },
@@ -225,7 +234,7 @@ fn plain_diffwave(request: &ImportRequest, state: &Weights) -> Result<(NetworkCo
 }
 
 /// The 71 statements of PTB-XL in the order of the published arrays, which is that of the alphabet; none for other numbers.
-fn published_labels(n_labels: usize) -> Result<Vec<String>> {
+pub(super) fn published_labels(n_labels: usize) -> Result<Vec<String>> {
     let mut names = label_set("ptbxl-all")?.names();
     names.sort();
     Ok(if names.len() == n_labels { names } else { Vec::new() })
@@ -242,7 +251,7 @@ fn read_state(path: &Path, entry: Option<&str>) -> Result<Weights> {
     Ok(safetensors::read(path)?.tensors.into())
 }
 
-fn read_json(path: &Path) -> Result<Value> {
+pub(super) fn read_json(path: &Path) -> Result<Value> {
     let text = std::fs::read_to_string(path).map_err(|source| Error::io(path, source))?;
     serde_json::from_str(&text).map_err(|error| Error::data(path.display().to_string(), error.to_string()))
 }

@@ -4,6 +4,7 @@
 //! next one needs in the run folder; a second call with the same folder goes on where the first
 //! stopped.
 
+pub mod adversarial;
 mod budget;
 mod classification;
 pub mod config;
@@ -11,6 +12,7 @@ pub mod efficiency;
 mod evaluate;
 pub mod generation;
 pub mod import;
+mod import_gan;
 mod impute;
 mod models;
 mod quality;

@@ -1,14 +1,18 @@
 //! Generators: what makes synthetic ECGs, behind one trait and in one list.
 
+pub mod cond_pulse2pulse;
 pub mod dgn;
 pub mod diffusion_model;
 pub mod diffwave;
 pub mod dipole;
+pub mod gan_model;
 mod model_file;
+pub mod pulse2pulse;
 pub mod simulator;
 pub mod sssd_ecg;
 pub mod time_diffusion;
 pub mod timevqvae;
+pub mod wavegan_star;
 
 use std::path::Path;
 
@@ -126,6 +130,9 @@ pub static GENERATORS: &[&dyn GeneratorSpec] = &[
     &time_diffusion::SPEC,
     &sssd_ecg::SPEC,
     &timevqvae::Spec,
+    &pulse2pulse::SPEC,
+    &cond_pulse2pulse::SPEC,
+    &wavegan_star::SPEC,
     &simulator::Spec,
     &dipole::Spec,
 ];

@@ -93,6 +93,14 @@ impl<L: Learner> NetworkTrainee<L> {
         NetworkTrainee { learner, specs, pass: Pass::Flat(Box::new(pass)), n_steps, device: device.clone() }
     }
 
+    /// The weights as they are now, as constants on its device or on that device's gradient tape.
+    pub fn params(&self, device: &Device) -> Params {
+        match &self.pass {
+            Pass::Host { weights, .. } => weights.on(device),
+            Pass::Flat(flat) => flat.on(device),
+        }
+    }
+
     /// The weights to use: the moving average where one is kept.
     pub fn result(&self) -> Weights {
         match &self.pass {
@@ -232,7 +240,8 @@ pub fn check_device<L: Learner>(trainee: impl Fn(&Device) -> Result<NetworkTrain
     same_step(&trainee(&Device::flex())?.step(0)?, &trainee(device)?.step(0)?)
 }
 
-fn same_step(cpu: &StepReport, other: &StepReport) -> Result<()> {
+/// Refuses a device whose step has another loss or gradient than the CPU's, as [`check_device`] does.
+pub(super) fn same_step(cpu: &StepReport, other: &StepReport) -> Result<()> {
     let pairs = [("loss", cpu.loss, other.loss), ("gradient norm", cpu.grad_norm, other.grad_norm)];
     for (what, expected, found) in pairs {
         if !((found - expected).abs() <= DEVICE_TOLERANCE * expected.abs()) {

@@ -8,6 +8,8 @@ use einthoven::Seed;
 use einthoven::diffusion::Network;
 use einthoven::experiment::generation::Recipe;
 use einthoven::experiment::{GENERATION_PRESETS, PRESETS, Preset, config::ROWS, generation, resolve};
+use einthoven::nn::gan::critic::Critic;
+use einthoven::nn::gan::network::GanNetwork;
 use einthoven::nn::timevqvae::{Prior, Vqvae, VqvaeConfig};
 use einthoven::report::Report;
 
@@ -117,6 +119,10 @@ fn presets_of_records_resolve_for_each_generator_and_choose_one() {
                     let config = recipe.prior.sized(&Vqvae::new(config).unwrap(), 5);
                     assert_eq!((config.positions, config.classes), ([62, 500], 5));
                     Prior::new(config).unwrap();
+                }
+                Recipe::Gan(recipe) => {
+                    GanNetwork::new(&recipe.network.sized(8, 5, 1000), 1000).unwrap();
+                    Critic::new(recipe.critic.sized(8, 1000)).unwrap();
                 }
             }
         }
