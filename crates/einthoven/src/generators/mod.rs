@@ -26,7 +26,7 @@ pub struct SampleRequest {
     pub classes: Vec<usize>,
     /// Sampler by name; generators that are not diffusion models ignore it.
     pub sampler: String,
-    /// Denoiser calls per item.
+    /// Sampler steps; one denoiser call each, two for some samplers.
     pub steps: usize,
     /// Guidance weight; 1 follows the label without exaggeration.
     pub guidance: f64,
