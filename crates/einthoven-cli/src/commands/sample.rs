@@ -20,13 +20,15 @@ pub struct Args {
     /// Label of the items; several, separated by commas, are taken in turn [default: all]
     #[arg(long = "labels", alias = "label", value_delimiter = ',')]
     labels: Vec<String>,
-    /// Model of a run: teacher, student, control, few-step-04 ... [default: the few-step student that the run chose]
-    #[arg(long)]
+    /// Model of a run: teacher, student, control, few-step-04, consistency-01 ... [default: the few-step student that
+    /// the run chose, else its lightest model]
+    #[arg(long, visible_alias = "role")]
     model: Option<String>,
     /// Sampler by name (see: einthoven list samplers) [default: the model's own, as the next two]
     #[arg(long)]
     sampler: Option<String>,
-    /// Calls per item of the denoiser, or of the prior of codes
+    /// Sampler steps: a denoiser call each, two of heun and flow-heun, twice that with guidance; calls of the
+    /// prior for codes
     #[arg(long)]
     steps: Option<usize>,
     /// Guidance weight; 1 follows the label without exaggeration

@@ -11,16 +11,19 @@ use serde::{Deserialize, Serialize};
 
 use super::adversarial::{self, GanRecipe};
 use super::config::Cost;
+use super::distillation::{Distillation, Lineage, STUDENT, TEACHER};
 use super::timevqvae::{self, TimeVqvaeRecipe};
 use super::training::{Course, Trainer, model_path, objective, training_data};
 use super::{Preset, RunRequest, device};
+use crate::beat::rpeak::r_peaks;
 use crate::classifiers::beat_cnn::lead_scales;
 use crate::config::{Validate, check, load_valid};
 use crate::dataset::window::RecordOptions;
 use crate::dataset::{Dataset, Preparation, Split, assemble, guard, npz};
+use crate::diffusion::auxiliary::beats::BeatDecoder;
+use crate::diffusion::auxiliary::{Auxiliary, AuxiliaryConfig};
 use crate::diffusion::batches::Batches;
-use crate::diffusion::distill::Denoising;
-use crate::diffusion::{Network, NetworkConfig, sampler};
+use crate::diffusion::{NetworkConfig, sampler};
 use crate::error::{Error, Result};
 use crate::generators;
 use crate::generators::diffusion_model::ModelCard;
@@ -29,15 +32,22 @@ use crate::run::{Progress, Stop};
 use crate::seed::Seed;
 use crate::signal;
 
-/// Role of the model in its run.
+/// Role of the model in its run, where it has no students; with students it is the teacher.
 pub const ROLE: &str = "generator";
 
 /// All presets of generators of whole records.
-pub static GENERATION_PRESETS: &[Preset] = &[Preset {
-    name: "ptbxl-small",
-    summary: "generators of 10 s records of eight leads at 100 Hz on PTB-XL, sized for a CPU",
-    text: include_str!("../../presets/records/ptbxl-small.toml"),
-}];
+pub static GENERATION_PRESETS: &[Preset] = &[
+    Preset {
+        name: "ptbxl-small",
+        summary: "generators of 10 s records of eight leads at 100 Hz on PTB-XL, sized for a CPU",
+        text: include_str!("../../presets/records/ptbxl-small.toml"),
+    },
+    Preset {
+        name: "ptbxl-small-kd",
+        summary: "the same with students: half the width, then 8, 4, 2 and 1 steps",
+        text: include_str!("../../presets/records/ptbxl-small-kd.toml"),
+    },
+];
 
 /// Whether a preset trains a generator of whole records.
 pub fn is_generation(preset: &str) -> bool {
@@ -94,9 +104,9 @@ pub enum Recipe {
 pub struct DiffusionRecipe {
     /// Its network; leads and labels follow from the data.
     pub network: NetworkConfig,
-    /// What the network puts out: `noise`, `v` or `x0`.
+    /// What the network puts out: `noise`, `v`, `x0` or `flow`.
     pub parameterization: String,
-    /// Noise schedule; `angle` is continuous.
+    /// Noise schedule; `angle` and `rectified` are continuous.
     pub schedule: String,
     /// Steps of a discrete schedule.
     pub schedule_steps: usize,
@@ -110,10 +120,35 @@ pub struct DiffusionRecipe {
     pub optimizer: AdamWConfig,
     /// Sampler of the model unless asked otherwise.
     pub sampler: String,
-    /// Its denoiser calls.
+    /// Its steps.
     pub sampler_steps: usize,
     /// Its guidance weight.
     pub guidance: f64,
+    /// Weights of further losses; none unless given.
+    #[serde(default)]
+    pub auxiliary: AuxiliaryConfig,
+    /// Its students; none unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distillation: Option<Distillation>,
+}
+
+impl Recipe {
+    /// Role of the model that learns from the data alone.
+    pub fn first_role(&self) -> &'static str {
+        if self.distillation().is_some() { TEACHER } else { ROLE }
+    }
+
+    /// Role of the model that is drawn from unless another is named.
+    pub fn best_role(&self) -> String {
+        self.distillation().map_or_else(|| ROLE.into(), Distillation::best_role)
+    }
+
+    fn distillation(&self) -> Option<&Distillation> {
+        match self {
+            Recipe::Diffusion(recipe) => recipe.distillation.as_ref(),
+            Recipe::Timevqvae(_) | Recipe::Gan(_) => None,
+        }
+    }
 }
 
 impl Validate for Generation {
@@ -156,6 +191,10 @@ impl Validate for Generation {
             ] {
                 check(&key(field), (1..=100_000_000).contains(&n), n, "1 to 100000000")?;
             }
+            recipe.auxiliary.validate(&key("auxiliary"))?;
+            if let Some(students) = &recipe.distillation {
+                students.validate(&key("distillation"), &recipe.parameterization, &recipe.schedule)?;
+            }
         }
         Ok(())
     }
@@ -176,12 +215,13 @@ pub fn resolve(preset: &str, generator: Option<&str>, overrides: &[String]) -> R
     load_valid(preset.text, preset.name, &overrides)
 }
 
-/// Trains the generator of a request and returns its model file; the same request again goes on where it stopped.
+/// Trains the generator of a request and its students, and returns their model files; the same request again goes on
+/// where it stopped.
 ///
 /// # Errors
 /// [`Error::Interrupted`] and [`Error::Limit`] after a checkpoint; [`Error::Guard`] for a leak or a folder in use;
 /// [`Error::Data`] for missing amplitudes; everything that reading returns.
-pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> Result<PathBuf> {
+pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> Result<Vec<PathBuf>> {
     let config = resolve(request.preset, request.generator, request.overrides)?;
     let recipe = &config.recipes[&config.generator];
     let device = device(request.device)?;
@@ -210,33 +250,69 @@ pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> 
         max_memory_bytes: request.max_memory_bytes,
     };
     match recipe {
-        Recipe::Diffusion(recipe) => train_diffusion(&config.generator, recipe, &part, &trainer, progress)?,
+        Recipe::Diffusion(recipe) => return train_diffusion(&config.generator, recipe, part, trainer, progress),
         Recipe::Timevqvae(recipe) => timevqvae::train(recipe, &part, &trainer, progress)?,
         Recipe::Gan(recipe) => adversarial::train(&config.generator, recipe, &part, &trainer, progress)?,
     }
-    Ok(model_path(&run, ROLE))
+    Ok(vec![model_path(&run, ROLE)])
+}
+
+/// The auxiliary losses of a recipe, with the beats of the training part where they are needed.
+fn auxiliary(part: &Dataset, card: &ModelCard, recipe: &DiffusionRecipe) -> Result<Option<Auxiliary>> {
+    let c = recipe.auxiliary;
+    if c.is_off() {
+        return Ok(None);
+    }
+    let decoder = match c.needs_beats() {
+        true => {
+            let peaks = |item: usize| {
+                let leads: Vec<&[f32]> = part.item(item).chunks(part.sig_len).collect();
+                r_peaks(&leads, part.fs_hz)
+            };
+            let r_index = (0..part.len()).map(peaks).collect::<Result<_>>()?;
+            Some(BeatDecoder::new(r_index, &part.leads, &card.scale_mv, part.fs_hz, part.sig_len)?)
+        }
+        false => None,
+    };
+    Auxiliary::new(c, part.fs_hz, part.sig_len, decoder).map(Some)
 }
 
 fn train_diffusion(
     generator: &str,
     recipe: &DiffusionRecipe,
-    part: &Dataset,
-    trainer: &Trainer,
+    part: Dataset,
+    trainer: Trainer,
     progress: &mut dyn Progress,
-) -> Result<()> {
-    let (seed, device) = (trainer.seed, trainer.device);
-    let card = card(generator, recipe, part)?;
-    let batches = batches(part, &card.scale_mv, recipe, seed, device);
-    let network = Network::new(&card.network, seed.purpose("network"))?;
-    let objective = objective(&recipe.parameterization, &recipe.schedule, recipe.schedule_steps)?;
-    let learner = |batch, device: &Device| Denoising {
-        network: network.clone(),
-        objective: objective.clone(),
-        batches: Batches { batch, device: device.clone(), ..batches.clone() }.into(),
-    };
+) -> Result<Vec<PathBuf>> {
+    let run = trainer.run;
+    let card = card(generator, recipe, &part)?;
+    let items = batches(&part, &card.scale_mv, recipe, trainer.seed, trainer.device);
+    let auxiliary = auxiliary(&part, &card, recipe)?;
+    let (n_leads, n_labels) = (part.leads.len(), part.n_labels());
+    drop(part);
+    let lineage = Lineage { trainer, card, items, label_dropout: recipe.label_dropout };
     let course = Course { n_steps: recipe.steps, batch: recipe.batch, optimizer: &recipe.optimizer, start: None };
-    trainer.fit(&network, card, course, |batch| learner(batch, device), |b, d| Ok(learner(b, d)), progress)?;
-    Ok(())
+    let first = lineage.first(course, auxiliary, progress)?;
+    let mut all = vec![first];
+    if let Some(c) = recipe.distillation.as_ref().and_then(|students| students.student.as_ref()) {
+        let course = Course { n_steps: c.steps, batch: c.batch, optimizer: &c.optimizer, start: None };
+        let network = c.network.sized(n_leads, n_labels);
+        let student = lineage.student(STUDENT, &network, (&all[0].model, c.lambda), course, progress)?;
+        all.push(student);
+    }
+    // Students of few steps begin at the lightest model there is.
+    let begin = &all[all.len() - 1].model;
+    let mut few = Vec::new();
+    if let Some(students) = &recipe.distillation {
+        if let Some(c) = &students.few_step {
+            few.extend(lineage.halved(begin, c, progress)?);
+        }
+        if let Some(c) = &students.consistency {
+            few.extend(lineage.consistent(begin, c, progress)?);
+        }
+    }
+    all.extend(few.into_iter().map(|(_, trained)| trained));
+    Ok(all.iter().map(|trained| model_path(run, &trained.model.card().role)).collect())
 }
 
 /// The data set: a prepared one where the folder holds one, else the database of the preset.
@@ -278,7 +354,7 @@ fn batches(part: &Dataset, scale_mv: &[f32], recipe: &DiffusionRecipe, seed: See
         batch: recipe.batch,
         class_exponent: 1.0,
         label_dropout: recipe.label_dropout,
-        seed: seed.purpose("training").purpose(ROLE),
+        seed,
         device: device.clone(),
     }
 }
@@ -287,7 +363,7 @@ fn card(generator: &str, recipe: &DiffusionRecipe, part: &Dataset) -> Result<Mod
     Ok(ModelCard {
         format: 1,
         generator: generator.into(),
-        role: ROLE.into(),
+        role: recipe.first_role().into(),
         network: recipe.network.sized(part.leads.len(), part.n_labels()),
         parameterization: recipe.parameterization.clone(),
         schedule: recipe.schedule.clone(),

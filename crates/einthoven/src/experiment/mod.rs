@@ -8,6 +8,7 @@ pub mod adversarial;
 mod budget;
 mod classification;
 pub mod config;
+pub mod distillation;
 pub mod efficiency;
 mod evaluate;
 pub mod generation;
@@ -29,6 +30,7 @@ use burn::tensor::Device;
 use serde::Serialize;
 
 pub use config::{DataConfig, Experiment};
+pub use distillation::Distillation;
 pub use efficiency::MemoryProbe;
 pub use evaluate::{EvaluateRequest, evaluate};
 pub use generation::GENERATION_PRESETS;
@@ -302,7 +304,7 @@ impl Started {
         let Started { config, device, seed, generator_part: data, run, .. } = self;
         let RunRequest { probe, max_memory_bytes, .. } = *request;
         let trainer = training::Trainer { run, stop, device, seed: *seed, probe, max_memory_bytes };
-        models::Workshop { config, data, trainer }.models(progress)
+        models::Models::train(config, data, trainer, progress)
     }
 }
 
@@ -313,7 +315,7 @@ impl Started {
 /// As [`run`].
 pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> Result<Vec<PathBuf>> {
     if generation::is_generation(request.preset) {
-        return Ok(vec![generation::train(request, stop, progress)?]);
+        return generation::train(request, stop, progress);
     }
     if let Some(other) = request.generator.filter(|name| *name != dgn::SPEC.name) {
         let reason = format!("found {other}, but {} trains {}", request.preset, dgn::SPEC.name);

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::distillation::few_step_role;
 use super::{device, generation, import, synthesis};
 use crate::dataset::{Dataset, npz};
 use crate::error::{Error, Result};
@@ -15,8 +16,8 @@ use crate::seed::Seed;
 pub struct DrawRequest<'a> {
     /// Run folder, model file, or generator by name.
     pub source: &'a str,
-    /// Model of a run by its role, such as `teacher`; `None` for the few-step student that a beat run chose,
-    /// and for the only model of a run of one generator.
+    /// Model of a run by its role, such as `teacher`; `None` for the few-step student that a run chose, and for
+    /// the only model of a run without students.
     pub model: Option<&'a str>,
     /// Number of items.
     pub n: u64,
@@ -26,7 +27,7 @@ pub struct DrawRequest<'a> {
     pub first: u64,
     /// Sampler by name; `None` for the model's own.
     pub sampler: Option<&'a str>,
-    /// Denoiser calls per item; `None` for the model's own.
+    /// Sampler steps; `None` for the model's own.
     pub steps: Option<usize>,
     /// Guidance weight; `None` for the model's own.
     pub guidance: Option<f64>,
@@ -106,12 +107,13 @@ pub fn run_model(dir: &Path, role: Option<&str>) -> Result<PathBuf> {
     let stages = dir.join("checkpoint");
     let role = match role {
         Some(role) => role.to_string(),
-        None if generation::is_generation(&info.preset) || info.preset == import::PRESET => {
-            generation::ROLE.to_string()
+        None if info.preset == import::PRESET => generation::ROLE.to_string(),
+        None if generation::is_generation(&info.preset) => {
+            let config: generation::Generation = crate::config::load_valid(&info.config, "config.toml", &[])?;
+            config.recipes[&config.generator].best_role()
         }
-        None => format!(
-            "few-step-{:02}",
-            crate::config::load_valid::<super::Experiment>(&info.config, "config.toml", &[])?.few_step.chosen
+        None => few_step_role(
+            crate::config::load_valid::<super::Experiment>(&info.config, "config.toml", &[])?.few_step.chosen,
         ),
     };
     let file = |role: &str| stages.join(role).join("model.safetensors");

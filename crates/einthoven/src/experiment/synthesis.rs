@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::config::Experiment;
 use crate::dataset::{Dataset, Split, npz, plus, records};
+use crate::diffusion::sampler;
 use crate::error::Result;
 use crate::generators::{Generator, SampleRequest, Sink};
 use crate::record::WriteOptions;
@@ -73,9 +74,16 @@ pub fn draw(
     model.sample_into(request, seed, &mut Watched { data: &mut data, total, stage, stop, progress })?;
     data.provenance["sampler"] = json!({
         "name": request.sampler, "steps": request.steps, "guidance": request.guidance,
+        "denoiser_calls": denoiser_calls(request),
     });
     data.validate()?;
     Ok(data)
+}
+
+/// Denoiser calls for each item; guidance compares two at every level. `None` where there is no sampler.
+fn denoiser_calls(request: &SampleRequest) -> Option<usize> {
+    let of_guidance = if [0.0, 1.0].contains(&request.guidance) { 1 } else { 2 };
+    Some(of_guidance * sampler::find(&request.sampler).ok()?.evaluations(request.steps))
 }
 
 /// Gives each synthetic item the RR intervals of a random training item of its class, for

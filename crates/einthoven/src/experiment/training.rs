@@ -9,7 +9,7 @@ use super::MemoryProbe;
 use super::budget::Budget;
 use crate::dataset::{Dataset, guard};
 use crate::diffusion::distill::Denoising;
-use crate::diffusion::{Network, Objective, Parameterization, TimeView, Weighting, schedule};
+use crate::diffusion::{Network, Objective, Parameterization, TimeView, Weighting};
 use crate::error::Result;
 use crate::generators::diffusion_model::{DiffusionModel, ModelCard};
 use crate::nn::adamw::AdamWConfig;
@@ -73,8 +73,12 @@ impl Trainer<'_> {
         progress: &mut dyn Progress,
     ) -> Result<Trained> {
         let Course { n_steps, batch, optimizer, start } = course;
-        let specs = network.params();
-        let start = start.unwrap_or_else(|| network.start(self.seed.purpose("start").purpose(&card.role)));
+        let mut specs = network.params();
+        let start_seed = self.seed.purpose("start").purpose(&card.role);
+        let mut start = start.unwrap_or_else(|| network.start(start_seed));
+        let companions = learner(batch).companions();
+        start.entries.extend(Weights::initialize(&companions, start_seed.purpose("companions")).entries);
+        specs.extend(companions.iter().cloned());
         let trainee = |batch, start: Weights| {
             NetworkTrainee::new(learner(batch), specs.clone(), start, optimizer.clone(), n_steps, self.device)
         };
@@ -82,13 +86,14 @@ impl Trainer<'_> {
             let start = network.start(self.seed.purpose("device check"));
             let first_step = |device: &Device| {
                 let learner = trial(batch, device)?;
-                Ok(NetworkTrainee::new(learner, specs.clone(), start.clone(), optimizer.clone(), 1, device))
+                Ok(NetworkTrainee::new(learner, network.params(), start.clone(), optimizer.clone(), 1, device))
             };
             check_device(first_step, self.device)
         };
         let trainee = |batch| trainee(batch, start.clone());
         let (trainee, summary) = self.train_stage(&card.role, n_steps, batch, 0, trainee, check, progress)?;
         let mut state = trainee.result();
+        companions.iter().for_each(|companion| drop(state.entries.remove(&companion.name)));
         state.entries.extend(network.buffers().entries);
         let model = DiffusionModel::new(card, state, self.device)?;
         model.save(&model_path(self.run, &model.card().role))?;
@@ -134,14 +139,12 @@ impl Trainer<'_> {
 /// [`crate::Error::Unknown`] for a name that is in no list; [`crate::Error::Config`] for a schedule
 /// that does not exist for that number of steps.
 pub fn objective(parameterization: &str, schedule: &str, schedule_steps: usize) -> Result<Objective> {
-    let time = match schedule {
-        "angle" => TimeView::Angle,
-        name => TimeView::Steps(schedule::find(name)?.build(schedule_steps)?),
-    };
+    let time = TimeView::of_schedule(schedule, schedule_steps)?;
     let parameterization = Parameterization::find(parameterization)?;
     let weighting = match parameterization {
         Parameterization::Noise => Weighting::Noise,
         Parameterization::V | Parameterization::X0 => Weighting::Velocity,
+        Parameterization::Flow => Weighting::Flow,
     };
     Ok(Objective { parameterization, weighting, time })
 }

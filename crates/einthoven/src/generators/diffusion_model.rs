@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use super::{Generator, GeneratorSpec, SampleRequest, Sink, model_file};
 use crate::dataset::Dataset;
 use crate::diffusion::{
-    Condition, Denoiser, Guided, Known, Network, NetworkBackbone, NetworkConfig, NetworkDenoiser, NoiseLevel,
-    Parameterization, TimeView, angle_grid, sampler, schedule,
+    Condition, Denoiser, Guided, Known, Network, NetworkBackbone, NetworkConfig, NetworkDenoiser, Parameterization,
+    TimeView, sampler,
 };
 use crate::error::{Error, Result};
 use crate::nn::weights::{Weights, host};
@@ -39,9 +39,9 @@ pub struct ModelCard {
     pub role: String,
     /// Shape of the network.
     pub network: NetworkConfig,
-    /// What its output means: `noise`, `v` or `x0`.
+    /// What its output means: `noise`, `v`, `x0` or `flow`.
     pub parameterization: String,
-    /// Noise schedule by name; `angle` is continuous.
+    /// Noise schedule by name; `angle` and `rectified` are continuous.
     pub schedule: String,
     /// Steps of a discrete schedule.
     pub schedule_steps: usize,
@@ -57,7 +57,7 @@ pub struct ModelCard {
     pub label_names: Vec<String>,
     /// Sampler to use unless asked otherwise.
     pub sampler: String,
-    /// Denoiser calls to use unless asked otherwise.
+    /// Sampler steps to use unless asked otherwise.
     pub steps: usize,
     /// Guidance to use unless asked otherwise.
     pub guidance: f64,
@@ -89,10 +89,7 @@ impl DiffusionModel {
             let reason = format!("{} names for {} classes", card.label_names.len(), card.network.n_labels());
             return Err(Error::config("label_names", reason));
         }
-        let time = match card.schedule.as_str() {
-            "angle" => TimeView::Angle,
-            name => TimeView::Steps(schedule::find(name)?.build(card.schedule_steps)?),
-        };
+        let time = TimeView::of_schedule(&card.schedule, card.schedule_steps)?;
         let backbone = network.prepared(weights.on(device), card.sig_len);
         let denoiser = NetworkDenoiser::new(backbone, Parameterization::find(&card.parameterization)?, time)?;
         let hash = sha256_hex(&model_file::bytes(&card, &state)?);
@@ -153,13 +150,6 @@ impl DiffusionModel {
     /// `[n, lead, time]`, mV, to the same shape.
     pub fn scaled(&self, ecg: &[f32]) -> Vec<f32> {
         signal::scaled(ecg, &self.card.scale_mv, self.card.sig_len)
-    }
-
-    fn grid(&self, steps: usize) -> Result<Vec<NoiseLevel>> {
-        match self.denoiser.time() {
-            TimeView::Angle => angle_grid(steps, NoiseLevel::PURE_NOISE),
-            TimeView::Steps(schedule) | TimeView::StepsByAlpha(schedule) => schedule.grid(steps),
-        }
     }
 
     /// Whether the leads that are modelled are eight that determine the twelve.
@@ -247,7 +237,7 @@ impl DiffusionModel {
             Tensor::<3>::from_data(TensorData::new(noise, shape), &self.device)
         };
         let sampler = sampler::find(&request.sampler)?;
-        let grid = self.grid(request.steps)?;
+        let grid = self.denoiser.time().grid(request.steps, sampler.spacing())?;
         let mut ecg = host(sampler.sample(denoiser, &grid, normal(0), &mut |step| normal(step), condition)?);
         for (lead, scale) in ecg.chunks_mut(sig_len).zip(self.card.scale_mv.iter().cycle()) {
             lead.iter_mut().for_each(|v| *v *= scale);

@@ -32,7 +32,7 @@ pub struct SampleRequest {
     pub classes: Vec<usize>,
     /// Sampler by name; generators without a network ignore it.
     pub sampler: String,
-    /// Network calls per item: of the denoiser, or of the prior of codes.
+    /// Sampler steps, one denoiser call each, two for some samplers; calls of the prior for codes.
     pub steps: usize,
     /// Guidance weight; 1 follows the label without exaggeration.
     pub guidance: f64,

@@ -23,6 +23,11 @@ pub trait Learner {
     /// Whatever keeps the loss from being computed.
     fn loss(&mut self, params: &Params, step: u64) -> Result<(Tensor<1>, Vec<u64>)>;
 
+    /// Parameters that are trained along and belong to no model.
+    fn companions(&self) -> Vec<ParamSpec> {
+        Vec::new()
+    }
+
     /// Called when the batch's update was made, to follow statistics that are not optimized.
     fn applied(&mut self) {}
 

@@ -10,6 +10,8 @@ mod checkpoint;
 mod config;
 mod dataset;
 mod dipole;
+#[cfg(feature = "nn")]
+mod distill;
 #[cfg(feature = "fetch")]
 mod fetch;
 mod folder;

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::GaussianDiffusion;
 use crate::config::from_json;
-use crate::diffusion::denoiser::{Backbone, Condition, TimeView};
+use crate::diffusion::TimeView;
+use crate::diffusion::denoiser::{Backbone, Condition};
 use crate::diffusion::fourier_loss::{ErrorMeasure, fourier_loss};
 use crate::diffusion::level::{NoiseLevel, diffuse, items_tensor};
 use crate::diffusion::parameterization::Parameterization;

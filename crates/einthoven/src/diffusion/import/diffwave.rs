@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::{count_blocks, shape_of};
 use crate::config::from_json;
-use crate::diffusion::denoiser::{Backbone, NetworkDenoiser, TimeView};
+use crate::diffusion::TimeView;
+use crate::diffusion::denoiser::{Backbone, NetworkDenoiser};
 use crate::diffusion::level::NoiseLevel;
 use crate::diffusion::parameterization::Parameterization;
 use crate::diffusion::sampler::Ddpm;
