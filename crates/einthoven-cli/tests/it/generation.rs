@@ -45,6 +45,16 @@ fn tiny(generator: &str) -> Vec<String> {
              time_features = \"sinusoidal\", time_width = 8, time_theta = 10000.0, level_attention = [2, 4], \
              middle_attention = [2, 4], self_condition = false, stem_stride = 4 }"
         }
+        "dit" | "latent-diffusion" => {
+            "{ kind = \"dit\", patch = 4, width = 8, depth = 1, heads = 2, hidden_times = 2, time_width = 8 }"
+        }
+        "diffusion-ts" => {
+            "{ kind = \"diffusion-ts\", length = 400, encoder_layers = 1, decoder_layers = 1, width = 8, heads = 2, \
+             hidden_times = 2, season_kernel = 3, gelu = \"exact\" }"
+        }
+        "timediffusion" => {
+            "{ kind = \"temporal-blocks\", width = 6, max_degree = 3, time_width = 8, embedding_width = 8 }"
+        }
         "diffwave" => "{ kind = \"diffwave\", width = 6, layers = 3, dilation_cycle = 2, steps = 20, label_width = 4 }",
         _ => {
             "{ kind = \"sssd\", width = 4, skip_width = 4, blocks = 2, step_width = [8, 8, 8], length = 400, state = 4, \
@@ -52,8 +62,12 @@ fn tiny(generator: &str) -> Vec<String> {
         }
     };
     let set = |key: &str, value: &str| ["--set".to_string(), format!("recipes.{generator}.{key}={value}")];
+    let autoencoder = "{ width = 8, multipliers = [1, 1, 2], latent_channels = 2, groups = 4 }";
+    let latent = [("latent.autoencoder", autoencoder), ("latent.steps", "3"), ("latent.batch", "2")];
+    let has_latent = generator == "latent-diffusion";
     [("network", network), ("steps", "3"), ("batch", "2"), ("sampler_steps", "3")]
         .into_iter()
+        .chain(latent.into_iter().filter(|_| has_latent))
         .flat_map(|(key, value)| set(key, value))
         .collect()
 }
@@ -70,7 +84,9 @@ fn train(data: &Path, generator: &str, run: &str) -> Done {
 fn every_generator_of_records_trains_and_gives_twelve_lawful_leads() {
     let folder = TempFolder::new("generation");
     let data = prepared(&folder);
-    for generator in ["time-diffusion", "diffwave", "sssd-ecg"] {
+    for generator in
+        ["time-diffusion", "diffwave", "sssd-ecg", "dit", "latent-diffusion", "diffusion-ts", "timediffusion"]
+    {
         let run = folder.at(generator);
         let first = train(&data, generator, &run).json();
         let model = first["models"][0].as_str().expect("a model file").to_string();

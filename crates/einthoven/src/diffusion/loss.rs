@@ -20,6 +20,8 @@ pub enum Weighting {
     TruncatedSnr,
     /// 1 + SNR: plain error of the velocity.
     Velocity,
+    /// 1: plain error of the clean signal, for networks that put it out (Yuan and Qiao 2024, eq. 8 without its weight).
+    Signal,
 }
 
 impl Weighting {
@@ -36,9 +38,11 @@ impl Weighting {
             Weighting::Noise => signal,
             Weighting::TruncatedSnr => signal.max(noise),
             Weighting::Velocity => 1.0,
+            Weighting::Signal => noise,
         };
         let unit = match parameterization {
             Parameterization::Noise if self == Weighting::Noise => return Ok(1.0),
+            Parameterization::X0 if self == Weighting::Signal => return Ok(1.0),
             Parameterization::Noise => signal,
             Parameterization::V => 1.0,
             Parameterization::X0 => noise,

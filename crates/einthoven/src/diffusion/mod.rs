@@ -18,6 +18,7 @@ pub mod fourier_loss;
 pub mod guidance;
 pub mod import;
 pub mod known;
+pub mod latent;
 pub mod level;
 pub mod loss;
 pub mod network;
@@ -25,7 +26,9 @@ pub mod parameterization;
 pub mod sampler;
 pub mod schedule;
 
-pub use backbone::{DiffusionTsBackbone, DiffwaveBackbone, SssdBackbone, UnetBackbone};
+pub use backbone::{
+    DiffusionTsBackbone, DiffwaveBackbone, DitBackbone, SssdBackbone, TemporalBlocksBackbone, UnetBackbone,
+};
 pub use denoiser::{Backbone, Clipped, ClippedNoise, Condition, Denoiser, NetworkDenoiser, Prediction, TimeView};
 pub use fourier_loss::{ErrorMeasure, fourier_loss};
 pub use guidance::Guided;

@@ -10,6 +10,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::config::Cost;
+use super::latents::{Latent, LatentRecipe};
 use super::training::{Course, Trainer, model_path, objective, training_data};
 use super::{Preset, RunRequest, device};
 use crate::classifiers::beat_cnn::lead_scales;
@@ -23,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::generators;
 use crate::generators::diffusion_model::ModelCard;
 use crate::nn::adamw::AdamWConfig;
+use crate::nn::weights::Weights;
 use crate::run::{Progress, Stop};
 use crate::seed::Seed;
 use crate::signal;
@@ -100,6 +102,9 @@ pub struct Recipe {
     pub sampler_steps: usize,
     /// Its guidance weight.
     pub guidance: f64,
+    /// The autoencoder in whose latents the network denoises; it denoises the signal itself if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latent: Option<LatentRecipe>,
 }
 
 impl Validate for Generation {
@@ -130,6 +135,9 @@ impl Validate for Generation {
                 ("sampler_steps", recipe.sampler_steps as u64),
             ] {
                 check(&key(field), (1..=100_000_000).contains(&n), n, "1 to 100000000")?;
+            }
+            if let Some(latent) = &recipe.latent {
+                latent.validate(&key("latent"))?;
             }
         }
         Ok(())
@@ -166,17 +174,9 @@ pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> 
     let run = request.open_run(&config, &data)?;
     let part = data.part(Split::Train);
     drop(data);
-    let card = card(&config.generator, recipe, &part)?;
-    let batches = batches(&part, &card.scale_mv, recipe, seed, &device);
+    let mut card = card(&config.generator, recipe, &part)?;
+    let mut batches = batches(&part, &card.scale_mv, recipe, seed, &device);
     progress.tell(&format!("{}: {} records of the training part", config.generator, part.len()));
-
-    let network = Network::new(&card.network, seed.purpose("network"))?;
-    let objective = objective(&recipe.parameterization, &recipe.schedule, recipe.schedule_steps)?;
-    let learner = |batch, device: &Device| Denoising {
-        network: network.clone(),
-        objective: objective.clone(),
-        batches: Batches { batch, device: device.clone(), ..batches.clone() }.into(),
-    };
     let trainer = Trainer {
         run: &run,
         stop,
@@ -185,8 +185,28 @@ pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> 
         probe: request.probe,
         max_memory_bytes: request.max_memory_bytes,
     };
+    let decoder = match &recipe.latent {
+        Some(latent) => {
+            let Latent { space, decoder, signals } = latent.train(&trainer, &batches, progress)?;
+            let [channels, length] = space.shape(batches.sig_len)?;
+            batches = Batches { signals: signals.into(), n_leads: channels, sig_len: length, ..batches };
+            card.network = recipe.network.sized(channels, part.n_labels());
+            card.latent = Some(space);
+            decoder
+        }
+        None => Weights::default(),
+    };
+
+    let network = Network::new(&card.network, seed.purpose("network"))?;
+    let objective = objective(&recipe.parameterization, &recipe.schedule, recipe.schedule_steps)?;
+    let learner = |batch, device: &Device| Denoising {
+        network: network.clone(),
+        objective: objective.clone(),
+        batches: Batches { batch, device: device.clone(), ..batches.clone() }.into(),
+    };
     let course = Course { n_steps: recipe.steps, batch: recipe.batch, optimizer: &recipe.optimizer, start: None };
-    trainer.fit(&network, card, course, |batch| learner(batch, &device), |b, d| Ok(learner(b, d)), progress)?;
+    let trial = |batch, device: &Device| Ok(learner(batch, device));
+    trainer.fit_beside(&network, card, course, |batch| learner(batch, &device), trial, decoder, progress)?;
     Ok(model_path(&run, ROLE))
 }
 
@@ -255,5 +275,6 @@ fn card(generator: &str, recipe: &Recipe, part: &Dataset) -> Result<ModelCard> {
         steps: recipe.sampler_steps,
         guidance: recipe.guidance,
         training_data: training_data(part),
+        latent: None,
     })
 }

@@ -104,6 +104,7 @@ pub fn import(request: &ImportRequest) -> Result<PathBuf> {
             "source": format!("published checkpoint {}", file_name(request.checkpoint)),
             "training_patients": { "key": "unknown", "hashes": [] },
         }),
+        latent: None,
     };
     let model = DiffusionModel::new(card, state, &Device::flex())?;
     let info = RunInfo {

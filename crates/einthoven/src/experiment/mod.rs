@@ -12,6 +12,7 @@ mod evaluate;
 pub mod generation;
 pub mod import;
 mod impute;
+mod latents;
 mod models;
 mod quality;
 mod report;

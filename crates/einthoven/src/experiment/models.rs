@@ -191,6 +191,7 @@ impl Workshop<'_> {
             steps: synthesis.steps,
             guidance: synthesis.guidance,
             training_data: training_data(self.data),
+            latent: None,
         })
     }
 }

@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::generators::diffusion_model::{DiffusionModel, ModelCard};
 use crate::nn::adamw::AdamWConfig;
 use crate::nn::train::{Learner, NetworkTrainee, check_device};
-use crate::nn::weights::Weights;
+use crate::nn::weights::{ParamSpec, Weights};
 use crate::run::{Cadence, Progress, Run, Stop, TrainPlan, TrainSummary, Trainee, train};
 use crate::seed::Seed;
 
@@ -72,33 +72,81 @@ impl Trainer<'_> {
         trial: impl Fn(usize, &Device) -> Result<Denoising>,
         progress: &mut dyn Progress,
     ) -> Result<Trained> {
-        let Course { n_steps, batch, optimizer, start } = course;
+        self.fit_beside(network, card, course, learner, trial, Weights::default(), progress)
+    }
+
+    /// As [`Trainer::fit`], with arrays that the model file holds beside those of the network, such as a decoder's.
+    ///
+    /// # Errors
+    /// As [`Trainer::fit`].
+    #[allow(clippy::too_many_arguments)]
+    pub fn fit_beside<L: Learner>(
+        &self,
+        network: &Network,
+        card: ModelCard,
+        course: Course,
+        learner: impl Fn(usize) -> L,
+        trial: impl Fn(usize, &Device) -> Result<Denoising>,
+        beside: Weights,
+        progress: &mut dyn Progress,
+    ) -> Result<Trained> {
+        let tried = network.start(self.seed.purpose("device check"));
         let specs = network.params();
-        let start = start.unwrap_or_else(|| network.start(self.seed.purpose("start").purpose(&card.role)));
+        let first = || network.start(self.seed.purpose("start").purpose(&card.role));
+        let (mut state, summary) = self.learn(&card.role, specs, (&first, tried), course, learner, trial, progress)?;
+        state.entries.extend(network.buffers().entries);
+        state.entries.extend(beside.entries);
+        self.keep(card, state, summary)
+    }
+
+    /// Stores the model of a finished training in the run.
+    ///
+    /// # Errors
+    /// [`crate::Error::Io`]; [`crate::Error::Data`] for a state that is not the card's.
+    pub fn keep(&self, card: ModelCard, state: Weights, summary: TrainSummary) -> Result<Trained> {
+        let model = DiffusionModel::new(card, state, self.device)?;
+        model.save(&model_path(self.run, &model.card().role))?;
+        Ok(Trained { model, summary })
+    }
+
+    /// Trains the arrays of `specs` unless they are trained already, in the stage of a role.
+    ///
+    /// `starts` are the weights to begin with, unless the course has some, and those of the device check.
+    ///
+    /// # Errors
+    /// As [`Trainer::fit`].
+    #[allow(clippy::too_many_arguments)]
+    pub fn learn<L: Learner, T: Learner>(
+        &self,
+        role: &str,
+        specs: Vec<ParamSpec>,
+        starts: (&dyn Fn() -> Weights, Weights),
+        course: Course,
+        learner: impl Fn(usize) -> L,
+        trial: impl Fn(usize, &Device) -> Result<T>,
+        progress: &mut dyn Progress,
+    ) -> Result<(Weights, TrainSummary)> {
+        let Course { n_steps, batch, optimizer, start } = course;
+        let start = start.unwrap_or_else(starts.0);
         let trainee = |batch, start: Weights| {
             NetworkTrainee::new(learner(batch), specs.clone(), start, optimizer.clone(), n_steps, self.device)
         };
-        let stage = self.run.stage(&card.role)?;
+        let stage = self.run.stage(role)?;
         if let Some(probe) = self.probe {
             let budget = Budget::measure(probe, |batch| trainee(batch, start.clone()).step(0).map(drop))?;
-            budget.refuse_oversize(&card.role, batch, self.max_memory_bytes, progress)?;
+            budget.refuse_oversize(role, batch, self.max_memory_bytes, progress)?;
         }
         if stage.finished::<TrainSummary>()?.is_none() {
-            let start = network.start(self.seed.purpose("device check"));
             let first_step = |device: &Device| {
                 let learner = trial(batch, device)?;
-                Ok(NetworkTrainee::new(learner, specs.clone(), start.clone(), optimizer.clone(), 1, device))
+                Ok(NetworkTrainee::new(learner, specs.clone(), starts.1.clone(), optimizer.clone(), 1, device))
             };
             check_device(first_step, self.device)?;
         }
         let mut trainee = trainee(batch, start);
         let plan = TrainPlan { n_steps, checkpoint_every: Cadence::Seconds(60.0), log_every: 20 };
         let summary = train(&mut trainee, &plan, &stage, self.stop, progress)?;
-        let mut state = trainee.result();
-        state.entries.extend(network.buffers().entries);
-        let model = DiffusionModel::new(card, state, self.device)?;
-        model.save(&model_path(self.run, &model.card().role))?;
-        Ok(Trained { model, summary })
+        Ok((trainee.result(), summary))
     }
 }
 
@@ -115,7 +163,9 @@ pub fn objective(parameterization: &str, schedule: &str, schedule_steps: usize) 
     let parameterization = Parameterization::find(parameterization)?;
     let weighting = match parameterization {
         Parameterization::Noise => Weighting::Noise,
-        Parameterization::V | Parameterization::X0 => Weighting::Velocity,
+        Parameterization::V => Weighting::Velocity,
+        // The plain error of v would weigh that of x0 by 1 + SNR, without bound towards the clean end.
+        Parameterization::X0 => Weighting::Signal,
     };
     Ok(Objective { parameterization, weighting, time })
 }

@@ -2,11 +2,15 @@
 
 pub mod dgn;
 pub mod diffusion_model;
+pub mod diffusion_ts;
 pub mod diffwave;
 pub mod dipole;
+pub mod dit;
+pub mod latent_diffusion;
 pub mod simulator;
 pub mod sssd_ecg;
 pub mod time_diffusion;
+pub mod timediffusion;
 
 use std::path::Path;
 
@@ -118,8 +122,18 @@ pub trait GeneratorSpec: Sync {
 }
 
 /// All generators.
-pub static GENERATORS: &[&dyn GeneratorSpec] =
-    &[&dgn::SPEC, &diffwave::SPEC, &time_diffusion::SPEC, &sssd_ecg::SPEC, &simulator::Spec, &dipole::Spec];
+pub static GENERATORS: &[&dyn GeneratorSpec] = &[
+    &dgn::SPEC,
+    &diffwave::SPEC,
+    &time_diffusion::SPEC,
+    &sssd_ecg::SPEC,
+    &dit::SPEC,
+    &latent_diffusion::SPEC,
+    &diffusion_ts::SPEC,
+    &timediffusion::SPEC,
+    &simulator::Spec,
+    &dipole::Spec,
+];
 
 /// The generator of a name.
 ///

@@ -351,7 +351,7 @@ impl Backbone for Oracle {
 fn one_weighting_gives_one_loss_in_every_parameterization() {
     let levels: Vec<NoiseLevel> = [0.3, 0.7, 1.2].map(|angle| NoiseLevel::new(angle).unwrap()).to_vec();
     let (x0, noise) = (normal([3, 2, 8], Seed::new(1)), normal([3, 2, 8], Seed::new(2)));
-    for weighting in [Weighting::Noise, Weighting::TruncatedSnr, Weighting::Velocity] {
+    for weighting in [Weighting::Noise, Weighting::TruncatedSnr, Weighting::Velocity, Weighting::Signal] {
         for parameterization in Parameterization::ALL {
             let oracle = |off| Oracle {
                 parameterization,
@@ -374,6 +374,7 @@ fn one_weighting_gives_one_loss_in_every_parameterization() {
                     Weighting::Noise => level.snr(),
                     Weighting::TruncatedSnr => level.snr().max(1.0),
                     Weighting::Velocity => 1.0 + level.snr(),
+                    Weighting::Signal => 1.0,
                 };
                 // The error of x0 is 0.1 everywhere.
                 let expected = 0.01 * weight;
