@@ -120,6 +120,17 @@ fn every_generator_of_records_trains_and_gives_twelve_lawful_leads() {
         let again = einthoven(["sample", &run, "-n", "3", "--labels", "af", "--batch", "1", "--out", &one, "--force"]);
         assert_eq!(again.code, 0, "{}", again.stderr);
         assert_eq!(npz::read(Path::new(&one)).expect("a data set").ecg, set.ecg, "{generator}: batch 1");
+
+        // It leaves as a graph, that of latents with its decoder, and as a file of weights that can be drawn from.
+        let (graph, weights) =
+            (folder.at(&format!("{generator}.onnx")), folder.at(&format!("{generator}.safetensors")));
+        let files = einthoven(["export", &run, "--onnx", &graph, "--safetensors", &weights, "--json"]).json();
+        let n_files = if generator == "latent-diffusion" { 3 } else { 2 };
+        assert_eq!(files["files"].as_array().map(Vec::len), Some(n_files), "{generator}: {files}");
+        assert!(std::fs::metadata(&graph).is_ok_and(|file| file.len() > 1000), "{generator}");
+        let words = ["sample", &weights, "-n", "3", "--labels", "af", "--batch", "1", "--out", &one, "--force"];
+        assert_eq!(einthoven(words).code, 0);
+        assert_eq!(npz::read(Path::new(&one)).expect("a data set").ecg, set.ecg, "{generator}: exported weights");
     }
 }
 

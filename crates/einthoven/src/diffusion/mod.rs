@@ -22,6 +22,7 @@ pub mod latent;
 pub mod level;
 pub mod loss;
 pub mod network;
+pub mod onnx;
 pub mod parameterization;
 pub mod sampler;
 pub mod schedule;

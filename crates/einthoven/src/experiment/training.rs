@@ -96,14 +96,6 @@ impl Trainer<'_> {
         let (mut state, summary) = self.learn(&card.role, specs, (&first, tried), course, learner, trial, progress)?;
         state.entries.extend(network.buffers().entries);
         state.entries.extend(beside.entries);
-        self.keep(card, state, summary)
-    }
-
-    /// Stores the model of a finished training in the run.
-    ///
-    /// # Errors
-    /// [`crate::Error::Io`]; [`crate::Error::Data`] for a state that is not the card's.
-    pub fn keep(&self, card: ModelCard, state: Weights, summary: TrainSummary) -> Result<Trained> {
         let model = DiffusionModel::new(card, state, self.device)?;
         model.save(&model_path(self.run, &model.card().role))?;
         Ok(Trained { model, summary })

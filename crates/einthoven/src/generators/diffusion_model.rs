@@ -17,7 +17,7 @@ use crate::dataset::Dataset;
 use crate::diffusion::latent::{LatentDecoder, LatentSpace};
 use crate::diffusion::{
     Condition, Denoiser, Guided, Known, Network, NetworkBackbone, NetworkConfig, NetworkDenoiser, NoiseLevel,
-    Parameterization, TimeView, angle_grid, sampler, schedule,
+    Parameterization, TimeView, angle_grid, onnx, sampler, schedule,
 };
 use crate::error::{Error, Result};
 use crate::nn::weights::{Weights, host};
@@ -138,6 +138,23 @@ impl DiffusionModel {
         let card = serde_json::to_string(card).map_err(|error| Error::data("model card", error.to_string()))?;
         let metadata = BTreeMap::from([("einthoven.card".to_string(), card)]);
         safetensors::to_bytes(&state.clone().into(), &metadata, stored)
+    }
+
+    /// The network as an ONNX file and, for a model of latents, its decoder as another; the card is in their metadata.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] naming what cannot be exported.
+    pub fn to_onnx(&self) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
+        let card = serde_json::to_string(&self.card).map_err(|error| Error::data("model card", error.to_string()))?;
+        let metadata =
+            [("einthoven.card", card), ("notice", "signals drawn with it are synthetic, not for clinical use".into())];
+        let mut weights = self.state.clone();
+        let decoder_weights = LatentDecoder::split(&mut weights);
+        let (network, _) = Network::of_state(&self.card.network, &weights, &self.card.role)?;
+        let denoiser = onnx::denoiser(&network, &weights, self.denoised[1], &metadata)?;
+        let decoder = self.card.latent.as_ref();
+        let decoder = decoder.map(|space| onnx::decoder(space, &decoder_weights, self.card.sig_len, &metadata));
+        Ok((denoiser, decoder.transpose()?))
     }
 
     /// Its card.

@@ -10,6 +10,7 @@ pub mod gan;
 pub mod hippo;
 pub mod kernel;
 pub mod layer;
+pub mod onnx;
 pub mod running;
 pub mod s4;
 pub mod sssd;

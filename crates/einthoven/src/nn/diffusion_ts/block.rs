@@ -10,10 +10,7 @@ use super::super::layer::{conv, declare_constant, declare_conv, declare_linear, 
 use super::super::weights::{Init, ParamSpec, View};
 use super::dft::Waves;
 use super::season::Season;
-use super::{DiffusionTsConfig, trend};
-
-/// Added to the variance in layer normalization, as in PyTorch.
-const EPSILON: f64 = 1e-5;
+use super::{DiffusionTsConfig, EPSILON, trend};
 
 /// What all blocks of one forward pass share.
 pub(super) struct Shared<'a> {

@@ -26,6 +26,9 @@ use crate::error::{Error, Result};
 use block::Shared;
 use season::Season;
 
+/// Added to the variance in layer normalization, as in PyTorch.
+pub(super) const EPSILON: f64 = 1e-5;
+
 /// The activation inside the blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -147,6 +150,16 @@ impl DiffusionTs {
     /// Its shape.
     pub fn config(&self) -> &DiffusionTsConfig {
         &self.config
+    }
+
+    /// Cosines and sines `[2 * bin, time]` of the season, their number of frequencies, and how many of them it keeps.
+    pub(super) fn season_waves(&self) -> (&[f32], usize, usize) {
+        self.season.waves()
+    }
+
+    /// Powers of time for the trend, `[time, power]`.
+    pub(super) fn trend_powers(&self) -> Vec<f32> {
+        trend::power_values(self.config.length)
     }
 
     /// Name, shape and start of every parameter.
