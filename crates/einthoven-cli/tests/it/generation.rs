@@ -55,13 +55,28 @@ fn tiny(generator: &str) -> Vec<String> {
              time_features = \"sinusoidal\", time_width = 8, time_theta = 10000.0, level_attention = [2, 4], \
              middle_attention = [2, 4], self_condition = false, stem_stride = 4 }"
         }
+        "dit" | "latent-diffusion" => {
+            "{ kind = \"dit\", patch = 4, width = 8, depth = 1, heads = 2, hidden_times = 2, time_width = 8 }"
+        }
+        "diffusion-ts" => {
+            "{ kind = \"diffusion-ts\", length = 400, encoder_layers = 1, decoder_layers = 1, width = 8, heads = 2, \
+             hidden_times = 2, season_kernel = 3, gelu = \"exact\" }"
+        }
+        "timediffusion" => {
+            "{ kind = \"temporal-blocks\", width = 6, max_degree = 3, time_width = 8, embedding_width = 8 }"
+        }
         "diffwave" => "{ kind = \"diffwave\", width = 6, layers = 3, dilation_cycle = 2, steps = 20, label_width = 4 }",
         _ => {
             "{ kind = \"sssd\", width = 4, skip_width = 4, blocks = 2, step_width = [8, 8, 8], length = 400, state = 4, \
              is_bidirectional = true, has_norm = true, label_width = 4, state_space = \"frozen\" }"
         }
     };
-    settings(generator, &[("network", network), ("steps", "3"), ("batch", "2"), ("sampler_steps", "3")])
+    let mut all = vec![("network", network), ("steps", "3"), ("batch", "2"), ("sampler_steps", "3")];
+    if generator == "latent-diffusion" {
+        let autoencoder = "{ width = 8, multipliers = [1, 1, 2], latent_channels = 2, groups = 4 }";
+        all.extend([("latent.autoencoder", autoencoder), ("latent.steps", "3"), ("latent.batch", "2")]);
+    }
+    settings(generator, &all)
 }
 
 /// As [`tiny`] for a generator and its critic, for records of 400 points. The layer before the last has a fifth of the
@@ -96,7 +111,16 @@ fn train(data: &Path, generator: &str, run: &str) -> Done {
 fn every_generator_of_records_trains_and_gives_twelve_lawful_leads() {
     let folder = TempFolder::new("generation");
     let data = prepared(&folder);
-    for generator in ["time-diffusion", "diffwave", "sssd-ecg", "timevqvae"] {
+    for generator in [
+        "time-diffusion",
+        "diffwave",
+        "sssd-ecg",
+        "timevqvae",
+        "dit",
+        "latent-diffusion",
+        "diffusion-ts",
+        "timediffusion",
+    ] {
         let run = folder.at(generator);
         let first = train(&data, generator, &run).json();
         let model = first["models"][0].as_str().expect("a model file").to_string();
@@ -130,6 +154,17 @@ fn every_generator_of_records_trains_and_gives_twelve_lawful_leads() {
         let again = einthoven(["sample", &run, "-n", "3", "--labels", "af", "--batch", "1", "--out", &one, "--force"]);
         assert_eq!(again.code, 0, "{}", again.stderr);
         assert_eq!(npz::read(Path::new(&one)).expect("a data set").ecg, set.ecg, "{generator}: batch 1");
+
+        // It leaves as a graph, that of latents with its decoder, and as a file of weights that can be drawn from.
+        let (graph, weights) =
+            (folder.at(&format!("{generator}.onnx")), folder.at(&format!("{generator}.safetensors")));
+        let files = einthoven(["export", &run, "--onnx", &graph, "--safetensors", &weights, "--json"]).json();
+        let n_files = if generator == "latent-diffusion" { 3 } else { 2 };
+        assert_eq!(files["files"].as_array().map(Vec::len), Some(n_files), "{generator}: {files}");
+        assert!(std::fs::metadata(&graph).is_ok_and(|file| file.len() > 1000), "{generator}");
+        let words = ["sample", &weights, "-n", "3", "--labels", "af", "--batch", "1", "--out", &one, "--force"];
+        assert_eq!(einthoven(words).code, 0);
+        assert_eq!(npz::read(Path::new(&one)).expect("a data set").ecg, set.ecg, "{generator}: exported weights");
     }
 }
 

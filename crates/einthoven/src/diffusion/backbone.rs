@@ -6,7 +6,9 @@ use super::denoiser::{Backbone, Condition};
 use crate::error::Result;
 use crate::nn::diffusion_ts::DiffusionTs;
 use crate::nn::diffwave::Diffwave;
+use crate::nn::dit::Dit;
 use crate::nn::sssd::{KernelCache, Sssd};
+use crate::nn::temporal_blocks::TemporalBlocks;
 use crate::nn::unet1d::Unet1d;
 use crate::nn::weights::Params;
 
@@ -25,16 +27,8 @@ impl Backbone for UnetBackbone {
         let [n_items, _, length] = x.dims();
         let config = self.network.config();
         let labels = condition.label_rows(n_items, config.classes)?;
-        let extra = length.next_multiple_of(config.length_multiple()) - length;
-        if extra >= length {
-            return self.network.forward(&self.params.root(), x, time, &labels, None);
-        }
-        let x = match extra {
-            0 => x,
-            _ => Tensor::cat(vec![x.clone(), x.narrow(2, length - 1 - extra, extra).flip([2])], 2),
-        };
-        let y = self.network.forward(&self.params.root(), x, time, &labels, None)?;
-        Ok(if extra == 0 { y } else { y.narrow(2, 0, length) })
+        let x = filled_up(x, config.length_multiple());
+        Ok(self.network.forward(&self.params.root(), x, time, &labels, None)?.narrow(2, 0, length))
     }
 }
 
@@ -74,7 +68,43 @@ impl Backbone for SssdBackbone {
     }
 }
 
-/// A Diffusion-TS with its parameters on a device; it predicts the clean signal and takes no condition.
+/// A diffusion transformer with its parameters on a device.
+#[derive(Debug, Clone)]
+pub struct DitBackbone {
+    /// The network.
+    pub network: Dit,
+    /// Its parameters.
+    pub params: Params,
+}
+
+impl Backbone for DitBackbone {
+    /// A length that patches do not divide is filled up with the mirror image of the signal's end.
+    fn predict(&self, x: Tensor<3>, time: Tensor<1>, condition: &Condition) -> Result<Tensor<3>> {
+        let config = self.network.config();
+        let length = x.dims()[2];
+        let labels = label_tensor(condition, &x, config.labels)?;
+        let x = filled_up(x, config.patch);
+        Ok(self.network.forward(&self.params.root(), x, time, labels)?.narrow(2, 0, length))
+    }
+}
+
+/// The temporal blocks of `timediffusion` with their parameters on a device.
+#[derive(Debug, Clone)]
+pub struct TemporalBlocksBackbone {
+    /// The network.
+    pub network: TemporalBlocks,
+    /// Its parameters.
+    pub params: Params,
+}
+
+impl Backbone for TemporalBlocksBackbone {
+    fn predict(&self, x: Tensor<3>, time: Tensor<1>, condition: &Condition) -> Result<Tensor<3>> {
+        let labels = label_tensor(condition, &x, self.network.config().labels)?;
+        self.network.forward(&self.params.root(), x, time, labels)
+    }
+}
+
+/// A Diffusion-TS with its parameters on a device; what it puts out is the sum of its parts.
 #[derive(Debug, Clone)]
 pub struct DiffusionTsBackbone {
     /// The network.
@@ -85,8 +115,8 @@ pub struct DiffusionTsBackbone {
 
 impl Backbone for DiffusionTsBackbone {
     fn predict(&self, x: Tensor<3>, time: Tensor<1>, condition: &Condition) -> Result<Tensor<3>> {
-        label_tensor(condition, &x, 0)?;
-        Ok(self.network.forward(&self.params.root(), x, time)?.signal())
+        let labels = label_tensor(condition, &x, self.network.config().labels)?;
+        Ok(self.network.forward(&self.params.root(), x, time, labels)?.signal())
     }
 }
 
@@ -95,4 +125,15 @@ fn label_tensor(condition: &Condition, x: &Tensor<3>, n_labels: usize) -> Result
     let n_items = x.dims()[0];
     let rows = condition.label_rows(n_items, n_labels)?;
     Ok((n_labels > 0).then(|| Tensor::from_data(TensorData::new(rows, [n_items, n_labels]), &x.device())))
+}
+
+/// A signal whose length is the next multiple, filled up with the mirror image of its end; one that is too short for
+/// that stays as it is, for the network to refuse.
+fn filled_up(x: Tensor<3>, multiple: usize) -> Tensor<3> {
+    let length = x.dims()[2];
+    let extra = length.next_multiple_of(multiple) - length;
+    if extra == 0 || extra >= length {
+        return x;
+    }
+    Tensor::cat(vec![x.clone(), x.narrow(2, length - 1 - extra, extra).flip([2])], 2)
 }

@@ -23,6 +23,8 @@ pub enum Weighting {
     Velocity,
     /// (1 + sqrt(SNR))^2: plain error of the velocity of the rectified path (Lipman et al. 2023).
     Flow,
+    /// 1: plain error of the clean signal, for networks that put it out (Yuan and Qiao 2024, eq. 8 without its weight).
+    Signal,
 }
 
 impl Weighting {
@@ -40,9 +42,11 @@ impl Weighting {
             Weighting::TruncatedSnr => signal.max(noise),
             Weighting::Velocity => 1.0,
             Weighting::Flow => level.path_factor().powi(2),
+            Weighting::Signal => noise,
         };
         let unit = match parameterization {
             Parameterization::Noise if self == Weighting::Noise => return Ok(1.0),
+            Parameterization::X0 if self == Weighting::Signal => return Ok(1.0),
             Parameterization::Noise => signal,
             Parameterization::V => 1.0,
             Parameterization::X0 => noise,

@@ -22,15 +22,19 @@ pub mod grid;
 pub mod guidance;
 pub mod import;
 pub mod known;
+pub mod latent;
 pub mod level;
 pub mod loss;
 pub mod network;
+pub mod onnx;
 pub mod parameterization;
 pub mod sampler;
 pub mod schedule;
 pub mod time;
 
-pub use backbone::{DiffusionTsBackbone, DiffwaveBackbone, SssdBackbone, UnetBackbone};
+pub use backbone::{
+    DiffusionTsBackbone, DiffwaveBackbone, DitBackbone, SssdBackbone, TemporalBlocksBackbone, UnetBackbone,
+};
 pub use denoiser::{Backbone, Clipped, ClippedNoise, Condition, Denoiser, NetworkDenoiser, Prediction};
 pub use fourier_loss::{ErrorMeasure, fourier_loss};
 pub use grid::{Spacing, angle_grid, karras_grid, log_snr_grid, rectified_grid};

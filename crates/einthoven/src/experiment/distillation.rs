@@ -14,11 +14,13 @@ use crate::diffusion::auxiliary::Auxiliary;
 use crate::diffusion::batches::Batches;
 use crate::diffusion::consistency::ConsistencyDistillation;
 use crate::diffusion::distill::{Denoising, StepDistillation, WidthDistillation, halvings};
+use crate::diffusion::latent::LatentDecoder;
 use crate::diffusion::{Guided, Network, NetworkConfig, Objective};
 use crate::error::Result;
 use crate::generators::diffusion_model::{DiffusionModel, ModelCard};
 use crate::nn::adamw::AdamWConfig;
 use crate::nn::train::Learner;
+use crate::nn::weights::Weights;
 use crate::run::Progress;
 
 /// Role of a teacher in its run.
@@ -146,6 +148,8 @@ pub struct Lineage<'a> {
     pub items: Batches,
     /// Share of labels hidden from teacher and student of another width.
     pub label_dropout: f64,
+    /// Arrays that every model file holds beside its network: those of the decoder of latents.
+    pub beside: Weights,
 }
 
 impl Lineage<'_> {
@@ -263,7 +267,9 @@ impl Lineage<'_> {
         learn: impl Fn(&Network, &Objective, Batches) -> L,
         progress: &mut dyn Progress,
     ) -> Result<Trained> {
-        let (network, weights) = Network::of_state(&start.card().network, start.state(), &role)?;
+        let mut state = start.state().clone();
+        LatentDecoder::split(&mut state);
+        let (network, weights) = Network::of_state(&start.card().network, &state, &role)?;
         let objective = self.objective()?;
         // The grid of the student is that of its network's time, and its condition is always shown.
         let items = self.items_of(&role, 0.0);
@@ -293,7 +299,7 @@ impl Lineage<'_> {
             let batches = Batches { batch, device: device.clone(), ..items }.into();
             Ok(Denoising { network: network.clone(), objective: self.objective()?, auxiliary: None, batches })
         };
-        self.trainer.fit(network, card, course, learner, trial, progress)
+        self.trainer.fit(network, card, course, learner, trial, &self.beside, progress)
     }
 
     fn network(&self, config: &NetworkConfig) -> Result<Network> {

@@ -99,6 +99,7 @@ pub fn import(request: &ImportRequest) -> Result<PathBuf> {
         steps: facts.schedule_steps,
         guidance: 1.0,
         training_data: unknown_data(request),
+        latent: None,
     };
     let model = DiffusionModel::new(card, state, &Device::flex())?;
     leave_run(request, model.hash(), |path| model.save(path))

@@ -34,7 +34,8 @@ impl Models {
             |network: &NetworkConfig| diffusion::NetworkConfig::Unet(network.unet(data.leads.len(), data.n_labels()));
         let items = items(c, data, &trainer)?;
         let card = card(c, data, shape(&c.teacher.network))?;
-        let lineage = Lineage { trainer, card, items, label_dropout: c.teacher.label_dropout };
+        let lineage =
+            Lineage { trainer, card, items, label_dropout: c.teacher.label_dropout, beside: Weights::default() };
         let (t, s) = (&c.teacher, &c.student);
         let course = Course { n_steps: t.steps, batch: t.batch, optimizer: &t.optimizer, start: None };
         let teacher = lineage.first(course, None, progress)?;
@@ -82,5 +83,6 @@ fn card(c: &Experiment, data: &Dataset, network: diffusion::NetworkConfig) -> Re
         steps: synthesis.steps,
         guidance: synthesis.guidance,
         training_data: training_data(data),
+        latent: None,
     })
 }

@@ -58,11 +58,13 @@ impl Trainer<'_> {
     /// Trains a model unless it is trained already, and stores it in the run.
     ///
     /// `learner` makes what is learned for a size of batch, `trial` a plain denoising of the same
-    /// network on a device, by which an accelerator is compared with the CPU.
+    /// network on a device, by which an accelerator is compared with the CPU. The model file holds
+    /// the arrays `beside` too, such as those of a decoder.
     ///
     /// # Errors
     /// [`crate::Error::Limit`] for a batch that memory cannot hold; [`crate::Error::Unsupported`] for a
     /// device with other numbers; everything that [`train`] returns.
+    #[allow(clippy::too_many_arguments)]
     pub fn fit<L: Learner>(
         &self,
         network: &Network,
@@ -70,6 +72,7 @@ impl Trainer<'_> {
         course: Course,
         learner: impl Fn(usize) -> L,
         trial: impl Fn(usize, &Device) -> Result<Denoising>,
+        beside: &Weights,
         progress: &mut dyn Progress,
     ) -> Result<Trained> {
         let Course { n_steps, batch, optimizer, start } = course;
@@ -95,6 +98,7 @@ impl Trainer<'_> {
         let mut state = trainee.result();
         companions.iter().for_each(|companion| drop(state.entries.remove(&companion.name)));
         state.entries.extend(network.buffers().entries);
+        state.entries.extend(beside.entries.clone());
         let model = DiffusionModel::new(card, state, self.device)?;
         model.save(&model_path(self.run, &model.card().role))?;
         Ok(Trained { model, summary })
@@ -143,7 +147,9 @@ pub fn objective(parameterization: &str, schedule: &str, schedule_steps: usize) 
     let parameterization = Parameterization::find(parameterization)?;
     let weighting = match parameterization {
         Parameterization::Noise => Weighting::Noise,
-        Parameterization::V | Parameterization::X0 => Weighting::Velocity,
+        Parameterization::V => Weighting::Velocity,
+        // The plain error of v would weigh that of x0 by 1 + SNR, without bound towards the clean end.
+        Parameterization::X0 => Weighting::Signal,
         Parameterization::Flow => Weighting::Flow,
     };
     Ok(Objective { parameterization, weighting, time })

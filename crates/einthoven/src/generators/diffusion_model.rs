@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 
 use super::{Generator, GeneratorSpec, SampleRequest, Sink, model_file};
 use crate::dataset::Dataset;
+use crate::diffusion::latent::{LatentDecoder, LatentSpace};
 use crate::diffusion::{
     Condition, Denoiser, Guided, Known, Network, NetworkBackbone, NetworkConfig, NetworkDenoiser, Parameterization,
-    TimeView, sampler,
+    TimeView, onnx, sampler,
 };
 use crate::error::{Error, Result};
 use crate::nn::weights::{Weights, host};
@@ -63,6 +64,9 @@ pub struct ModelCard {
     pub guidance: f64,
     /// Training data: fingerprint, licence, keyed hashes of its patients.
     pub training_data: Value,
+    /// The latents in which the network denoises; it denoises the signal itself if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latent: Option<LatentSpace>,
 }
 
 /// A diffusion model on a device.
@@ -71,6 +75,9 @@ pub struct DiffusionModel {
     state: Weights,
     hash: String,
     denoiser: NetworkDenoiser<NetworkBackbone>,
+    decoder: Option<LatentDecoder>,
+    /// Channels and points of what is denoised.
+    denoised: [usize; 2],
     device: Device,
 }
 
@@ -81,7 +88,12 @@ impl DiffusionModel {
     /// [`Error::Data`] listing weights that do not fit the network; [`Error::Config`] or
     /// [`Error::Unknown`] for a card that no model can have.
     pub fn new(card: ModelCard, state: Weights, device: &Device) -> Result<DiffusionModel> {
-        let (network, weights) = Network::of_state(&card.network, &state, &card.role)?;
+        let mut weights = state.clone();
+        let (denoised, decoder) = match &card.latent {
+            Some(space) => (space.shape(card.sig_len)?, Some(LatentDecoder::take(space, &mut weights, device)?)),
+            None => ([card.leads.len(), card.sig_len], None),
+        };
+        let (network, weights) = Network::of_state(&card.network, &weights, &card.role)?;
         if card.scale_mv.len() != card.leads.len() || card.scale_mv.iter().any(|s| !s.is_finite() || *s <= 0.0) {
             return Err(Error::config("scale_mv", "expected one positive number per lead"));
         }
@@ -90,10 +102,10 @@ impl DiffusionModel {
             return Err(Error::config("label_names", reason));
         }
         let time = TimeView::of_schedule(&card.schedule, card.schedule_steps)?;
-        let backbone = network.prepared(weights.on(device), card.sig_len);
+        let backbone = network.prepared(weights.on(device), denoised[1]);
         let denoiser = NetworkDenoiser::new(backbone, Parameterization::find(&card.parameterization)?, time)?;
         let hash = sha256_hex(&model_file::bytes(&card, &state)?);
-        Ok(DiffusionModel { card, state, hash, denoiser, device: device.clone() })
+        Ok(DiffusionModel { card, state, hash, denoiser, decoder, denoised, device: device.clone() })
     }
 
     /// Reads a model file.
@@ -112,6 +124,23 @@ impl DiffusionModel {
     /// [`Error::Io`]; [`Error::Data`] for weights that are not finite.
     pub fn save(&self, path: &Path) -> Result<()> {
         write_atomic(path, &model_file::bytes(&self.card, &self.state)?)
+    }
+
+    /// The network as an ONNX file and, for a model of latents, its decoder as another; the card is in their metadata.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] naming what cannot be exported.
+    pub fn to_onnx(&self) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
+        let card = serde_json::to_string(&self.card).map_err(|error| Error::data("model card", error.to_string()))?;
+        let metadata =
+            [("einthoven.card", card), ("notice", "signals drawn with it are synthetic, not for clinical use".into())];
+        let mut weights = self.state.clone();
+        let decoder_weights = LatentDecoder::split(&mut weights);
+        let (network, _) = Network::of_state(&self.card.network, &weights, &self.card.role)?;
+        let denoiser = onnx::denoiser(&network, &weights, self.denoised[1], &metadata)?;
+        let decoder = self.card.latent.as_ref();
+        let decoder = decoder.map(|space| onnx::decoder(space, &decoder_weights, self.card.sig_len, &metadata));
+        Ok((denoiser, decoder.transpose()?))
     }
 
     /// Its card.
@@ -189,7 +218,8 @@ impl Generator for DiffusionModel {
     }
 
     fn working_bytes_per_item(&self) -> u64 {
-        LIVE_MAPS * self.card.network.map_bytes(self.card.sig_len)
+        let decoded = self.card.latent.as_ref().map_or(0, |space| 4 * space.autoencoder.width * self.card.sig_len);
+        LIVE_MAPS * self.card.network.map_bytes(self.denoised[1]).max(decoded as u64)
     }
 
     fn sample_into(&self, request: &SampleRequest, seed: Seed, sink: &mut dyn Sink) -> Result<()> {
@@ -225,8 +255,8 @@ impl DiffusionModel {
         n_items: usize,
         condition: &Condition,
     ) -> Result<Vec<f32>> {
-        let (n_leads, sig_len) = (self.card.leads.len(), self.card.sig_len);
-        let (size, shape) = (n_leads * sig_len, [n_items, n_leads, sig_len]);
+        let [channels, length] = self.denoised;
+        let (size, shape) = (channels * length, [n_items, channels, length]);
         // Noise belongs to the model, the seed, the item and the step, and to nothing else.
         let seed = seed.purpose("sample").purpose(&self.hash);
         let normal = |step: usize| {
@@ -238,8 +268,12 @@ impl DiffusionModel {
         };
         let sampler = sampler::find(&request.sampler)?;
         let grid = self.denoiser.time().grid(request.steps, sampler.spacing())?;
-        let mut ecg = host(sampler.sample(denoiser, &grid, normal(0), &mut |step| normal(step), condition)?);
-        for (lead, scale) in ecg.chunks_mut(sig_len).zip(self.card.scale_mv.iter().cycle()) {
+        let clean = sampler.sample(denoiser, &grid, normal(0), &mut |step| normal(step), condition)?;
+        let mut ecg = host(match &self.decoder {
+            Some(decoder) => decoder.decode(clean)?,
+            None => clean,
+        });
+        for (lead, scale) in ecg.chunks_mut(self.card.sig_len).zip(self.card.scale_mv.iter().cycle()) {
             lead.iter_mut().for_each(|v| *v *= scale);
         }
         if ecg.iter().any(|v| !v.is_finite()) {
@@ -253,8 +287,13 @@ impl DiffusionModel {
     /// # Shape
     /// `ecg` and the result are `[lead, time]`, mV; NaN is missing. What is not missing comes back to rounding.
     /// # Errors
-    /// [`Error::Shape`] for another size; everything that sampling returns.
+    /// [`Error::Shape`] for another size; [`Error::Unsupported`] for a model of latents; everything that sampling returns.
     pub fn fill(&self, ecg: &[f32], label: Option<usize>, request: &SampleRequest, seed: Seed) -> Result<Vec<f32>> {
+        if self.decoder.is_some() {
+            let what =
+                "filling by a generator that denoises latents: what is known of a signal is not known of its latent";
+            return Err(Error::Unsupported { what: what.into() });
+        }
         let shape = [1, self.card.leads.len(), self.card.sig_len];
         if ecg.len() != shape[1] * shape[2] {
             let (what, expected) = ("signal to fill".into(), vec![shape[1], shape[2]]);

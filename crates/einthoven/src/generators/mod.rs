@@ -3,14 +3,18 @@
 pub mod cond_pulse2pulse;
 pub mod dgn;
 pub mod diffusion_model;
+pub mod diffusion_ts;
 pub mod diffwave;
 pub mod dipole;
+pub mod dit;
 pub mod gan_model;
+pub mod latent_diffusion;
 mod model_file;
 pub mod pulse2pulse;
 pub mod simulator;
 pub mod sssd_ecg;
 pub mod time_diffusion;
+pub mod timediffusion;
 pub mod timevqvae;
 pub mod wavegan_star;
 
@@ -129,6 +133,10 @@ pub static GENERATORS: &[&dyn GeneratorSpec] = &[
     &diffwave::SPEC,
     &time_diffusion::SPEC,
     &sssd_ecg::SPEC,
+    &dit::SPEC,
+    &latent_diffusion::SPEC,
+    &diffusion_ts::SPEC,
+    &timediffusion::SPEC,
     &timevqvae::Spec,
     &pulse2pulse::SPEC,
     &cond_pulse2pulse::SPEC,

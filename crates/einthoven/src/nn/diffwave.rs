@@ -14,7 +14,7 @@ use super::weights::{Init, ParamSpec, View, host};
 use crate::error::{Error, Result};
 
 /// Sines and cosines of the step embedding.
-const FEATURES: usize = 128;
+pub(super) const FEATURES: usize = 128;
 /// Width of the step embedding after each of its two maps.
 const EMBEDDING: usize = 512;
 /// Points in time for one frame of the spectrogram: two upsamplings of 16.

@@ -137,6 +137,15 @@ pub fn linear(p: &View, x: Tensor<2>) -> Tensor<2> {
     linear_op(x, p.get("weight"), p.get("bias"))
 }
 
+/// Linear map of the channels at each point in time, with bias.
+///
+/// # Shape
+/// The weight is `[n_out, n_in]`; `x` is `[batch, n_in, time]`, the result `[batch, n_out, time]`.
+pub fn dense(p: &View, x: Tensor<3>) -> Tensor<3> {
+    let weight: Tensor<2> = p.get("weight");
+    conv1d_op(x, weight.unsqueeze_dim::<3>(2), Some(p.get("bias")), Conv1dOptions::default())
+}
+
 /// Sine and cosine features of a scalar per item, decaying frequencies, sines first.
 ///
 /// # Shape

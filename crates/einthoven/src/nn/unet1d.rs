@@ -23,7 +23,7 @@ use super::weights::{Init, ParamSpec, View};
 use crate::error::{Error, Result};
 
 /// Smallest norm that RMS normalization divides by, as in the published network.
-const RMS_EPSILON: f64 = 1e-12;
+pub(super) const RMS_EPSILON: f64 = 1e-12;
 
 /// Normalization inside the residual blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

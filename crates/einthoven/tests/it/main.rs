@@ -25,6 +25,8 @@ mod layout;
 mod metrics;
 mod mitdb;
 #[cfg(feature = "nn")]
+mod onnx;
+#[cfg(feature = "nn")]
 mod ops;
 #[cfg(feature = "nn")]
 mod parity;

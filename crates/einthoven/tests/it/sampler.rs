@@ -438,7 +438,9 @@ impl Backbone for Oracle {
 fn one_weighting_gives_one_loss_in_every_parameterization() {
     let levels: Vec<NoiseLevel> = [0.3, 0.7, 1.2].map(|angle| NoiseLevel::new(angle).unwrap()).to_vec();
     let (x0, noise) = (normal([3, 2, 8], Seed::new(1)), normal([3, 2, 8], Seed::new(2)));
-    for weighting in [Weighting::Noise, Weighting::TruncatedSnr, Weighting::Velocity, Weighting::Flow] {
+    let weightings =
+        [Weighting::Noise, Weighting::TruncatedSnr, Weighting::Velocity, Weighting::Flow, Weighting::Signal];
+    for weighting in weightings {
         for parameterization in Parameterization::ALL {
             let oracle = |off| Oracle {
                 parameterization,
@@ -462,6 +464,7 @@ fn one_weighting_gives_one_loss_in_every_parameterization() {
                     Weighting::TruncatedSnr => level.snr().max(1.0),
                     Weighting::Velocity => 1.0 + level.snr(),
                     Weighting::Flow => (1.0 + level.snr().sqrt()).powi(2),
+                    Weighting::Signal => 1.0,
                 };
                 // The error of x0 is 0.1 everywhere.
                 let expected = 0.01 * weight;

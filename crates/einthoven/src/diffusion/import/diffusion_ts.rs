@@ -114,6 +114,7 @@ pub fn diffusion_ts(arguments: &Value, state: &Weights) -> Result<(DiffusionTs, 
         hidden_times: a.mlp_hidden_times,
         season_kernel: a.season_kernel()?,
         gelu,
+        labels: 0,
     })?;
     let buffers = diffusion_ts_process(arguments)?.buffers();
     let mut specs = network.params();
@@ -275,6 +276,7 @@ mod tests {
             hidden_times: a.mlp_hidden_times,
             season_kernel: a.season_kernel().unwrap(),
             gelu: Gelu::Exact,
+            labels: 0,
         });
         let network = network.unwrap();
         let mut state = Weights::initialize(&network.params(), Seed::new(3));
