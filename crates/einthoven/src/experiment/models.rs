@@ -9,6 +9,7 @@ use crate::diffusion;
 use crate::diffusion::batches::Batches;
 use crate::error::Result;
 use crate::generators::diffusion_model::ModelCard;
+use crate::nn::weights::Weights;
 use crate::run::Progress;
 use crate::signal;
 
