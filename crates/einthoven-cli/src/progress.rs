@@ -9,10 +9,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 /// Seconds between two plain lines of one stage.
 const LINE_EVERY: Duration = Duration::from_secs(10);
+/// What takes less time needs no progress.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Prints progress.
 pub struct Printer {
     is_terminal: bool,
+    silent_until: Option<Instant>,
     bar: Option<(String, ProgressBar)>,
     stages: BTreeMap<String, Stage>,
 }
@@ -26,7 +29,12 @@ struct Stage {
 impl Printer {
     pub fn new() -> Printer {
         let is_terminal = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Printer { is_terminal, bar: None, stages: BTreeMap::new() }
+        Printer { is_terminal, silent_until: None, bar: None, stages: BTreeMap::new() }
+    }
+
+    /// For work that is mostly over at once: says nothing of the first two seconds.
+    pub fn late() -> Printer {
+        Printer { silent_until: Some(Instant::now() + PATIENCE), ..Printer::new() }
     }
 
     fn draw(&mut self, stage: &str, done: u64, total: u64, note: &str) {
@@ -63,6 +71,9 @@ impl Printer {
 
 impl Progress for Printer {
     fn update(&mut self, stage: &str, done: u64, total: u64, note: &str) {
+        if self.silent_until.is_some_and(|until| Instant::now() < until) {
+            return;
+        }
         if self.is_terminal { self.draw(stage, done, total, note) } else { self.line(stage, done, total, note) }
     }
 

@@ -194,6 +194,16 @@ impl Error {
         Error::Config { key: key.into(), reason: reason.into() }
     }
 
+    /// The same error with another name for the configuration key; other errors stay as they are.
+    ///
+    /// A callee names its own parameter; who passed it on knows what the user called it.
+    pub fn renamed(self, key: impl Into<String>) -> Error {
+        match self {
+            Error::Config { reason, .. } => Error::config(key, reason),
+            other => other,
+        }
+    }
+
     /// Names a record or data set and what is wrong with it.
     pub fn data(record: impl Into<String>, reason: impl Into<String>) -> Error {
         Error::Data { record: record.into(), reason: reason.into() }

@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
-use einthoven::dataset::augment::{augment, augmentation};
+use einthoven::dataset::augment::{augment_with, augmentation};
 use einthoven::dataset::mix::Plan;
 use einthoven::dataset::{npz, store};
 use einthoven::{Result, Seed};
 use serde_json::json;
+
+use crate::progress::Printer;
 
 use super::{is_npz, print_json, print_line, refuse_overwrite};
 
@@ -44,7 +46,7 @@ pub fn execute(args: Args) -> Result<u8> {
     let file = if is_npz(&args.data) { args.data } else { args.data.join("data.npz") };
     let methods = args.methods.iter().map(|name| augmentation(name)).collect::<Result<Vec<_>>>()?;
     let plan = Plan::parse(&args.plan, args.cap.map_or(usize::MAX, |cap| cap as usize))?;
-    let grown = augment(&npz::read(&file)?, plan, &methods, Seed::new(args.seed))?;
+    let grown = augment_with(&npz::read(&file)?, plan, &methods, Seed::new(args.seed), &mut Printer::late())?;
     let stored = store(grown, &args.out)?;
     match args.json {
         true => print_json(&json!({

@@ -6,7 +6,7 @@ use einthoven::Result;
 use einthoven::beat::ec57::{Comparison, FolderComparison, compare_folder};
 use serde_json::json;
 
-use super::{print_json, print_line};
+use super::{name_option, print_json, print_line};
 
 /// Compare two annotators beat by beat over a folder of WFDB records, as EC57 asks and bxb counts
 #[derive(clap::Args)]
@@ -38,7 +38,7 @@ pub fn execute(args: Args) -> Result<u8> {
         test_folder: args.test_dir,
         learning_s: args.from,
     };
-    let result = compare_folder(&args.dir, &what)?;
+    let result = compare_folder(&args.dir, &what).map_err(|error| name_option(error, &[("learning_s", "--from")]))?;
     result.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     match args.json {
         true => {

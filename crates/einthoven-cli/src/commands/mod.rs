@@ -162,6 +162,15 @@ fn of_records<T>(path: &Path, is_json: bool, work: impl Fn(&Path, Option<&str>) 
     Ok(all)
 }
 
+/// The error with the name of the option in place of the library's name for the same thing: `names` where they differ,
+/// else the same words. For verbs all of whose settings are options.
+fn name_option(error: Error, names: &[(&str, &str)]) -> Error {
+    let Error::Config { key, .. } = &error else { return error };
+    let same = format!("--{}", key.replace('_', "-"));
+    let option = names.iter().find(|(name, _)| name == key).map_or(same, |(_, option)| (*option).to_string());
+    error.renamed(option)
+}
+
 /// Refuses to replace a file, or to write into a folder that holds something, unless `force` is given.
 fn refuse_overwrite(path: &Path, force: bool) -> Result<()> {
     let is_taken = match path.read_dir() {

@@ -7,7 +7,7 @@ use einthoven::report::sheet::{Band, Intervals, Landmarks, Layout, LimbOrder, Sh
 use einthoven::{Error, Result};
 use serde_json::{Value, json};
 
-use super::{print_json, print_line, refuse_overwrite};
+use super::{name_option, print_json, print_line, refuse_overwrite};
 
 /// Draw records on ECG paper as SVG, PDF or PNG, true to the millimetre when printed at full size
 #[derive(clap::Args)]
@@ -28,7 +28,7 @@ pub struct Args {
     /// Gain, mm/mV: 2.5, 5, 10 or 20
     #[arg(long, default_value_t = 10.0)]
     gain: f64,
-    /// Limb leads in Cabrera's order, with -aVR
+    /// Limb leads in Cabrera's order, with -aVR; for a strip name the leads in the order wanted
     #[arg(long)]
     cabrera: bool,
     /// Lead of a strip, or rhythm lead of 3x4+1; may be repeated for a strip
@@ -63,6 +63,17 @@ pub struct Args {
     pub json: bool,
 }
 
+/// Options that the library calls otherwise.
+const OPTIONS: [(&str, &str); 7] = [
+    ("speed_mm_per_s", "--speed"),
+    ("gain_mm_per_mv", "--gain"),
+    ("limb_order", "--cabrera"),
+    ("start_s", "--start"),
+    ("max_pages", "--pages"),
+    ("high_pass_hz", "--high-pass"),
+    ("low_pass_hz", "--low-pass"),
+];
+
 pub fn execute(args: Args) -> Result<u8> {
     refuse_overwrite(&args.out, args.force)?;
     let options = SheetOptions {
@@ -85,13 +96,13 @@ pub fn execute(args: Args) -> Result<u8> {
     for path in &args.records {
         let record = record::read(path, &ReadOptions::lenient())?;
         record.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
-        sheets.add(&record, &options)?;
+        sheets.add(&record, &options).map_err(|error| name_option(error, &OPTIONS))?;
     }
     for sheet in sheets.summaries().iter().filter(|sheet| !sheet.cut_leads.is_empty()) {
         let leads = sheet.cut_leads.join(", ");
         eprintln!("warning: {}: cut at the edge of the paper: {leads}; a lower --gain shows them whole", sheet.record);
     }
-    sheets.write(&args.out, args.px_per_mm)?;
+    sheets.write(&args.out, args.px_per_mm).map_err(|error| name_option(error, &OPTIONS))?;
     match args.json {
         true => print_json(&json!({ "written": args.out, "sheets": sheets.summaries() }))?,
         false => print_line(&args.out.display().to_string())?,

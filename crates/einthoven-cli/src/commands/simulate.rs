@@ -8,7 +8,8 @@ use einthoven::simulate::dipole::noise::NoiseMix;
 use einthoven::simulate::dipole::recorder::Electrode;
 use einthoven::simulate::dipole::{Request, Sex, write};
 
-use super::{print_json, print_line, refuse_overwrite};
+use super::{name_option, print_json, print_line, refuse_overwrite};
+use crate::progress::Printer;
 
 /// Simulate twelve-lead ECGs as WFDB records, with beats, waves in each lead and truth.json
 #[derive(clap::Args)]
@@ -83,7 +84,7 @@ pub struct Args {
 }
 
 pub fn execute(args: Args) -> Result<u8> {
-    let mut request = Request::new(&args.rhythm)?;
+    let mut request = Request::new(&args.rhythm).map_err(|error| name_option(error, &[]))?;
     (request.hr_bpm, request.pr_ms, request.qrs_ms) = (args.hr, args.pr, args.qrs);
     (request.qtc_ms, request.axis_deg, request.snr_db) = (args.qtc, args.axis, args.snr);
     (request.fs_hz, request.seconds, request.age_years) = (args.fs, args.seconds, args.age);
@@ -95,10 +96,11 @@ pub fn execute(args: Args) -> Result<u8> {
     recorder.dc_offset_mv = args.dc_offset;
     (recorder.high_pass_hz, recorder.low_pass_hz) = (args.high_pass, args.low_pass);
     recorder.saturation_mv = args.saturation;
-    recorder.lead_off = Electrode::parse_off(&args.lead_off)?;
-    request.validate()?;
+    recorder.lead_off = Electrode::parse_off(&args.lead_off).map_err(|error| name_option(error, &[]))?;
+    request.validate().map_err(|error| name_option(error, &[]))?;
     refuse_overwrite(&args.out, args.force)?;
-    let truth = write::write_records(&request, args.n, args.seed, &args.out)?;
+    let truth = write::write_records_with(&request, args.n, args.seed, &args.out, &mut Printer::late())
+        .map_err(|error| name_option(error, &[]))?;
     match args.json {
         true => print_json(&truth)?,
         false => print_line(&args.out.display().to_string())?,

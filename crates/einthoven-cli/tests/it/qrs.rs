@@ -27,6 +27,8 @@ fn beats_of_simulated_records_are_all_found() {
     assert_eq!(compared["classes"], serde_json::json!(["N", "S", "V", "F", "Q", "O", "X"]));
     assert_eq!((&compared["reference"], &compared["test"]), (&"atr".into(), &"det".into()));
     assert_eq!(compared["learning_s"], 0.0);
+    let refused = einthoven(["ec57", &folder.at("a"), "--test", "det", "--from", "-3"]);
+    assert!(refused.code == 2 && refused.stderr.contains("--from: -3, expected seconds"), "{}", refused.stderr);
 
     // Nothing is replaced without --force, and a record of a folder lands in the same place below --dir.
     let written = record.with_extension("det");

@@ -163,6 +163,29 @@ fn cabrera_orders_by_angle_and_turns_avr_over() {
     // -aVR points up, to 0.8 mV, from the third baseline at 27 + 10 + 2 * 14 mm.
     assert!(near(65.0 - top, 8.0), "{top}");
     assert!(svg.contains("Cabrera order"));
+    // A strip shows the leads that were named, in their order.
+    let strip = SheetOptions { rhythm_leads: vec!["aVL".into(), "-aVR".into()], ..options(Layout::Strip) };
+    let sheets = Sheets::of(&record, &strip).unwrap();
+    assert_eq!(sheets.summaries()[0].leads, ["aVL", "-aVR"]);
+    let inverted = &paths(&sheets.to_svg(0), "trace")[2 + 1][0];
+    assert!(near(77.0 - 8.0, inverted.iter().map(|p| p.1).fold(f64::INFINITY, f64::min)), "{:?}", inverted[0]);
+}
+
+#[test]
+fn the_head_begins_with_the_patient_and_names_keep_clear_of_waves() {
+    let mut record = twelve(500.0, 10.0);
+    record.comments = ["Synthetic: yes", "Generator: test", "<age>: 64", "Sex: female"].map(String::from).to_vec();
+    let svg = Sheets::of(&record, &options(Layout::TwelveByOne)).unwrap().to_svg(0);
+    assert!(svg.contains(">&lt;age&gt;: 64   Sex: female   Generator: test</text>") && !svg.contains("Synthetic: yes"));
+    // Beside the paper, which begins at 11 mm.
+    let place = svg.split("<text").find(|text| text.contains(">V3</text>")).unwrap();
+    assert!(place.contains("x=\"100.0\""), "{place}");
+    // A wave of 2 mV where a name would stand.
+    record.leads[1].adu[..100].iter_mut().zip(0..).for_each(|(adu, k)| *adu = 2000 - k);
+    let svg = Sheets::of(&record, &options(Layout::ThreeByFour)).unwrap().to_svg(0);
+    let heights: Vec<&str> = svg.split("<text").filter(|text| text.contains(">II</text>")).collect();
+    // The second and fourth baselines lie at 92 and 172 mm.
+    assert!(heights[0].contains("y=\"708.0\"") && heights[1].contains("y=\"1508.0\""), "{heights:?}");
 }
 
 #[test]
@@ -371,6 +394,8 @@ fn options_out_of_range_are_refused_by_name() {
     refused(SheetOptions { start_s: -1.0, ..base() }, &["start_s", "-1"]);
     refused(SheetOptions { start_s: 10.0, ..base() }, &["start_s", "10.0 s"]);
     refused(SheetOptions { max_pages: 0, ..base() }, &["max_pages"]);
+    let cabrera = LimbOrder::Cabrera;
+    refused(SheetOptions { limb_order: cabrera, ..options(Layout::Strip) }, &["limb_order", "strip", "12x1"]);
     refused(SheetOptions { rhythm_leads: vec!["V9".into()], ..base() }, &["V9", "V6"]);
     let nine = vec!["II".to_string(); 9];
     refused(SheetOptions { rhythm_leads: nine, ..options(Layout::Strip) }, &["9 leads", "8"]);

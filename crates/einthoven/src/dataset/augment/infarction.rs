@@ -3,11 +3,10 @@
 use serde_json::{Value, json};
 
 use super::{Augmentation, Item, Pool};
+use crate::beat::rpeak::r_peaks;
 use crate::error::{Error, Result};
 use crate::record::vcg::lead_vector;
 use crate::seed::Stream;
-use crate::signal::filter::SosFilter;
-use crate::signal::peaks::PeakFinder;
 
 /// Adds ST elevation, Q waves, loss of R and inversion of T in one territory to normal items, which
 /// then are of the infarction class that is to grow.
@@ -142,21 +141,10 @@ impl Infarction {
     }
 }
 
-/// Where the R peaks are: in the middle of a cut-out beat, else where the energy from 8 to 20 Hz peaks.
+/// Where the R peaks are: in the middle of a cut-out beat, else where the detector finds them.
 fn r_places(ecg: &[f32], sig_len: usize, fs_hz: f64) -> Result<Vec<usize>> {
     if (sig_len as f64) < 2.0 * fs_hz {
         return Ok(vec![sig_len / 2]);
     }
-    let band = SosFilter::bandpass(2, 8.0, 20.0, fs_hz)?;
-    let mut energy = vec![0.0; sig_len];
-    for lead in ecg.chunks_exact(sig_len) {
-        let x: Vec<f64> = lead.iter().map(|v| f64::from(*v)).collect();
-        energy.iter_mut().zip(band.zero_phase(&x)?).for_each(|(sum, v)| *sum += v * v);
-    }
-    let smooth = SosFilter::lowpass(2, 8.0, fs_hz)?.zero_phase(&energy)?;
-    let mut sorted = smooth.clone();
-    sorted.sort_unstable_by(f64::total_cmp);
-    let height = 0.3 * sorted[sig_len * 49 / 50];
-    let finder = PeakFinder { height, distance: (0.25 * fs_hz) as usize, ..PeakFinder::default() };
-    Ok(finder.find(&smooth).into_iter().map(|peak| peak.index).collect())
+    r_peaks(&ecg.chunks_exact(sig_len).collect::<Vec<_>>(), fs_hz)
 }

@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 use super::mix::{self, Plan};
 use super::{Dataset, Split, guard};
 use crate::error::{Error, Result};
+use crate::run::{Progress, Silent};
 use crate::seed::{Seed, Stream};
 
 pub use geodesic::Geodesic;
@@ -79,6 +80,9 @@ pub static AUGMENTATIONS: &[&dyn Augmentation] = &[
 /// The augmentations that together are the classical control: jitter, scaling and time warp.
 pub static CLASSICAL: &[&dyn Augmentation] = &[&Jitter::DEFAULT, &Scaling::DEFAULT, &TimeWarp::DEFAULT];
 
+/// Copies between two reports of progress.
+const PROGRESS_EVERY: usize = 64;
+
 /// The augmentation of that name with its default settings.
 ///
 /// # Errors
@@ -102,6 +106,20 @@ pub fn augmentation(name: &str) -> Result<&'static dyn Augmentation> {
 /// has exactly one label, if no class can be grown, or from [`Augmentation::apply`]; [`Error::Config`] when two augmentations start
 /// from different classes.
 pub fn augment(real: &Dataset, plan: Plan, augmentations: &[&dyn Augmentation], seed: Seed) -> Result<Dataset> {
+    augment_with(real, plan, augmentations, seed, &mut Silent)
+}
+
+/// As [`augment`], telling how many copies are made: transport and geodesics take minutes where thousands are wanted.
+///
+/// # Errors
+/// As [`augment`].
+pub fn augment_with(
+    real: &Dataset,
+    plan: Plan,
+    augmentations: &[&dyn Augmentation],
+    seed: Seed,
+    progress: &mut dyn Progress,
+) -> Result<Dataset> {
     guard::check_real_evaluation(real)?;
     let pool = Pool::new(real)?;
     let counts = real.class_counts(Split::Train)?;
@@ -139,7 +157,13 @@ pub fn augment(real: &Dataset, plan: Plan, augmentations: &[&dyn Augmentation], 
         pool.restore_limb_leads(ecg);
         Ok(())
     };
-    copies.ecg.par_chunks_mut(size).enumerate().try_for_each(change)?;
+    let (n, mut done) = (order.len(), 0);
+    progress.update("augment", 0, n as u64, "");
+    for block in copies.ecg.chunks_mut(size * PROGRESS_EVERY) {
+        block.par_chunks_mut(size).enumerate().try_for_each(|(k, ecg)| change((done + k, ecg)))?;
+        done = (done + PROGRESS_EVERY).min(n);
+        progress.update("augment", done as u64, n as u64, "");
+    }
     let n_labels = copies.n_labels();
     for (row, (_, class)) in copies.labels.chunks_mut(n_labels.max(1)).zip(&order) {
         row.fill(0);

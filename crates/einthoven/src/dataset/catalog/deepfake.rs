@@ -20,6 +20,8 @@ use crate::record::{ReadOptions, Record, lead_law};
 
 /// Name in the catalogue.
 pub const NAME: &str = "deepfake";
+/// Column of the measurements that names the file.
+const ID: &str = "patid";
 /// Points per second.
 const FS_HZ: f64 = 500.0;
 
@@ -70,11 +72,11 @@ impl Database for DeepFake {
 
     fn open(&self, folder: &Path, options: &OpenOptions) -> Result<Dataset> {
         let truth = ground_truth(folder)?;
-        let measured: std::collections::BTreeSet<&str> = truth
-            .iter()
-            .flat_map(|table| table.rows.iter())
-            .map(|row| row.cells[0].trim().trim_end_matches(".asc").trim_end_matches(".0"))
-            .collect();
+        let mut measured = std::collections::BTreeSet::new();
+        if let Some(table) = &truth {
+            let id = table.column(ID)?;
+            measured.extend(table.rows.iter().map(|row| row.cells[id].trim().trim_end_matches(".0")));
+        }
         let is_normal_set = truth
             .as_ref()
             .is_some_and(|table| table.path.file_name().is_some_and(|name| name.to_string_lossy().contains("normals")));
@@ -101,7 +103,8 @@ impl Database for DeepFake {
     }
 }
 
-/// The table of measurements, its first column being the id, or `None` if the folder has none.
+/// The table of measurements, or `None` if the folder has none: `patid` names the file, `VentRate`, `pr`, `qrs`, `qt` and
+/// `avgrrinterval` (ms) are among the others.
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Input`] `X01`.

@@ -86,7 +86,7 @@ impl Database for Folder {
     fn open(&self, folder: &Path, options: &OpenOptions) -> Result<Dataset> {
         let path = folder.join(TABLE);
         if !path.is_file() {
-            return only_npz(folder, &path);
+            return only_npz(folder);
         }
         let table = Table::read(&path)?;
         let mut ignored = Vec::new();
@@ -99,13 +99,20 @@ impl Database for Folder {
 }
 
 /// The one NPZ data set of a folder without a table.
-fn only_npz(folder: &Path, table: &Path) -> Result<Dataset> {
+fn only_npz(folder: &Path) -> Result<Dataset> {
     let entries = std::fs::read_dir(folder).map_err(|source| Error::io(folder, source))?;
     let files: Vec<PathBuf> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
     let archives: Vec<&PathBuf> = files.iter().filter(|path| path.extension().is_some_and(|e| e == "npz")).collect();
     match archives[..] {
         [archive] => npz::read(archive),
-        _ => Err(Error::io(table, std::io::Error::from(std::io::ErrorKind::NotFound))),
+        _ => Err(Error::data(
+            folder.display().to_string(),
+            format!(
+                "found no {TABLE} and {} .npz files, expected {TABLE} with a column record (and patient, split, labels), \
+                 or one .npz data set",
+                archives.len()
+            ),
+        )),
     }
 }
 

@@ -27,6 +27,8 @@ const TRACE_WIDTH_MM: f64 = 0.3;
 /// Duration and height of the calibration pulse.
 const PULSE_S: f64 = 0.2;
 const PULSE_MV: f64 = 1.0;
+/// Distance of rows below which letters at the peaks would run into other rows.
+const NARROW_PITCH_MM: f64 = 20.0;
 /// Leads of the twelve from which a record is drawn as one of twelve leads.
 const ENOUGH_LEADS: usize = 6;
 
@@ -54,6 +56,10 @@ pub(super) fn compose(record: &Record, options: &SheetOptions) -> Result<Vec<(Pa
         true => Layout::ThreeByFour,
         false => Layout::Strip,
     });
+    if layout == Layout::Strip && options.limb_order == LimbOrder::Cabrera {
+        let expected = "expected 3x4+1, 6x2 or 12x1, or the leads of the strip by name in the order wanted, -aVR too";
+        return Err(Error::config("limb_order", format!("found Cabrera's order for a strip, {expected}")));
+    }
     let names = lead_names(record, layout, options)?;
     let traces = names.iter().map(|name| trace(record, name, options.band)).collect::<Result<Vec<Trace>>>()?;
     let marks = traces.iter().map(|trace| landmark::marks(record, trace.lead, &options.landmarks));
@@ -99,7 +105,7 @@ pub(super) fn compose(record: &Record, options: &SheetOptions) -> Result<Vec<(Pa
             let is_simultaneous = shown_s < row_s - 1e-6;
             facts.push(if is_simultaneous { "columns at the same time" } else { "columns one after the other" }.into());
         }
-        if layout != Layout::Strip && options.limb_order == LimbOrder::Cabrera {
+        if options.limb_order == LimbOrder::Cabrera {
             facts.push("Cabrera order".into());
         }
         let is_synthetic = is_synthetic(record) || record.name.starts_with(SYNTHETIC_PREFIX);
@@ -135,7 +141,8 @@ fn n_standard(record: &Record) -> usize {
 
 /// Names of the leads in reading order; the last of 3x4+1 is the rhythm lead.
 fn lead_names(record: &Record, layout: Layout, options: &SheetOptions) -> Result<Vec<String>> {
-    let known = |name: &String| match find(record, name)? {
+    // Cabrera's inverted lead is a lead of its own on paper.
+    let known = |name: &String| match find(record, if name == "-aVR" { "aVR" } else { name })? {
         Some(_) => Ok(()),
         None => Err(Error::Unknown {
             kind: "lead",
@@ -256,16 +263,30 @@ fn draw_rows(page: &mut Page, layout: Layout, rows: &Rows, cells: &[Cell], trace
     let (size, above) = if layout == Layout::TwelveByOne { (3.0, 4.6) } else { (3.6, 7.5) };
     for cell in cells {
         let trace = &traces[cell.lead];
-        let y = top + rows.baselines_mm[cell.row] - above;
         let label = match trace.note {
             Some(note) if note != "derived" => format!("{} ({note})", trace.label),
             _ => trace.label.clone(),
         };
-        page.text(Ink::Text, Anchor::Start, (cell.left_mm + 1.2, y), size, label);
+        let baseline = top + rows.baselines_mm[cell.row];
+        // A wave at the start of the trace would run through the name: then it stands above the wave, if there is room.
+        let reach = cell.left_mm + 1.2 + width_mm(&label, size) + 0.5;
+        let under = runs(cell, trace, baseline, speed, gain);
+        let under = under.iter().flatten().filter(|(x, _)| *x <= reach);
+        let wave = under.map(|(_, y)| baseline - y).fold(f64::NEG_INFINITY, f64::max) + 1.2;
+        let room = rows.pitch_mm().min(rows.baselines_mm[cell.row]) - size;
+        let y = baseline - if (above - 0.5..=room).contains(&wave) { wave } else { above };
+        if layout == Layout::TwelveByOne {
+            // Rows are so narrow that waves of other rows run over a name on the paper.
+            let beside = (page.paper.left_mm - 1.0, baseline + 1.0);
+            page.text(Ink::Text, Anchor::End, beside, size, trace.label.clone());
+        }
+        if layout != Layout::TwelveByOne || label != trace.label {
+            page.text(Ink::Text, Anchor::Start, (cell.left_mm + 1.2, y), size, label);
+        }
         if layout == Layout::Strip && cell.lead == 0 {
             let at = cell.start_s;
             let text = format!("{}:{:04.1}", (at / 60.0) as usize, at % 60.0);
-            page.text(Ink::Text, Anchor::Start, (page.paper.left_mm + 1.0, y - 3.0), 2.6, text);
+            page.text(Ink::Text, Anchor::Start, (page.paper.left_mm + 1.0, baseline - above - 4.2), 2.4, text);
         }
     }
 }
@@ -337,6 +358,7 @@ fn draw_landmarks(
         baseline_mm: page.paper.top_mm + rows.baselines_mm[cell.row],
         speed_mm_per_s: options.speed_mm_per_s,
         height_mm: &height,
+        letters_below_mm: (rows.pitch_mm() < NARROW_PITCH_MM).then_some(4.2),
     };
     landmark::draw(page, marks, record.fs_hz, &window);
 }
@@ -360,8 +382,7 @@ fn draw_head(page: &mut Page, record: &Record, intervals: Option<&Intervals>, is
     if !time.is_empty() {
         lines.push(time.join("  "));
     }
-    let comments = record.comments.iter().map(|comment| comment.trim()).filter(|comment| !comment.is_empty());
-    for comment in comments {
+    for comment in head_comments(record, is_synthetic) {
         match lines.last_mut() {
             Some(line) if width_mm(&format!("{line}   {comment}"), 2.9) <= room - 4.0 => {
                 line.push_str("   ");
@@ -391,6 +412,20 @@ fn draw_head(page: &mut Page, record: &Record, intervals: Option<&Intervals>, is
         let size = if page.paper.height_mm < 100.0 { 22.0 } else { 40.0 };
         page.text(Ink::Watermark, Anchor::Middle, (middle, y + size * 0.36), size, "SYNTHETIC");
     }
+}
+
+/// Comments in the order in which they fill the head: age and sex of the patient, then the others. What the stamp of a
+/// synthetic record says is not said again.
+fn head_comments(record: &Record, is_synthetic: bool) -> Vec<&str> {
+    let is_key = |comment: &str, keys: &[&str]| {
+        // LUDB writes <age>.
+        let key = comment.split(':').next().unwrap_or_default().trim_matches(['<', '>', ' ']);
+        keys.iter().any(|known| key.eq_ignore_ascii_case(known))
+    };
+    let said = |comment: &&str| !comment.is_empty() && !(is_synthetic && is_key(comment, &["Synthetic", "Notice"]));
+    let comments = record.comments.iter().map(|comment| comment.trim()).filter(said);
+    let (patient, others): (Vec<&str>, Vec<&str>) = comments.partition(|comment| is_key(comment, &["Age", "Sex"]));
+    [patient, others].concat()
 }
 
 /// Names and values of the measurements; an absent one shows as a dash, a corrected QT names its formula.

@@ -28,6 +28,8 @@ pub(super) struct Window<'a> {
     pub speed_mm_per_s: f64,
     /// Height of the trace above the baseline at a time, mm.
     pub height_mm: &'a dyn Fn(f64) -> f64,
+    /// Where rows are narrow, how far below the baseline all letters stand, mm; else they stand at their peaks.
+    pub letters_below_mm: Option<f64>,
 }
 
 /// Annotations of the record that belong to a lead.
@@ -82,7 +84,10 @@ pub(super) fn draw(page: &mut Page, marks: &[Annotation], fs_hz: f64, window: &W
         let x = window.left_mm + (at - window.start_s) * window.speed_mm_per_s;
         let is_text = matches!(&*mark.symbol, "+" | "\"");
         let text = if is_text { mark.aux_text().trim_start_matches('(').to_string() } else { mark.symbol.to_string() };
-        let y = window.baseline_mm - if is_text { 13.4 } else { 10.6 };
+        // Above the complex, which may be a twentieth of a second beside the mark, and still on the paper.
+        let heights = (-10..=10).map(|k| (window.height_mm)(at + 0.005 * f64::from(k)));
+        let above = heights.fold(9.4, f64::max) + if is_text { 4.0 } else { 1.2 };
+        let y = window.baseline_mm - above.min(window.baseline_mm - page.paper.top_mm - 2.4);
         page.text(Ink::Qrs, if is_text { Anchor::Start } else { Anchor::Middle }, (x, y), 2.6, text);
     }
 }
@@ -109,7 +114,11 @@ fn wave(page: &mut Page, fiducial: &Fiducial, fs_hz: f64, window: &Window, is_in
         }
     }
     if let Some((x, y)) = place(fiducial.peak) {
-        let is_up = y <= window.baseline_mm;
-        page.text(ink, Anchor::Middle, (x, if is_up { y - 1.0 } else { y + 2.8 }), 2.2, letter);
+        let (y, size) = match window.letters_below_mm {
+            Some(below) => (window.baseline_mm + below, 1.8),
+            None if y <= window.baseline_mm => (y - 1.0, 2.2),
+            None => (y + 2.8, 2.2),
+        };
+        page.text(ink, Anchor::Middle, (x, y), size, letter);
     }
 }

@@ -86,6 +86,11 @@ impl Rows {
         Rows { baselines_mm: (0..n).map(|k| first_mm + pitch_mm * k as f64).collect(), height_mm }
     }
 
+    /// From one baseline to the next.
+    pub fn pitch_mm(&self) -> f64 {
+        self.baselines_mm.get(1).map_or(f64::INFINITY, |second| second - self.baselines_mm[0])
+    }
+
     /// Rows of a layout; `n_strip_rows` counts only for a strip, whose page is as high as it needs.
     pub fn of(layout: Layout, n_strip_rows: usize) -> Rows {
         match layout {

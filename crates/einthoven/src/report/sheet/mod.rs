@@ -50,7 +50,8 @@ pub struct SheetOptions {
     pub start_s: f64,
     /// Sheets per record at most; a longer record goes on over them.
     pub max_pages: usize,
-    /// Leads of a strip, or the rhythm lead of 3x4+1; by default II or MLII, and all leads of a record of up to three.
+    /// Leads of a strip, or the rhythm lead of 3x4+1, `-aVR` among them; by default II or MLII, and all leads of a record
+    /// of up to three.
     pub rhythm_leads: Vec<String>,
     /// Filter for display; none by default.
     pub band: Band,
@@ -241,7 +242,7 @@ fn check(options: &SheetOptions) -> Result<()> {
         && low >= high
     {
         return Err(Error::config(
-            "high_pass",
+            "high_pass_hz",
             format!("found {low} Hz, expected less than the low-pass of {high} Hz"),
         ));
     }

@@ -94,8 +94,8 @@ fn derived(record: &Record, name: &str) -> Result<Trace> {
 /// Filters forward and backward. Gaps are bridged by a line for the filter and are gaps again after it.
 fn filter(trace: &mut Trace, band: Band) -> Result<()> {
     let filters = [
-        band.high_pass_hz.map(|hz| SosFilter::highpass(2, hz, trace.fs_hz)),
-        band.low_pass_hz.map(|hz| SosFilter::lowpass(2, hz, trace.fs_hz)),
+        band.high_pass_hz.map(|hz| SosFilter::highpass(2, hz, trace.fs_hz).map_err(|e| e.renamed("high_pass_hz"))),
+        band.low_pass_hz.map(|hz| SosFilter::lowpass(2, hz, trace.fs_hz).map_err(|e| e.renamed("low_pass_hz"))),
     ];
     let is_missing: Vec<bool> = trace.mv.iter().map(|value| value.is_nan()).collect();
     if is_missing.iter().all(|&missing| missing) {

@@ -84,6 +84,11 @@ const ELECTRODES: usize = 9;
 /// Rate at which the baseline is computed; between its points it follows cubic curves.
 const KNOT_HZ: f64 = 10.0;
 
+/// Electrodes whose muscle noise is filtered side by side: a filter waits for its last value, three of them in turn do not.
+const SIDE_BY_SIDE: usize = 3;
+/// Points for which powers of the factors of sudden steps are kept.
+const POWERS: usize = 1024;
+
 /// The noise of one record, unscaled.
 pub(super) struct ElectrodeNoise {
     fs_hz: f64,
@@ -91,10 +96,9 @@ pub(super) struct ElectrodeNoise {
     band: SosFilter,
     mains: Vec<(f64, f64, f64)>,
     electrodes: Vec<Electrode>,
-    /// Sudden steps decay and rise by these factors each point.
-    keep: f64,
-    rise: f64,
-    work: Vec<f64>,
+    steps: Steps,
+    /// The electrodes' noise, `[electrode, time]`.
+    rows: [Vec<f64>; ELECTRODES],
 }
 
 /// What one electrode remembers.
@@ -107,6 +111,46 @@ struct Electrode {
     wait: u64,
     level: f64,
     smooth: f64,
+}
+
+/// How sudden steps go on: each point the level is multiplied by one factor, and the smoothed level is the other factor's
+/// share of itself and the rest of the level. Between two steps both are sums of powers, which need no point before them.
+struct Steps {
+    /// Powers of both factors, from the first on.
+    keep: Vec<f64>,
+    lag: Vec<f64>,
+    /// Share of the level that the smoothed one has of the first factor's powers.
+    share: f64,
+}
+
+impl Steps {
+    fn new(fs_hz: f64) -> Steps {
+        let keep = libm::exp(-1.0 / (MOTION_DECAY_S * fs_hz));
+        let lag = libm::exp(-1.0 / (MOTION_RISE_S * fs_hz));
+        let powers = |factor: f64| {
+            let mut power = 1.0;
+            std::iter::repeat_with(|| {
+                power *= factor;
+                power
+            })
+            .take(POWERS)
+            .collect()
+        };
+        // From the sum of lag^(n - j) keep^j over j = 1 to n; the two times differ, so the factors do.
+        Steps { keep: powers(keep), lag: powers(lag), share: (1.0 - lag) * keep / (keep - lag) }
+    }
+
+    /// Adds the next points of an electrode, at most [`POWERS`], none of them after the next step.
+    fn add(&self, electrode: &mut Electrode, size: f64, out: &mut [f64]) {
+        let slow = self.share * electrode.level;
+        let fast = electrode.smooth - slow;
+        for ((value, keep), lag) in out.iter_mut().zip(&self.keep).zip(&self.lag) {
+            *value += size * (slow * keep + fast * lag);
+        }
+        let last = out.len() - 1;
+        electrode.smooth = slow * self.keep[last] + fast * self.lag[last];
+        electrode.level *= self.keep[last];
+    }
 }
 
 impl ElectrodeNoise {
@@ -130,24 +174,12 @@ impl ElectrodeNoise {
                 Electrode { baseline, mains_gain, filter: Vec::new(), wait, level: 0.0, smooth: 0.0, stream }
             })
             .collect();
-        Ok(ElectrodeNoise {
-            fs_hz,
-            sizes,
-            band,
-            mains,
-            electrodes,
-            keep: libm::exp(-1.0 / (MOTION_DECAY_S * fs_hz)),
-            rise: 1.0 - libm::exp(-1.0 / (MOTION_RISE_S * fs_hz)),
-            work: Vec::new(),
-        })
+        let rows = std::array::from_fn(|_| Vec::new());
+        Ok(ElectrodeNoise { fs_hz, sizes, band, mains, electrodes, steps: Steps::new(fs_hz), rows })
     }
 
     /// The next `n` frames of the eight leads; pieces must be asked for in order, `first` being their first frame.
     pub fn next(&mut self, first: usize, n: usize, out: &mut [Vec<f64>; 8]) {
-        out.iter_mut().for_each(|lead| {
-            lead.clear();
-            lead.resize(n, 0.0);
-        });
         let mut mains = vec![0.0; n];
         if self.sizes[2] > 0.0 {
             for &(f_hz, phase, size) in &self.mains {
@@ -155,46 +187,64 @@ impl ElectrodeNoise {
                 add_sine(&mut mains, self.sizes[2] * size, f_hz / self.fs_hz, start);
             }
         }
+        self.muscle(n);
         for k in 0..ELECTRODES {
-            self.electrode(k, first, n, &mains);
-            // I = LA - RA, II = LL - RA, V = V - (RA + LA + LL) / 3.
-            let weights: [f64; 8] = std::array::from_fn(|lead| match (k, lead) {
-                (0, 0 | 1) => -1.0,
-                (1, 0) | (2, 1) => 1.0,
-                (0..=2, 2..) => -1.0 / 3.0,
-                (3.., _) if lead == k - 1 => 1.0,
-                _ => 0.0,
-            });
-            for (lead, weight) in out.iter_mut().zip(weights).filter(|(_, weight)| *weight != 0.0) {
-                lead.iter_mut().zip(&self.work).for_each(|(sum, v)| *sum += weight * v);
+            self.electrode(k, first, &mains);
+        }
+        // I = LA - RA, II = LL - RA, V = V - (RA + LA + LL) / 3.
+        let [right_arm, left_arm, left_leg, chest @ ..] = &self.rows;
+        let limbs = right_arm.iter().zip(left_arm).zip(left_leg);
+        let terminal: Vec<f64> = limbs.map(|((ra, la), ll)| (ra + la + ll) / 3.0).collect();
+        let less = |lead: &mut Vec<f64>, electrode: &[f64], reference: &[f64]| {
+            lead.clear();
+            lead.extend(electrode.iter().zip(reference).map(|(v, r)| v - r));
+        };
+        let [i, ii, v @ ..] = out;
+        less(i, left_arm, right_arm);
+        less(ii, left_leg, right_arm);
+        v.iter_mut().zip(chest).for_each(|(lead, electrode)| less(lead, electrode, &terminal));
+    }
+
+    /// The muscle noise of all electrodes into `rows`; zeros where there is none.
+    fn muscle(&mut self, n: usize) {
+        let muscle = self.sizes[1];
+        for (row, electrode) in self.rows.iter_mut().zip(&mut self.electrodes) {
+            row.clear();
+            row.resize(n, 0.0);
+            if muscle > 0.0 {
+                fill_for_filter(&mut electrode.stream, muscle, row);
+            }
+        }
+        if muscle > 0.0 {
+            let (rows, _) = self.rows.as_chunks_mut::<SIDE_BY_SIDE>();
+            let (electrodes, _) = self.electrodes.as_chunks_mut::<SIDE_BY_SIDE>();
+            for (rows, electrodes) in rows.iter_mut().zip(electrodes) {
+                let rows = rows.each_mut().map(Vec::as_mut_slice);
+                self.band.apply_next_to_each(rows, electrodes.each_mut().map(|electrode| &mut electrode.filter));
             }
         }
     }
 
-    /// The noise of one electrode into `work`.
-    fn electrode(&mut self, k: usize, first: usize, n: usize, mains: &[f64]) {
-        let [baseline, muscle, _, motion, white] = self.sizes;
+    /// Adds the other kinds to the noise of one electrode.
+    fn electrode(&mut self, k: usize, first: usize, mains: &[f64]) {
+        let [baseline, _, _, motion, white] = self.sizes;
         let electrode = &mut self.electrodes[k];
-        let out = &mut self.work;
-        out.clear();
-        out.resize(n, 0.0);
-        if muscle > 0.0 {
-            fill_for_filter(&mut electrode.stream, muscle, out);
-            self.band.apply_next(out, &mut electrode.filter);
-        }
+        let out = &mut self.rows[k];
         if white > 0.0 {
             add_normal(&mut electrode.stream, white, out);
         }
         if motion > 0.0 {
-            for value in out.iter_mut() {
+            let mut rest = &mut out[..];
+            while !rest.is_empty() {
                 if electrode.wait == 0 {
                     electrode.level += electrode.stream.normal();
                     electrode.wait = steps_until_next(self.fs_hz, &mut electrode.stream);
                 }
-                electrode.wait -= 1;
-                electrode.level *= self.keep;
-                electrode.smooth += (electrode.level - electrode.smooth) * self.rise;
-                *value += motion * electrode.smooth;
+                let n = rest.len().min(POWERS).min(usize::try_from(electrode.wait).unwrap_or(usize::MAX));
+                let (now, later) = rest.split_at_mut(n);
+                self.steps.add(electrode, motion, now);
+                electrode.wait -= n as u64;
+                rest = later;
             }
         }
         let gain = electrode.mains_gain;
@@ -269,21 +319,24 @@ fn add_baseline(sines: &[(f64, f64, f64)], size: f64, first: usize, fs_hz: f64, 
         sum
     };
     let mut window: [f64; 4] = std::array::from_fn(|_| next_knot());
-    let mut within = first % stride;
-    for value in out {
-        if within == stride {
-            within = 0;
-            window = [window[1], window[2], window[3], next_knot()];
-        }
+    let places: Vec<f64> = (0..stride).map(|within| within as f64 / stride as f64).collect();
+    let mut from = first % stride;
+    let mut rest = out;
+    while !rest.is_empty() {
         // Catmull and Rom: through the knots, with the slope of their neighbors.
         let [a, b, c, d] = window;
-        let u = within as f64 / stride as f64;
         let slope = 0.5 * (c - a);
         let next_slope = 0.5 * (d - b);
         let bend = 3.0 * (c - b) - 2.0 * slope - next_slope;
         let twist = 2.0 * (b - c) + slope + next_slope;
-        *value += size * (b + u * (slope + u * (bend + u * twist)));
-        within += 1;
+        let n = rest.len().min(stride - from);
+        let (now, later) = rest.split_at_mut(n);
+        for (value, u) in now.iter_mut().zip(&places[from..]) {
+            *value += size * (b + u * (slope + u * (bend + u * twist)));
+        }
+        window = [window[1], window[2], window[3], next_knot()];
+        from = 0;
+        rest = later;
     }
 }
 

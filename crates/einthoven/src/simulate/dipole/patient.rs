@@ -14,6 +14,16 @@ pub enum Sex {
     Male,
 }
 
+impl Sex {
+    /// Name, as typed by users and written into headers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Sex::Female => "female",
+            Sex::Male => "male",
+        }
+    }
+}
+
 /// One simulated person, before any condition or request.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Patient {

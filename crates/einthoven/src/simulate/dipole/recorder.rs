@@ -125,10 +125,10 @@ impl Filters {
     pub fn new(recorder: &Recorder, fs_hz: f64) -> Result<Filters> {
         let mut filters = Vec::new();
         if let Some(cutoff_hz) = recorder.high_pass_hz {
-            filters.push(SosFilter::highpass(1, cutoff_hz, fs_hz)?);
+            filters.push(SosFilter::highpass(1, cutoff_hz, fs_hz).map_err(|error| error.renamed("high_pass"))?);
         }
         if let Some(cutoff_hz) = recorder.low_pass_hz {
-            filters.push(SosFilter::lowpass(2, cutoff_hz, fs_hz)?);
+            filters.push(SosFilter::lowpass(2, cutoff_hz, fs_hz).map_err(|error| error.renamed("low_pass"))?);
         }
         let states = filters.iter().map(|_| Default::default()).collect();
         Ok(Filters { recorder: recorder.clone(), fs_hz, filters, states })

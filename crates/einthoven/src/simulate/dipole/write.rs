@@ -4,6 +4,7 @@
 //! leads at twice the gain, so that the laws of Einthoven and Goldberger hold to the last count.
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use crate::record::fiducial::to_annotations;
 use crate::record::format::wfdb::RecordWriter;
 use crate::record::lead_law::{TWELVE, derive_limb_counts};
 use crate::record::{Annotation, Lead, MISSING, Record, Wave};
-use crate::run;
+use crate::run::{self, Progress, Silent};
 use crate::seed::Seed;
 use crate::simulate::dipole::record::{Chunk, Simulation};
 use crate::simulate::dipole::recorder::Recorder;
@@ -46,14 +47,36 @@ pub fn record_seed(seed: u64, index: u64) -> Seed {
 /// As [`Simulation::new`]; [`Error::Io`], before anything is written when the records will not fit on the disk;
 /// [`Error::Data`] for a value that 16 bits cannot hold.
 pub fn write_records(request: &Request, n: u64, seed: u64, folder: &Path) -> Result<Value> {
+    write_records_with(request, n, seed, folder, &mut Silent)
+}
+
+/// As [`write_records`], telling how many minutes of ECG are written.
+///
+/// # Errors
+/// As [`write_records`].
+pub fn write_records_with(
+    request: &Request,
+    n: u64,
+    seed: u64,
+    folder: &Path,
+    progress: &mut (dyn Progress + Send),
+) -> Result<Value> {
     request.validate()?;
     let disk = folder.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("."));
     run::require_space(&run::Disk, disk, n.saturating_mul(record_bytes(request)))?;
     // What rhythm and wishes make impossible together shows in the plan of a record.
     Simulation::new(request, record_seed(seed, 0))?;
     std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
+    let total = n.saturating_mul(libm::ceil(request.seconds / CHUNK_S) as u64);
+    let progress = Mutex::new((0, progress));
+    let tick = || {
+        // A panic of another thread has its own way out; here the count alone matters.
+        let (done, progress) = &mut *progress.lock().unwrap_or_else(PoisonError::into_inner);
+        *done += 1;
+        progress.update("simulate", *done, total, "minutes");
+    };
     let records: Vec<Value> =
-        (0..n).into_par_iter().map(|index| write_record(request, seed, index, folder)).collect::<Result<_>>()?;
+        (0..n).into_par_iter().map(|index| write_record(request, seed, index, folder, &tick)).collect::<Result<_>>()?;
     let truth = json!({
         "synthetic": true,
         "generator": "dipole",
@@ -85,10 +108,11 @@ fn has_twin(request: &Request) -> bool {
 }
 
 /// Writes one record and returns its truth.
-fn write_record(request: &Request, seed: u64, index: u64, folder: &Path) -> Result<Value> {
+fn write_record(request: &Request, seed: u64, index: u64, folder: &Path, tick: &(dyn Fn() + Sync)) -> Result<Value> {
     let mut simulation = Simulation::new(request, record_seed(seed, index))?;
     let name = format!("{PREFIX}{index:06}");
     let gain = (15.0 * GAIN / (8.0 + request.recorder.dc_offset_mv.abs())).min(GAIN);
+    let patient = simulation.patient().clone();
     let comments = |twin: &str| {
         let mut lines = vec![
             "Synthetic: yes".to_string(),
@@ -98,6 +122,9 @@ fn write_record(request: &Request, seed: u64, index: u64, folder: &Path) -> Resu
             "Training data: none: equations".to_string(),
             "Notice: synthetic, not for clinical use".to_string(),
         ];
+        if request.condition.waveform.is_none() {
+            lines.extend([format!("Age: {:.0}", patient.age_years), format!("Sex: {}", patient.sex.name())]);
+        }
         lines.extend((!twin.is_empty()).then(|| format!("Twin: {twin}")));
         lines
     };
@@ -136,12 +163,12 @@ fn write_record(request: &Request, seed: u64, index: u64, folder: &Path) -> Resu
             beats.extend(chunk.beats);
             listed.extend(chunk.waves);
         }
+        tick();
     }
     writer.finish()?;
     if let Some(twin) = twin {
         twin.finish()?;
     }
-    let patient = simulation.patient();
     Ok(json!({
         "record": name,
         "twin": has_twin.then_some(twin_name),
@@ -173,16 +200,16 @@ fn empty_record(name: &str, fs_hz: f64, gain: f64, comments: Vec<String>) -> Rec
 /// Twelve leads in counts, `[frame, lead]`, from eight in mV.
 fn counts(chunk: &Chunk, eight_mv: &[f32], gain: f64) -> Vec<i32> {
     let n = chunk.n;
-    let mut out = Vec::with_capacity(12 * n);
-    for t in 0..n {
-        let count = |lead: usize| {
-            let mv = eight_mv[lead * n + t];
-            if mv.is_nan() { MISSING } else { libm::rint(f64::from(mv) * gain) as i32 }
-        };
-        let (i, ii) = (count(0), count(1));
-        out.extend([i, ii]);
-        out.extend(derive_limb_counts(i, ii));
-        out.extend((2..8).map(count));
+    // Adding and taking away 3/2 of 2^52 rounds to a whole number, to even in the middle.
+    let whole = |v: f64| (v + 6_755_399_441_055_744.0) - 6_755_399_441_055_744.0;
+    let count = |mv: f32| if mv.is_nan() { MISSING } else { whole(f64::from(mv) * gain) as i32 };
+    let mut out = vec![0; 12 * n];
+    let (frames, _) = out.as_chunks_mut::<12>();
+    for (t, frame) in frames.iter_mut().enumerate() {
+        let (i, ii) = (count(eight_mv[t]), count(eight_mv[n + t]));
+        (frame[0], frame[1]) = (i, ii);
+        frame[2..6].copy_from_slice(&derive_limb_counts(i, ii));
+        (2..8).for_each(|lead| frame[lead + 4] = count(eight_mv[lead * n + t]));
     }
     out
 }

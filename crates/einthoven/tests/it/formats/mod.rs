@@ -1,5 +1,6 @@
 //! Records through every format: round trips, the synthetic mark, bad input, and outside readers.
 
+mod aecg_structure;
 mod any_bytes;
 mod bad_dicom;
 mod bad_edf;

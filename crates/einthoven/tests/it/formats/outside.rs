@@ -177,18 +177,21 @@ print(json.dumps(out))
 fn numpy_wfdb_and_an_xml_parser_read_the_others() {
     let folder = TempFolder::new("numpy");
     let record = resting_ecg();
-    for extension in ["npz", "hea", "xml"] {
+    for extension in ["npz", "hea", "xml", "csv"] {
         write(&record, folder.path().join(format!("x.{extension}")), &WriteOptions::default()).unwrap();
     }
     let script = r#"
-import json, numpy, wfdb, xml.etree.ElementTree as E
+import json, numpy, pandas, wfdb, xml.etree.ElementTree as E
 z = numpy.load("x.npz", allow_pickle=False)
 w = wfdb.rdrecord("x", physical=False)
+a = wfdb.rdann("x", "atr")
+c = pandas.read_csv("x.csv", comment='#')
 n = {"h": "urn:hl7-org:v3"}
 root = E.parse("x.xml").getroot()
 digits = [[int(v) for v in d.text.split()] for d in root.findall(".//h:sequence/h:value/h:digits", n)]
 print(json.dumps({"npz": z["adu"].reshape(12, -1).tolist(), "mv": z["ecg"].tolist(), "leads": z["leads"].tolist(),
-  "wfdb": w.d_signal.T.tolist(), "comments": w.comments, "xml": digits,
+  "wfdb": w.d_signal.T.tolist(), "marks": [[int(t), s, x] for t, s, x in zip(a.sample, a.symbol, a.aux_note)],
+  "csv": c.to_numpy().T.tolist(), "columns": c.columns.tolist(), "comments": w.comments, "xml": digits,
   "subject": root.find(".//h:trialSubject/h:id", n).get("extension")}))
 "#;
     let Some(found) = python(&folder, script) else { return };
@@ -196,6 +199,9 @@ print(json.dumps({"npz": z["adu"].reshape(12, -1).tolist(), "mv": z["ecg"].tolis
     same_millivolts(&record, &found["mv"]);
     same_points(&record, &found["wfdb"]);
     same_points(&record, &found["xml"]);
+    same_millivolts(&record, &found["csv"]);
+    assert_eq!(found["marks"], serde_json::json!([[0, "+", "(N"], [250, "N", ""]]));
+    assert_eq!(found["columns"], found["leads"]);
     assert_eq!((&found["leads"][1], &found["comments"][0]), (&"II".into(), &"Synthetic: yes".into()));
     assert_eq!(found["subject"], "SYNTHETIC");
 }

@@ -73,13 +73,26 @@ fn mimic_leads_go_by_name_in_the_standard_order() {
 }
 
 #[test]
+fn a_folder_without_a_table_says_what_it_needs() {
+    let folder = TempFolder::new("no-table");
+    let error = open("folder", folder.path(), |_| ()).expect_err("empty");
+    assert_eq!(error.exit_code(), 3);
+    for word in ["labels.csv", "0 .npz files", "column record", "one .npz data set"] {
+        assert!(error.to_string().contains(word), "{error}");
+    }
+}
+
+#[test]
 fn deepfake_is_synthetic_and_lends_its_derived_leads() {
     let folder = TempFolder::new("deepfake");
     let line = "100 300 1 2 3 4 5 6\n";
     let rising: String = (0..5000).map(|t| format!("{} {} 1 2 3 4 5 {}\n", t % 97, 2 * (t % 97), t)).collect();
     folder.file("0.asc", &rising);
     folder.file("7.asc", rising.replace(" 1 2 3 4 5 ", " 1 2 4 8 9 "));
-    folder.file("filtered_all_normals_2_ground_truth.csv", "patid,vrate,qtc\n0,60,400\n");
+    folder.file(
+        "filtered_all_normals_2_ground_truth.csv",
+        "VentRate,pr,qrs,qt,avgrrinterval,patid\n60,150,90,400,1000,0\n",
+    );
     let mut options_seen = None;
     let data = open("deepfake", folder.path(), |options| {
         options.whole.leads = Some(LeadPolicy::Named(["I", "II", "aVF"].map(String::from).into()));

@@ -109,11 +109,13 @@ fn code15_traces_lose_their_padding_and_keep_their_leads() {
     let folder = TempFolder::new("code15-traces");
     let rows = "11,38,True,False,False,False,True,False,False,1,False,exams_part0.hdf5\n\
                 12,73,False,False,True,False,False,False,True,2,False,exams_part0.hdf5\n\
+                14,50,False,False,False,False,False,False,False,4,True,exams_part0.hdf5\n\
                 13,50,False,False,False,False,False,False,False,3,True,exams_part9.hdf5\n";
     folder.file("exams.csv", format!("{HEAD}{rows}"));
-    let tracings = [exam(4000), exam(2800), vec![0.0; TIME * N_LEADS]].concat();
-    // The published files end in a row of padding with exam 0.
-    folder.file("exams_part0.hdf5", hdf5(&[12, 11, 0], &tracings));
+    let zeros = vec![0.0; TIME * N_LEADS];
+    // Exam 14 is empty, as some are; the published files end in a row of padding with exam 0.
+    let tracings = [exam(4000), exam(2800), zeros.clone(), zeros].concat();
+    folder.file("exams_part0.hdf5", hdf5(&[12, 11, 14, 0], &tracings));
     let data = open("code15", folder.path(), |_| ()).expect("opened");
     assert_eq!((data.len(), data.sig_len, data.fs_hz, data.leads.len()), (2, 2800, 400.0, 12));
     assert_eq!(

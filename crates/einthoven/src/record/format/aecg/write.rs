@@ -103,7 +103,10 @@ fn sequence_set(record: &Record, leads: &[Lead], start: Option<&str>, marker: Op
     *text += "</sequence></component>\n";
     for lead in leads {
         let gain = lead.gain_adu_per_unit.unwrap_or(DEFAULT_GAIN);
-        let unit = escaped(&lead.units.replace(['\u{b5}', '\u{3bc}'], "u").replace(char::is_control, " "));
+        // A unit is a code, which has no blanks; the description has it as it was.
+        let unit =
+            lead.units.replace(['\u{b5}', '\u{3bc}'], "u").replace(|c: char| c.is_control() || c.is_whitespace(), "");
+        let unit = escaped(&unit);
         // A subtraction from 0 has no negative zero.
         let origin = 0.0 - f64::from(lead.baseline_adu) / gain;
         *text += &format!("<component><sequence>{}<value xsi:type=\"SLIST_PQ\">", lead_code(&lead.name));

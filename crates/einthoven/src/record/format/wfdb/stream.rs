@@ -76,25 +76,28 @@ impl RecordWriter {
     /// # Errors
     /// [`Error::Data`] for a point outside 16 bits, [`Error::Io`].
     pub fn push_frames(&mut self, points: &[i32]) -> Result<()> {
-        let n_leads = self.record.leads.len();
+        let n_leads = self.record.leads.len().max(1);
         let (low, high) = StorageFormat::F16.range();
-        let mut bytes = Vec::with_capacity(2 * points.len());
-        for (k, &point) in points.iter().enumerate() {
-            let lead = &mut self.record.leads[k % n_leads];
-            if point != MISSING && !(low..=high).contains(&point) {
-                let frame = self.record.sig_len + k / n_leads;
-                let reason =
-                    format!("lead {}, frame {frame}: found {point}, expected {low} to {high} [D12]", lead.name);
-                return Err(Error::data(&self.name, reason));
+        if self.record.sig_len == 0 {
+            for (lead, &point) in self.record.leads.iter_mut().zip(points) {
+                lead.initial_adu = if point == MISSING { i32::from(i16::MIN) } else { point };
             }
-            let stored = if point == MISSING { i16::MIN } else { point as i16 };
-            if self.record.sig_len == 0 && k < n_leads {
-                lead.initial_adu = i32::from(stored);
-            }
-            self.sums[k % n_leads] = self.sums[k % n_leads].wrapping_add(i32::from(stored));
-            bytes.extend(stored.to_le_bytes());
         }
-        self.record.sig_len += points.len() / n_leads.max(1);
+        let mut bytes = vec![0; 2 * points.len()];
+        let (stored, _) = bytes.as_chunks_mut::<2>();
+        for (k, (frame, stored)) in points.chunks(n_leads).zip(stored.chunks_mut(n_leads)).enumerate() {
+            for (lead, ((&point, stored), sum)) in frame.iter().zip(stored).zip(&mut self.sums).enumerate() {
+                if point != MISSING && !(low..=high).contains(&point) {
+                    let (name, frame) = (&self.record.leads[lead].name, self.record.sig_len + k);
+                    let reason = format!("lead {name}, frame {frame}: found {point}, expected {low} to {high} [D12]");
+                    return Err(Error::data(&self.name, reason));
+                }
+                let value = if point == MISSING { i16::MIN } else { point as i16 };
+                *sum = sum.wrapping_add(i32::from(value));
+                *stored = value.to_le_bytes();
+            }
+        }
+        self.record.sig_len += points.len() / n_leads;
         self.signal.write(&bytes)
     }
 
