@@ -144,12 +144,14 @@ impl Plan {
     }
 }
 
-/// The least number from `least` on that has no prime factor above 5: such transforms are fast.
+/// The least number from `least` on that has no prime factor above 3 and, from 8 on, the factor 8. The transforms of
+/// other lengths take up to four times as long a point: 1.9 us for 1000 points, 1.2 us for 1024.
 fn smooth(least: usize) -> usize {
-    let mut size = least;
+    let step = if least > 8 { 8 } else { 1 };
+    let mut size = least.next_multiple_of(step);
     loop {
         let mut rest = size;
-        for factor in [2, 3, 5] {
+        for factor in [2, 3] {
             while rest.is_multiple_of(factor) {
                 rest /= factor;
             }
@@ -157,7 +159,7 @@ fn smooth(least: usize) -> usize {
         if rest == 1 {
             return size;
         }
-        size += 1;
+        size += step;
     }
 }
 
@@ -281,13 +283,7 @@ impl<T: Real + FftNum> Factors<T> {
                     let before = 2 * plan.points - plan.before;
                     signal[before..].copy_from_slice(&kernel[plan.origin - plan.before..plan.origin]);
                     transform.forward(signal, points);
-                    for k in 0..plan.points {
-                        let [even, odd] = halves(points[k], points[(plan.points - k) % plan.points]);
-                        let (turn, turned) = (turns[k], turns[k] * odd);
-                        // The sine of the angle is minus the imaginary part of the turn.
-                        own[k] = Complex::new(even.re + turned.re * turn.im, even.im + turned.im * turn.im) * scale;
-                        other[k] = Complex::new(-turned.im * turn.re, turned.re * turn.re) * scale;
-                    }
+                    T::run(ToFactors { points, turns: &turns, scale, own, other });
                 },
             );
         Factors { own, mirrored: other }
@@ -296,6 +292,38 @@ impl<T: Real + FftNum> Factors<T> {
     fn channel(&self, plan: &Plan, channel: usize) -> [&[Complex<T>]; 2] {
         let range = channel * plan.points..(channel + 1) * plan.points;
         [&self.own[range.clone()], &self.mirrored[range]]
+    }
+}
+
+/// The factors of one kernel from its packed spectrum.
+struct ToFactors<'a, T> {
+    points: &'a [Complex<T>],
+    turns: &'a [Complex<T>],
+    scale: T,
+    own: &'a mut [Complex<T>],
+    other: &'a mut [Complex<T>],
+}
+
+impl<T: Real + FftNum> Job<T> for ToFactors<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes<T>>(self) {
+        let ToFactors { points, turns, scale, own, other } = self;
+        let factors = |point: Complex<T>, image: Complex<T>, turn: Complex<T>| {
+            let [even, odd] = halves(point, image);
+            let re = (turn.re * odd.re - turn.im * odd.im) * scale;
+            let im = (turn.re * odd.im + turn.im * odd.re) * scale;
+            // The sine of the angle is minus the imaginary part of the turn.
+            let own = Complex::new(even.re * scale + re * turn.im, even.im * scale + im * turn.im);
+            (own, Complex::new(-im * turn.re, re * turn.re))
+        };
+        // The first point is its own image; slices without it let the compiler use vectors.
+        (own[0], other[0]) = factors(points[0], points[0], turns[0]);
+        let images = points[1..].iter().zip(points[1..].iter().rev()).zip(&turns[1..]);
+        for (((point, image), turn), (own, other)) in images.zip(own[1..].iter_mut().zip(&mut other[1..])) {
+            (*own, *other) = factors(*point, *image, *turn);
+        }
     }
 }
 
@@ -322,7 +350,7 @@ impl<T: Real + FftNum> Job<T> for Multiply<'_, T> {
                 a.re * z.im + a.im * z.re + b.im * image.re - b.re * image.im,
             )
         };
-        // The first point is its own image; slices without it let the compiler use vectors.
+        // As in `ToFactors`.
         out[0] = product(points[0], points[0], own[0], other[0]);
         let images = points[1..].iter().zip(points[1..].iter().rev());
         for (((z, image), (a, b)), out) in images.zip(own[1..].iter().zip(&other[1..])).zip(&mut out[1..]) {
@@ -366,7 +394,7 @@ impl<T: Real + FftNum> Job<T> for Correlate<'_, T> {
             let ([e, o], [ge, go]) = (halves(x[0], x[1]), halves(grad[0], grad[1]));
             [e.conj() * ge + o.conj() * go, e.conj() * go, o.conj() * ge]
         };
-        // As in `Multiply`.
+        // As in `ToFactors`.
         let first = products([signal[0]; 2], [grad[0]; 2]);
         for (sum, product) in [&mut even[0], &mut ahead[0], &mut behind[0]].into_iter().zip(first) {
             *sum = *sum + product;

@@ -130,10 +130,11 @@ pub(super) fn pack(
     let mut packed = vec![0.0; outputs.div_ceil(TILE) * tile];
     packed.par_chunks_mut(tile.max(1)).enumerate().for_each(|(tile, packed)| {
         let first = tile * TILE;
-        for (index, packed) in packed.chunks_exact_mut(TILE).enumerate() {
-            let (input, tap) = (index / taps, index % taps);
-            for (packed, output) in packed.iter_mut().zip(first..outputs) {
-                *packed = weight(output, input, tap);
+        for (input, packed) in packed.chunks_exact_mut(taps * TILE).enumerate() {
+            for (tap, packed) in packed.chunks_exact_mut(TILE).enumerate() {
+                for (packed, output) in packed.iter_mut().zip(first..outputs) {
+                    *packed = weight(output, input, tap);
+                }
             }
         }
     });
