@@ -5,12 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use super::backbone::{DiffwaveBackbone, SssdBackbone, UnetBackbone};
 use super::denoiser::{Backbone, Condition};
+use crate::dataset::condition::Told;
 use crate::error::Result;
 use crate::nn::diffwave::{Diffwave, DiffwaveConfig};
 use crate::nn::kernel::CauchySum;
 use crate::nn::sssd::{Sssd, SssdConfig, StateSpace};
 use crate::nn::unet1d::{Unet1d, Unet1dConfig};
 use crate::nn::weights::{ParamSpec, Params, Weights};
+use crate::record::lead_law::EIGHT;
 use crate::seed::Seed;
 
 /// Shape of a network, by its kind.
@@ -37,6 +39,26 @@ impl NetworkConfig {
         sized
     }
 
+    /// The same shape, told these facts beside its labels.
+    pub fn with_told(&self, told: Told) -> NetworkConfig {
+        let mut out = self.clone();
+        match &mut out {
+            NetworkConfig::Unet(c) => c.told = told,
+            NetworkConfig::Diffwave(c) => c.told = told,
+            NetworkConfig::Sssd(c) => c.told = told,
+        }
+        out
+    }
+
+    /// The facts that the network is told beside its labels.
+    pub fn told(&self) -> &Told {
+        match self {
+            NetworkConfig::Unet(c) => &c.told,
+            NetworkConfig::Diffwave(c) => &c.told,
+            NetworkConfig::Sssd(c) => &c.told,
+        }
+    }
+
     /// Number of labels that the network is told.
     pub fn n_labels(&self) -> usize {
         match self {
@@ -44,6 +66,25 @@ impl NetworkConfig {
             NetworkConfig::Diffwave(c) => c.labels,
             NetworkConfig::Sssd(c) => c.labels,
         }
+    }
+
+    /// Number of weights; a shape without leads counts for eight.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] naming the key of a shape that cannot be built.
+    pub fn n_weights(&self) -> Result<usize> {
+        let has_leads = match self {
+            NetworkConfig::Unet(c) => c.channels > 0,
+            NetworkConfig::Diffwave(c) => c.channels > 0,
+            NetworkConfig::Sssd(c) => c.channels > 0,
+        };
+        let config = if has_leads { self.clone() } else { self.sized(EIGHT.len(), self.n_labels()) };
+        let params = match config {
+            NetworkConfig::Unet(config) => Unet1d::new(config)?.params(),
+            NetworkConfig::Diffwave(config) => Diffwave::new(config)?.params(),
+            NetworkConfig::Sssd(config) => Sssd::params_of(config)?,
+        };
+        Ok(params.iter().map(|spec| spec.shape.iter().product::<usize>()).sum())
     }
 
     /// Bytes of the widest feature maps of one item, which its computation takes some times over.

@@ -3,7 +3,7 @@
 //! The data are either a prepared data set or a database of the catalogue, brought to the preset's rate, length and
 //! leads. Only the training part is learned from. The run is left with one model, ready to be drawn from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
@@ -14,8 +14,11 @@ use super::training::{Course, Trainer, model_path, objective, training_data};
 use super::{Preset, RunRequest, device};
 use crate::classifiers::beat_cnn::lead_scales;
 use crate::config::{Validate, check, load_valid};
+use crate::dataset::condition::{Fact, Told};
 use crate::dataset::window::RecordOptions;
 use crate::dataset::{Dataset, Preparation, Split, assemble, guard, npz};
+use crate::delineators::DELINEATORS;
+use crate::delineators::facts::add_measured;
 use crate::diffusion::batches::Batches;
 use crate::diffusion::distill::Denoising;
 use crate::diffusion::{Network, NetworkConfig, sampler};
@@ -86,8 +89,14 @@ pub struct Recipe {
     pub schedule: String,
     /// Steps of a discrete schedule.
     pub schedule_steps: usize,
-    /// Share of items whose labels are hidden in training.
+    /// Share of items of which everything is hidden in training, for guidance.
     pub label_dropout: f64,
+    /// What the network is told beside labels.
+    #[serde(default)]
+    pub conditions: Vec<Fact>,
+    /// Share of items whose labels are hidden, and of those of which each of `conditions` is, one by one.
+    #[serde(default)]
+    pub condition_dropout: f64,
     /// Optimizer steps.
     pub steps: u64,
     /// Records in a batch.
@@ -120,6 +129,8 @@ impl Validate for Generation {
             sampler::find(&recipe.sampler)?;
             let dropout = recipe.label_dropout;
             check(&key("label_dropout"), (0.0..1.0).contains(&dropout), dropout, "0 to below 1")?;
+            let dropout = recipe.condition_dropout;
+            check(&key("condition_dropout"), (0.0..1.0).contains(&dropout), dropout, "0 to below 1")?;
             let rate = recipe.optimizer.learning_rate;
             check(&key("optimizer.learning_rate"), rate > 0.0 && rate < 1.0, rate, "above 0 and below 1")?;
             let ema = recipe.optimizer.ema_decay;
@@ -164,9 +175,19 @@ pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> 
     let data = open(&config.data, request.data, request.seed)?;
     guard::check(&data)?;
     let run = request.open_run(&config, &data)?;
-    let part = data.part(Split::Train);
+    let mut part = data.part(Split::Train);
     drop(data);
-    let card = card(&config.generator, recipe, &part)?;
+    let known = part.known_facts();
+    let is_shown = |fact: &Fact| fact.number().is_some_and(|number| number.tolerance.is_some());
+    if recipe.conditions.iter().any(|fact| is_shown(fact) && !known.contains(fact)) {
+        progress.tell(&format!("measuring intervals and axis of {} records", part.len()));
+        add_measured(&mut part, DELINEATORS[0])?;
+    }
+    let told = told(recipe, &part);
+    if let Some(fact) = recipe.conditions.iter().find(|fact| !told.facts.contains(fact)) {
+        progress.tell(&format!("{} is known of no record: the generator is not told it", fact.name()));
+    }
+    let card = card(&config.generator, recipe, told, &part)?;
     let batches = batches(&part, &card.scale_mv, recipe, seed, &device);
     progress.tell(&format!("{}: {} records of the training part", config.generator, part.len()));
 
@@ -226,15 +247,26 @@ fn batches(part: &Dataset, scale_mv: &[f32], recipe: &Recipe, seed: Seed, device
         sig_len: part.sig_len,
         classes: vec![0; part.len()],
         labels: Some(part.labels.iter().map(|&label| f32::from(label)).collect()),
+        facts: part.facts.as_ref().filter(|_| !recipe.conditions.is_empty()).map(|facts| facts.clone().into()),
         batch: recipe.batch,
         class_exponent: 1.0,
         label_dropout: recipe.label_dropout,
+        fact_dropout: recipe.condition_dropout,
         seed: seed.purpose("training").purpose(ROLE),
         device: device.clone(),
     }
 }
 
-fn card(generator: &str, recipe: &Recipe, part: &Dataset) -> Result<ModelCard> {
+/// The facts of a recipe that the data know, with their sites.
+fn told(recipe: &Recipe, part: &Dataset) -> Told {
+    let known = part.known_facts();
+    let facts: Vec<Fact> = recipe.conditions.iter().copied().filter(|fact| known.contains(fact)).collect();
+    let sites: BTreeSet<&String> = part.facts.iter().flatten().filter_map(|facts| facts.site.as_ref()).collect();
+    let sites = if facts.contains(&Fact::Site) { sites.into_iter().cloned().collect() } else { Vec::new() };
+    Told { facts, sites }
+}
+
+fn card(generator: &str, recipe: &Recipe, told: Told, part: &Dataset) -> Result<ModelCard> {
     if part.is_empty() {
         return Err(Error::data("training part", "is empty"));
     }
@@ -242,7 +274,7 @@ fn card(generator: &str, recipe: &Recipe, part: &Dataset) -> Result<ModelCard> {
         format: 1,
         generator: generator.into(),
         role: ROLE.into(),
-        network: recipe.network.sized(part.leads.len(), part.n_labels()),
+        network: recipe.network.sized(part.leads.len(), part.n_labels()).with_told(told),
         parameterization: recipe.parameterization.clone(),
         schedule: recipe.schedule.clone(),
         schedule_steps: recipe.schedule_steps,

@@ -164,9 +164,11 @@ impl Workshop<'_> {
             sig_len: self.data.sig_len,
             classes: self.data.classes()?,
             labels: None,
+            facts: None,
             batch: 1,
             class_exponent: self.config.teacher.class_exponent,
             label_dropout,
+            fact_dropout: 0.0,
             seed: self.trainer.seed.purpose("training").purpose(purpose),
             device: self.trainer.device.clone(),
         })

@@ -13,6 +13,7 @@ pub mod running;
 pub mod s4;
 pub mod sssd;
 pub mod timevqvae;
+pub mod told;
 pub mod train;
 pub mod unet1d;
 pub mod weights;

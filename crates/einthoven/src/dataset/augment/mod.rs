@@ -95,7 +95,7 @@ pub fn augmentation(name: &str) -> Result<&'static dyn Augmentation> {
 /// [`mix::mix`] under the same plan. Each copy goes through all of `augmentations` in turn.
 ///
 /// A class that one of the augmentations cannot make gains nothing. A copy keeps record, patient and RR
-/// intervals of the item that it was made of; the provenance says when other patients contributed.
+/// intervals of the item that it was made of, but not its facts; the provenance says when other patients contributed.
 ///
 /// # Errors
 /// [`Error::Guard`] `L6` if synthetic items are in validation or test; [`Error::Data`] unless each item
@@ -139,6 +139,8 @@ pub fn augment(real: &Dataset, plan: Plan, augmentations: &[&dyn Augmentation], 
         pool.restore_limb_leads(ecg);
         Ok(())
     };
+    // Intervals and patient are no longer those of the base.
+    copies.facts = None;
     copies.ecg.par_chunks_mut(size).enumerate().try_for_each(change)?;
     let n_labels = copies.n_labels();
     for (row, (_, class)) in copies.labels.chunks_mut(n_labels.max(1)).zip(&order) {

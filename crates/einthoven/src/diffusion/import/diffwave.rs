@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{count_blocks, shape_of};
 use crate::config::from_json;
+use crate::dataset::condition::Told;
 use crate::diffusion::denoiser::{Backbone, NetworkDenoiser, TimeView};
 use crate::diffusion::level::NoiseLevel;
 use crate::diffusion::parameterization::Parameterization;
@@ -59,6 +60,8 @@ pub fn diffwave(arguments: &Value, weights: &Weights) -> Result<Diffwave> {
         mel_bands: if a.unconditional { 0 } else { a.n_mels },
         labels: 0,
         label_width: 0,
+        is_paired: false,
+        told: Told::default(),
     })?;
     weights.check(&network.params(), "DiffWave state dict")?;
     Ok(network)
