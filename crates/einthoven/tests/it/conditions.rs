@@ -86,17 +86,18 @@ fn every_network_hears_every_fact_and_not_knowing_it_is_one_more_thing_to_hear()
         let nothing = predict(&of_facts(Facts::default()));
         let mut seen = vec![nothing.clone(), predict(&Conditions::default())];
         for fact in FACTS {
-            for value in [60.0, 85.0] {
+            for (sex, site, share) in [(Sex::Female, "north", 0.3), (Sex::Male, "south", 0.6)] {
                 let mut facts = Facts::default();
-                match fact {
-                    Fact::Sex => facts.sex = Some(if value < 80.0 { Sex::Female } else { Sex::Male }),
-                    Fact::Site => facts.site = Some(if value < 80.0 { "north" } else { "south" }.into()),
-                    // All numbers but QTc and PR have two values here within their usual range.
-                    Fact::Pr | Fact::Qtc => facts.set_number(fact, Some(4.0 * value + 100.0 - value)),
-                    _ => facts.set_number(fact, Some(value)),
+                match (fact, fact.number()) {
+                    (_, Some(number)) => {
+                        let [low, high] = number.usual;
+                        facts.set_number(fact, Some(low + share * (high - low)));
+                    }
+                    (Fact::Sex, None) => facts.sex = Some(sex),
+                    _ => facts.site = Some(site.into()),
                 }
                 let found = predict(&of_facts(facts));
-                assert!(!seen.contains(&found), "{config:?} does not hear {} at {value}", fact.name());
+                assert!(!seen.contains(&found), "{config:?} does not hear {} at {share}", fact.name());
                 seen.push(found);
             }
         }

@@ -63,26 +63,25 @@ pub static SYNONYMS: &[Synonyms] = &[
 /// Names that mean the same as `name`, itself first.
 fn equivalents(name: &str) -> Vec<String> {
     let mut out = vec![name.to_string()];
-    let is_it = |other: &&str| other.eq_ignore_ascii_case(name);
     let mut push = |other: &str| {
         if !out.iter().any(|known| known == other) {
             out.push(other.to_string());
         }
     };
-    // A code that is written exactly so wins over one that differs in case.
-    let lines = || SYNONYMS.iter().filter(|line| line.names.iter().any(|other| is_it(other)));
-    lines()
-        .filter(|line| line.names.contains(&name))
-        .chain(lines())
-        .for_each(|line| line.names.iter().for_each(|n| push(n)));
-    let scp: Vec<&'static str> = match vocabulary::find_statement(&name.to_ascii_uppercase()) {
-        Some(statement) => vec![statement.code],
-        None => vocabulary::translate(name, CodeSystem::Snomed, CodeSystem::Scp),
-    };
-    for code in scp {
+    let is_snomed = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
+    let codes = if is_snomed { vocabulary::translate(name, CodeSystem::Snomed, CodeSystem::Scp) } else { vec![name] };
+    for code in codes {
         push(code);
-        vocabulary::translate(code, CodeSystem::Scp, CodeSystem::Snomed).into_iter().for_each(&mut push);
-        SYNONYMS.iter().filter(|line| line.names[0] == code).for_each(|line| line.names.iter().for_each(|n| push(n)));
+        // A name that is written exactly so wins over one that differs in case.
+        let exact = SYNONYMS.iter().filter(|line| line.names.contains(&code));
+        let near = SYNONYMS.iter().filter(|line| line.names.iter().any(|other| other.eq_ignore_ascii_case(code)));
+        exact.chain(near).flat_map(|line| line.names).for_each(|other| push(other));
+    }
+    let statements: Vec<_> = out.iter().filter_map(|name| vocabulary::find_statement(&name.to_uppercase())).collect();
+    for statement in statements {
+        let snomed = vocabulary::translate(statement.code, CodeSystem::Scp, CodeSystem::Snomed);
+        out.push(statement.code.to_string());
+        out.extend(snomed.into_iter().map(String::from));
     }
     out
 }
