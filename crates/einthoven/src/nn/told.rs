@@ -132,8 +132,35 @@ impl ToldTables<'_> {
         }
     }
 
+    /// As [`ToldTables::embed`], with a label table that has one more row, for "no label".
+    ///
+    /// # Shape
+    /// `rows` is `[batch, label + fact row]`, flat.
+    pub fn embed_or_none(&self, p: &View, rows: &[f32], batch: usize) -> Option<Tensor<2>> {
+        let (n, n_told) = (self.n_labels, self.n_labels + n_rows(self.told));
+        let labels = (n > 0).then(|| {
+            // Rows of weights instead of a lookup: its gradient adds in a fixed order.
+            let mut weights = vec![0.0f32; batch * (n + 1)];
+            for (i, row) in weights.chunks_mut(n + 1).enumerate() {
+                let said = &rows[i * n_told..][..n];
+                row[..n].copy_from_slice(said);
+                row[n] = f32::from(u8::from(said.iter().all(|&weight| weight == 0.0)));
+            }
+            let table: Tensor<2> = p.at(self.name).get("weight");
+            Tensor::<1>::from_floats(weights.as_slice(), &table.device()).reshape([batch, n + 1]).matmul(table)
+        });
+        let facts = (!self.told.is_empty()).then(|| {
+            let table: Tensor<2> = p.get(FACT_TABLE);
+            self.embed_facts(p, Tensor::<1>::from_floats(rows, &table.device()).reshape([batch, n_told]))
+        });
+        match (labels, facts.flatten()) {
+            (Some(labels), Some(facts)) => Some(labels + facts),
+            (labels, facts) => labels.or(facts),
+        }
+    }
+
     /// The share of the facts in it.
-    pub fn embed_facts(&self, p: &View, rows: Tensor<2>) -> Option<Tensor<2>> {
+    fn embed_facts(&self, p: &View, rows: Tensor<2>) -> Option<Tensor<2>> {
         let n = n_rows(self.told);
         (n > 0).then(|| rows.narrow(1, self.n_labels, n).matmul(p.get(FACT_TABLE)))
     }

@@ -9,6 +9,8 @@
 //! convolution; a middle with full attention; the mirror image with skip connections; a head that
 //! sees the stem again. Beyond both, a stem stride makes a cheaper network that works on a coarser
 //! grid and unfolds channels into time at the end.
+//!
+//! One file because the two forms share every block.
 
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
@@ -419,27 +421,7 @@ impl Unet1d {
         let hidden = activation::gelu(linear(&p.at("time_mlp.1"), features));
         let time = linear(&p.at("time_mlp.3"), hidden);
         trace("time_mlp", &time.clone().unsqueeze_dim(2));
-        let n_told = c.classes + n_rows(&c.told);
-        let of_classes = (c.classes > 0).then(|| {
-            let table: Tensor<2> = p.get("classes_emb.weight");
-            // Rows of weights instead of a lookup: its gradient adds in a fixed order.
-            let mut rows = vec![0.0f32; batch * (c.classes + 1)];
-            for (i, row) in rows.chunks_mut(c.classes + 1).enumerate() {
-                let told = &labels[i * n_told..][..c.classes];
-                row[..c.classes].copy_from_slice(told);
-                row[c.classes] = f32::from(u8::from(told.iter().all(|&weight| weight == 0.0)));
-            }
-            let rows = Tensor::<1>::from_floats(rows.as_slice(), &table.device()).reshape([batch, c.classes + 1]);
-            rows.matmul(table)
-        });
-        let of_facts = (!c.told.is_empty()).then(|| {
-            let rows = Tensor::<1>::from_floats(labels, &time.device()).reshape([batch, n_told]);
-            c.tables().embed_facts(p, rows)
-        });
-        let told = match (of_classes, of_facts.flatten()) {
-            (Some(classes), Some(facts)) => Some(classes + facts),
-            (classes, facts) => classes.or(facts),
-        };
+        let told = c.tables().embed_or_none(p, labels, batch);
         silu(match told {
             Some(told) => {
                 let hidden = activation::gelu(linear(&p.at("classes_mlp.0"), told));
