@@ -1,10 +1,12 @@
 """The workloads W1 to W6 in PyTorch, from the file that the example `workload` wrote.
 
     python workloads.py train|forward FILE THREADS
+    python workloads.py exact FILE
 
-The networks are functions of a dictionary of tensors, like ours, so that names match one to one.
+`exact` prints the losses of the first training steps in double precision. The networks are functions of a dictionary of tensors, like ours, so that names match one to one.
 """
 
+import json
 import sys
 
 import torch
@@ -126,58 +128,77 @@ def unet(config, p, x, embedding):
     return p.conv("output", norm(p.at("norm"), x), padding=1)
 
 
+class Problem:
+    """A workload with its weights and its batch."""
+
+    def __init__(self, path, dtype=torch.float32):
+        tensors, self.config = load(path)
+        tensors = {key: tensor.to(dtype) for key, tensor in tensors.items()}
+        self.inputs = {key[5:]: tensors.pop(key) for key in list(tensors) if key.startswith("data.")}
+        self.weights = tensors
+        if self.config["name"] == "W5":
+            self.inputs = {key: tensor.transpose(1, 2).contiguous() for key, tensor in self.inputs.items()}
+
+    def loss(self, is_training):
+        config, p = self.config, Params(self.weights)
+        x, embedding = self.inputs["x"], self.inputs.get("embedding")
+        networks = {
+            "W1": lambda: diffwave(config, p, x, embedding),
+            "W2": lambda: diffwave(config, p, x, embedding),
+            "W3": lambda: long_convolutions(config, p, x),
+            "W4": lambda: resnet(config, p, x, is_training),
+            "W5": lambda: transformer(config, p, x),
+            "W6": lambda: unet(config, p, x, embedding),
+        }
+        return (networks[config["name"]]() - self.inputs["target"]).square().mean()
+
+    def training_step(self):
+        """A function that takes a step of AdamW and returns the loss before it."""
+        for tensor in self.weights.values():
+            tensor.requires_grad_(True)
+        # As ours: gains and biases are not decayed.
+        is_matrix = {key: sum(n > 1 for n in t.shape) > 1 for key, t in self.weights.items()}
+        groups = [
+            {"params": [t for key, t in self.weights.items() if is_matrix[key]], "weight_decay": 1e-4},
+            {"params": [t for key, t in self.weights.items() if not is_matrix[key]], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=1e-3, eps=1e-5, fused=True)
+
+        def step():
+            loss = self.loss(True)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            return loss.item()
+
+        return step
+
+
 def main():
-    what, path, threads = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    torch.set_num_threads(threads)
+    what, path = sys.argv[1:3]
+    if what == "exact":
+        step = Problem(path, torch.float64).training_step()
+        print(json.dumps([step() for _ in range(worker.WARM_UP)]))
+        return
+    torch.set_num_threads(int(sys.argv[3]))
     idle_kib = worker.reset_peak_kib()
-    tensors, config = load(path)
-    name = config["name"]
-    inputs = {key[6:]: tensors.pop(key) for key in list(tensors) if key.startswith("input.")}
-    x, target = inputs["x"], inputs["target"]
-    if name == "W4" and what == "forward":
+    problem = Problem(path)
+    engine = "torch " + torch.__version__
+    if what == "train":
+        worker.serve(engine, idle_kib, problem.training_step())
+        return
+    if problem.config["name"] == "W4":
         # Running statistics as they start.
-        for key in [key for key in tensors if key.endswith("norm.gain")]:
-            tensors[key[:-4] + "mean"] = torch.zeros_like(tensors[key])
-            tensors[key[:-4] + "variance"] = torch.ones_like(tensors[key])
-    if name == "W5":
-        x, target = x.transpose(1, 2).contiguous(), target.transpose(1, 2).contiguous()
-    p = Params(tensors)
-    networks = {
-        "W1": lambda: diffwave(config, p, x, inputs["embedding"]),
-        "W2": lambda: diffwave(config, p, x, inputs["embedding"]),
-        "W3": lambda: long_convolutions(config, p, x),
-        "W4": lambda: resnet(config, p, x, what == "train"),
-        "W5": lambda: transformer(config, p, x),
-        "W6": lambda: unet(config, p, x, inputs["embedding"]),
-    }
-    network = networks[name]
+        for key in [key for key in problem.weights if key.endswith("norm.gain")]:
+            gain = problem.weights[key]
+            problem.weights[key[:-4] + "mean"] = torch.zeros_like(gain)
+            problem.weights[key[:-4] + "variance"] = torch.ones_like(gain)
 
     def forward():
         with torch.inference_mode():
-            return (network() - target).square().mean().item()
+            return problem.loss(False).item()
 
-    engine = "torch " + torch.__version__
-    if what == "forward":
-        worker.serve(engine, idle_kib, forward)
-        return
-    for tensor in tensors.values():
-        tensor.requires_grad_(True)
-    # As ours: gains and biases are not decayed.
-    is_matrix = {key: sum(n > 1 for n in t.shape) > 1 for key, t in tensors.items()}
-    groups = [
-        {"params": [t for key, t in tensors.items() if is_matrix[key]], "weight_decay": 1e-4},
-        {"params": [t for key, t in tensors.items() if not is_matrix[key]], "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=1e-3, eps=1e-5, fused=True)
-
-    def train():
-        loss = (network() - target).square().mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    worker.serve(engine, idle_kib, train)
+    worker.serve(engine, idle_kib, forward)
 
 
 if __name__ == "__main__":

@@ -14,13 +14,14 @@ pub struct Args {
     /// The checkpoint
     #[arg(value_name = "CKPT")]
     checkpoint: PathBuf,
-    /// What it is: sssd-ecg or diffwave
+    /// What it is: sssd-ecg, diffwave, timevqvae, pulse2pulse, cond-pulse2pulse or wavegan-star
     #[arg(long = "as", value_name = "NAME")]
     generator: String,
     /// Entry that holds the state dict, where the checkpoint holds several
     #[arg(long, value_name = "KEY")]
     entry: Option<String>,
-    /// JSON file of the original's constructor arguments [default: read off the arrays]
+    /// JSON file of the original's constructor arguments, for timevqvae {"stage1": .., "stage2": ..} [default: read off
+    /// the arrays]
     #[arg(long, value_name = "FILE")]
     arguments: Option<PathBuf>,
     /// Modelled leads in the network's order, separated by commas [default: those of the publication]
@@ -29,7 +30,7 @@ pub struct Args {
     /// Sampling rate, Hz [default: that of the publication]
     #[arg(long, value_name = "HZ")]
     fs: Option<f64>,
-    /// Points in time to draw [default: those of the publication]
+    /// Points in time to draw, for timevqvae those of its training [default: those of the publication]
     #[arg(long, value_name = "POINTS")]
     points: Option<usize>,
     /// Label names in the network's order, separated by commas [default: those of the publication]

@@ -7,6 +7,7 @@ mod convert;
 mod delineate;
 mod ec57;
 mod evaluate;
+mod export;
 mod failure;
 mod fetch;
 mod import;
@@ -79,6 +80,7 @@ commands! {
     Train => train,
     Sample => sample,
     Import => import,
+    Export => export,
     Impute => impute,
     Simulate => simulate,
     Mix => mix,

@@ -37,13 +37,15 @@ pub struct Args {
     /// Most draws of an item with --exact
     #[arg(long, default_value_t = 50, requires = "exact", value_name = "N")]
     tries: u64,
-    /// Model of a run: teacher, student, control, few-step-04 ... [default: the few-step student that the run chose]
-    #[arg(long)]
+    /// Model of a run: teacher, student, control, few-step-04, consistency-01 ... [default: the few-step student that
+    /// the run chose, else its lightest model]
+    #[arg(long, visible_alias = "role")]
     model: Option<String>,
     /// Sampler by name (see: einthoven list samplers) [default: the model's own, as the next two]
     #[arg(long)]
     sampler: Option<String>,
-    /// Denoiser calls per item
+    /// Sampler steps: a denoiser call each, two of heun and flow-heun, twice that with guidance; calls of the
+    /// prior for codes
     #[arg(long)]
     steps: Option<usize>,
     /// Guidance weight; 1 follows the label without exaggeration

@@ -39,11 +39,31 @@ fn prepared(folder: &TempFolder) -> PathBuf {
 
 /// Settings that shrink each recipe to a network of a few channels and three steps.
 fn tiny(generator: &str) -> Vec<String> {
+    let set = |key: &str, value: &str| ["--set".to_string(), format!("recipes.{generator}.{key}={value}")];
+    if generator == "timevqvae" {
+        let transformer = "{ width = 8, layers = 1, heads = 1, ff_multiple = 1, has_rms_norm = true }";
+        let prior = format!("{{ embedding = 4, transformers = [{transformer}, {transformer}] }}");
+        let vqvae = "{ n_fft = 8, first_width = 4, width = 8, encoder_blocks = 1, decoder_blocks = 1, \
+                     target_widths = [16, 32], codes = [12, 12], code_width = 4, starts_by_means = true, form = \"release\" }";
+        let settings = [("vqvae", vqvae), ("prior", &prior), ("decoding.steps", "[2, 1]")];
+        let stages = ["stage1.steps", "stage2.steps", "stage1.batch", "stage2.batch"].map(|key| (key, "3"));
+        return settings.into_iter().chain(stages).flat_map(|(key, value)| set(key, value)).collect();
+    }
     let network = match generator {
         "time-diffusion" => {
             "{ kind = \"unet\", width = 8, stem_width = 8, multipliers = [1, 2], blocks = 1, norm = \"group\", groups = 4, \
              time_features = \"sinusoidal\", time_width = 8, time_theta = 10000.0, level_attention = [2, 4], \
              middle_attention = [2, 4], self_condition = false, stem_stride = 4 }"
+        }
+        "dit" | "latent-diffusion" => {
+            "{ kind = \"dit\", patch = 4, width = 8, depth = 1, heads = 2, hidden_times = 2, time_width = 8 }"
+        }
+        "diffusion-ts" => {
+            "{ kind = \"diffusion-ts\", length = 400, encoder_layers = 1, decoder_layers = 1, width = 8, heads = 2, \
+             hidden_times = 2, season_kernel = 3, gelu = \"exact\" }"
+        }
+        "timediffusion" => {
+            "{ kind = \"temporal-blocks\", width = 6, max_degree = 3, time_width = 8, embedding_width = 8 }"
         }
         "diffwave" => "{ kind = \"diffwave\", width = 6, layers = 3, dilation_cycle = 2, steps = 20, label_width = 4 }",
         _ => {
@@ -51,18 +71,39 @@ fn tiny(generator: &str) -> Vec<String> {
              is_bidirectional = true, has_norm = true, label_width = 4, state_space = \"frozen\" }"
         }
     };
-    let set = |key: &str, value: &str| ["--set".to_string(), format!("recipes.{generator}.{key}={value}")];
-    [("network", network), ("steps", "3"), ("batch", "2"), ("sampler_steps", "3")]
-        .into_iter()
-        .flat_map(|(key, value)| set(key, value))
-        .collect()
+    let mut all = vec![("network", network), ("steps", "3"), ("batch", "2"), ("sampler_steps", "3")];
+    if generator == "latent-diffusion" {
+        let autoencoder = "{ width = 8, multipliers = [1, 1, 2], latent_channels = 2, groups = 4 }";
+        all.extend([("latent.autoencoder", autoencoder), ("latent.steps", "3"), ("latent.batch", "2")]);
+    }
+    settings(generator, &all)
 }
+
+/// As [`tiny`] for a generator and its critic, for records of 400 points. The layer before the last has a fifth of the
+/// width; a single channel could be zero everywhere.
+fn tiny_gan(generator: &str) -> Vec<String> {
+    let strides = if generator == "cond-pulse2pulse" { "[2, 5, 2, 5, 2]" } else { "[2, 5, 2, 5, 2, 1]" };
+    let latent = if generator == "wavegan-star" { ", latent = 8" } else { "" };
+    let network = format!("{{ kind = \"{generator}\", width = 20{latent}, strides = {strides} }}");
+    let critic = "{ width = 2, layers = 4, shift = 1, slope = 0.2 }";
+    settings(
+        generator,
+        &[("network", &network), ("critic", critic), ("steps", "4"), ("critic_steps", "2"), ("batch", "2")],
+    )
+}
+
+fn settings(generator: &str, values: &[(&str, &str)]) -> Vec<String> {
+    let set = |key: &str, value: &str| ["--set".to_string(), format!("recipes.{generator}.{key}={value}")];
+    values.iter().flat_map(|(key, value)| set(key, value)).collect()
+}
+
+const GANS: [&str; 3] = ["pulse2pulse", "cond-pulse2pulse", "wavegan-star"];
 
 fn train(data: &Path, generator: &str, run: &str) -> Done {
     let mut words = ["train", "ptbxl-small", "--generator", generator, "--data", text(data), "--out", run, "--json"]
         .map(String::from)
         .to_vec();
-    words.extend(tiny(generator));
+    words.extend(if GANS.contains(&generator) { tiny_gan(generator) } else { tiny(generator) });
     einthoven(words)
 }
 
@@ -70,7 +111,16 @@ fn train(data: &Path, generator: &str, run: &str) -> Done {
 fn every_generator_of_records_trains_and_gives_twelve_lawful_leads() {
     let folder = TempFolder::new("generation");
     let data = prepared(&folder);
-    for generator in ["time-diffusion", "diffwave", "sssd-ecg"] {
+    for generator in [
+        "time-diffusion",
+        "diffwave",
+        "sssd-ecg",
+        "timevqvae",
+        "dit",
+        "latent-diffusion",
+        "diffusion-ts",
+        "timediffusion",
+    ] {
         let run = folder.at(generator);
         let first = train(&data, generator, &run).json();
         let model = first["models"][0].as_str().expect("a model file").to_string();
@@ -104,7 +154,92 @@ fn every_generator_of_records_trains_and_gives_twelve_lawful_leads() {
         let again = einthoven(["sample", &run, "-n", "3", "--label", "af", "--batch", "1", "--out", &one, "--force"]);
         assert_eq!(again.code, 0, "{}", again.stderr);
         assert_eq!(npz::read(Path::new(&one)).expect("a data set").ecg, set.ecg, "{generator}: batch 1");
+
+        // It leaves as a graph, that of latents with its decoder, and as a file of weights that can be drawn from.
+        let (graph, weights) =
+            (folder.at(&format!("{generator}.onnx")), folder.at(&format!("{generator}.safetensors")));
+        let files = einthoven(["export", &run, "--onnx", &graph, "--safetensors", &weights, "--json"]).json();
+        let n_files = if generator == "latent-diffusion" { 3 } else { 2 };
+        assert_eq!(files["files"].as_array().map(Vec::len), Some(n_files), "{generator}: {files}");
+        assert!(std::fs::metadata(&graph).is_ok_and(|file| file.len() > 1000), "{generator}");
+        let words = ["sample", &weights, "-n", "3", "--label", "af", "--batch", "1", "--out", &one, "--force"];
+        assert_eq!(einthoven(words).code, 0);
+        assert_eq!(npz::read(Path::new(&one)).expect("a data set").ecg, set.ecg, "{generator}: exported weights");
     }
+}
+
+#[test]
+fn adversarial_generators_train_and_give_twelve_lawful_leads() {
+    let folder = TempFolder::new("adversarial");
+    let data = prepared(&folder);
+    for generator in GANS {
+        let run = folder.at(generator);
+        let first = train(&data, generator, &run).json();
+        let model = first["models"][0].as_str().expect("a model file").to_string();
+        let bytes = std::fs::read(&model).expect("a model file");
+        assert_eq!(train(&data, generator, &run).json(), first);
+        assert_eq!(std::fs::read(&model).expect("a model file"), bytes, "{generator}");
+
+        let labels: &[&str] = if generator == "cond-pulse2pulse" { &["--label", "af"] } else { &[] };
+        let out = folder.at(&format!("{generator}.npz"));
+        let call = ["sample", &run, "-n", "3", "--out", &out, "--json"];
+        let drawn = einthoven(call.iter().chain(labels)).json();
+        assert_eq!((&drawn["n_items"], &drawn["provenance"]["generator"]), (&3.into(), &generator.into()));
+        let set = npz::read(Path::new(&out)).expect("a data set");
+        assert_eq!((set.leads.as_slice(), set.sig_len, set.fs_hz), (TWELVE.map(String::from).as_slice(), 400, 100.0));
+        assert_eq!(set.n_labels(), if labels.is_empty() { 0 } else { 2 });
+        let spread = |item: &[f32]| item.iter().fold(0.0f32, |most, v| most.max(v.abs()));
+        for item in 0..3 {
+            let lead = |lead: usize, t: usize| set.item(item)[lead * 400 + t];
+            assert!((0..400).all(|t| (lead(0, t) + lead(2, t) - lead(1, t)).abs() < 1e-5), "{generator}: Einthoven");
+            assert!(spread(set.item(item)) > 0.0, "{generator}: a flat line");
+        }
+        assert!(set.item(0) != set.item(1), "{generator}: two items are alike");
+        let one = folder.at("one.npz");
+        let call = ["sample", &run, "-n", "3", "--batch", "1", "--out", &one, "--force"];
+        let again = einthoven(call.iter().chain(labels));
+        assert_eq!(again.code, 0, "{}", again.stderr);
+        assert_eq!(npz::read(Path::new(&one)).expect("a data set").ecg, set.ecg, "{generator}: batch 1");
+
+        // What it has not is refused, not ignored.
+        let none = folder.at("none.npz");
+        let error = einthoven(["sample", &run, "-n", "1", "--steps", "8", "--out", &none, "--json"]).error();
+        assert!(error["error"].as_str().is_some_and(|text| text.contains("in one pass")), "{error}");
+        if labels.is_empty() {
+            let error = einthoven(["sample", &run, "-n", "1", "--label", "af", "--out", &none, "--json"]).error();
+            assert_eq!(error["exit_code"], 2, "{error}");
+            assert!(error["error"].as_str().is_some_and(|text| text.contains("knows no labels")), "{error}");
+        }
+        let error = einthoven(["sample", &run, "-n", "1", "--hr", "60", "--out", &none, "--json"]).error();
+        assert!(error["error"].as_str().is_some_and(|text| text.contains("does not know it")), "{error}");
+    }
+    let record = simulated(&folder, "whole", &["--seconds", "5", "--fs", "100"]);
+    let (run, out) = (folder.at("wavegan-star"), folder.at("no.hea"));
+    let error =
+        einthoven(["impute", text(&record), "--model", &run, "--missing", "V3", "--out", &out, "--json"]).error();
+    assert!(
+        error["error"].as_str().is_some_and(|text| text.contains("expected one of a diffusion generator")),
+        "{error}"
+    );
+}
+
+#[test]
+fn strides_that_do_not_make_the_records_are_refused_before_training() {
+    let folder = TempFolder::new("strides");
+    let data = prepared(&folder);
+    let run = folder.at("run");
+    let mut words =
+        ["train", "ptbxl-small", "--generator", "pulse2pulse", "--data", text(&data), "--out", &run, "--json"]
+            .map(String::from)
+            .to_vec();
+    // The preset's network is for 1000 points, the data have 400.
+    let error = einthoven(words.clone()).error();
+    let text = error["error"].as_str().expect("a message");
+    assert!(text.contains("strides") && text.contains("400 points, which 500 has to divide"), "{error}");
+    words.extend(settings("pulse2pulse", &[("network.kind", "wavegan-star"), ("network.latent", "3")]));
+    let error = einthoven(words).error();
+    let text = error["error"].as_str().expect("a message");
+    assert!(text.contains("network.kind") && text.contains("expected pulse2pulse"), "{error}");
 }
 
 #[test]
@@ -268,5 +403,74 @@ fn a_trained_generator_is_asked_for_what_it_was_told_and_nothing_else() {
         let error = sample(&words, "no.npz").error();
         assert_eq!(error["exit_code"], 2, "{error}");
         assert!(error["error"].as_str().is_some_and(|text| text.contains(wanted)), "{error}");
+    }
+}
+
+/// Arrays and configurations of fixtures of TimeVQVAE, in one checkpoint and one file of arguments.
+fn timevqvae(folder: &TempFolder, fixtures: &[PathBuf], keys: [&str; 2]) -> (String, String) {
+    let mut tensors = BTreeMap::new();
+    for fixture in fixtures {
+        let file = einthoven::run::safetensors::read(&fixture.join("weights.safetensors")).expect("a checkpoint");
+        tensors.extend(file.tensors);
+    }
+    let bytes = einthoven::run::safetensors::to_bytes(&tensors, &BTreeMap::new(), Default::default());
+    let checkpoint = folder.at("whole.safetensors");
+    std::fs::write(&checkpoint, bytes.expect("finite weights")).expect("a writable folder");
+    let config = |at: usize| -> serde_json::Value {
+        let text = std::fs::read_to_string(fixtures[at].join("config.json")).expect("a configuration");
+        serde_json::from_str(&text).expect("JSON")
+    };
+    let (first, last) = (config(0), config(fixtures.len() - 1));
+    let both = serde_json::json!({ "stage1": first[keys[0]], "stage2": last[keys[1]] });
+    let arguments = folder.at("arguments.json");
+    std::fs::write(&arguments, both.to_string()).expect("a writable folder");
+    (checkpoint, arguments)
+}
+
+#[test]
+fn both_published_forms_of_timevqvae_become_runs_to_draw_from() {
+    let release = ["timevqvae_stage2"].map(fixture);
+    let paper = ["timevqvae_2023_stage1", "timevqvae_2023_stage2"].map(fixture);
+    let forms = [
+        (release.into_iter().collect::<Option<Vec<_>>>(), ["stage1_constructor", "constructor"]),
+        (paper.into_iter().collect::<Option<Vec<_>>>(), ["constructor", "constructor"]),
+    ];
+    for (fixtures, keys) in forms {
+        let Some(fixtures) = fixtures else { continue };
+        let folder = TempFolder::new("timevqvae");
+        let (checkpoint, arguments) = timevqvae(&folder, &fixtures, keys);
+        let text = std::fs::read_to_string(&arguments).expect("arguments");
+        let told: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let number = |stage: &str, key: &str| told[stage][key].as_u64().expect("a number") as usize;
+        let (n_channels, length) = (number("stage1", "in_channels"), number("stage1", "input_length"));
+        let names = |prefix: &str, n: usize| (0..n).map(|k| format!("{prefix}{k}")).collect::<Vec<_>>().join(",");
+        let (leads, labels) = (names("C", n_channels), names("L", number("stage2", "n_classes")));
+        let points = length.to_string();
+        let import = |run: &str, words: &[&str]| {
+            let call =
+                ["import", &checkpoint, "--as", "timevqvae", "--leads", &leads, "--labels", &labels, "--out", run];
+            einthoven(call.iter().chain(words))
+        };
+        // By the original's arguments, and by what the arrays say of themselves.
+        for (run, words) in [("told", ["--arguments", &arguments]), ("read", ["--points", &points])] {
+            let run = folder.at(run);
+            let done = import(&run, &words);
+            assert_eq!(done.code, 0, "{}", done.stderr);
+            let draw = |out: &str, words: &[&str]| {
+                let out = folder.at(out);
+                let done = einthoven(["sample", &run, "--label", "L1", "--out", &out, "--force"].iter().chain(words));
+                assert_eq!(done.code, 0, "{}", done.stderr);
+                npz::read(Path::new(&out)).expect("a data set")
+            };
+            let all = draw("all.npz", &["-n", "3", "--guidance", "1.5"]);
+            assert_eq!((all.leads.len(), all.len()), (n_channels, 3));
+            // In the paper's form a whole number of segments.
+            assert!(length - all.sig_len < 8, "{} of {length} points", all.sig_len);
+            assert_eq!(all.provenance["generator"], "timevqvae");
+            let last = draw("last.npz", &["-n", "1", "--first", "2", "--batch", "1", "--guidance", "1.5"]);
+            assert_eq!(last.ecg, all.item(2));
+        }
+        let error = import(&folder.at("other"), &["--points", "7", "--json"]).error();
+        assert!(error["error"].as_str().is_some_and(|text| text.contains("7 points")), "{error}");
     }
 }

@@ -147,6 +147,7 @@ impl Problem {
             steps,
             guidance: 1.0,
             training_data: serde_json::Value::Null,
+            latent: None,
         };
         let model = DiffusionModel::new(card, self.weights.clone(), device)?;
         let classes: Vec<usize> = (0..self.input("time")?.len()).map(|item| item % CLASSES).collect();

@@ -22,10 +22,12 @@ use einthoven::run::{StoredType, Tensors, Trainee, safetensors, write_atomic};
 use networks::{Inputs, Workload};
 use worker::{Work, number, reset_peak_kib, serve};
 
-/// Prefix of what is not a weight.
-const INPUT: &str = "input.";
+/// Prefix of what is not a weight; no layer has this name.
+const INPUT: &str = "data.";
 
 fn main() -> Result<()> {
+    // As every program of the project does.
+    einthoven::nn::kernel::keep_freed_memory();
     let idle_kib = reset_peak_kib();
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();

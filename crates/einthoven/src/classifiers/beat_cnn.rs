@@ -11,6 +11,7 @@ use super::{Classifier, ClassifierSpec, Training};
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::nn::adamw::AdamWConfig;
+use crate::nn::onnx::Graph;
 use crate::nn::train::{Learner, NetworkTrainee};
 use crate::nn::weights::{Params, Weights, host};
 use crate::run::{Cadence, StoredType, TrainPlan, safetensors, train, write_atomic};
@@ -171,6 +172,20 @@ impl BeatCnn {
         let mut all = self.weights.clone();
         all.entries.extend(self.buffers.entries.clone());
         write_atomic(path, &safetensors::to_bytes(&all.into(), &metadata, StoredType::F32)?)
+    }
+
+    /// The network as an ONNX file: `x` in units of the card's scale and, where it uses them, the logarithms `rr` of both RR
+    /// intervals over 0.8 s and of their ratio, to probabilities; the card is in its metadata.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for weights that are missing.
+    pub fn to_onnx(&self) -> Result<Vec<u8>> {
+        let card = serde_json::to_string(&self.card).map_err(|error| Error::data("model card", error.to_string()))?;
+        let mut all = self.weights.clone();
+        all.entries.extend(self.buffers.entries.clone());
+        let mut graph = Graph::new(&all);
+        self.network.graph(&mut graph, self.card.sig_len);
+        graph.to_bytes("classifier", &[("einthoven.beat_cnn", card)])
     }
 
     /// Reads a model file.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::nn::kernel::{Conv1dOptions, conv1d, max_pool};
 use crate::nn::layer::{declare_constant, declare_conv, declare_linear, linear};
+use crate::nn::onnx::{Attribute, Graph};
 use crate::nn::weights::{Init, ParamSpec, Params, View, Weight, Weights, host};
 use crate::seed::Stream;
 
@@ -167,6 +168,29 @@ impl Cnn1d {
             batch_norm(x, gain, bias, running.get("running_mean"), running.get("running_variance"), 1e-5)
         });
         self.head(&p, features, rr)
+    }
+
+    /// Probabilities with the running statistics as a graph, for signals of a length.
+    pub fn graph(&self, g: &mut Graph, sig_len: usize) {
+        let mut x = g.input("x", &[self.n_leads, sig_len]);
+        let rr = self.config.rr_features.then(|| g.input("rr", &[N_RR_FEATURES]));
+        for (i, &kernel) in self.config.kernels.iter().enumerate() {
+            x = g.conv(&format!("stage{i}.conv"), &x, 1, kernel / 2);
+            let norm = ["weight", "bias", "running_mean", "running_variance"]
+                .map(|name| g.weight(&format!("stage{i}.norm.{name}"), None));
+            let [gain, bias, mean, variance] = &norm;
+            x = g.op("BatchNormalization", &[&x, gain, bias, mean, variance], &[("epsilon", Attribute::Float(1e-5))]);
+            x = g.relu(&x);
+            let halves = [("kernel_shape", Attribute::Ints(vec![2])), ("strides", Attribute::Ints(vec![2]))];
+            x = g.op("MaxPool", &[&x], &halves);
+        }
+        let over_time = [("axes", Attribute::Ints(vec![2])), ("keepdims", Attribute::Int(0))];
+        let (mean, most) = (g.op("ReduceMean", &[&x], &over_time), g.op("ReduceMax", &[&x], &over_time));
+        let pooled: Vec<_> = [&mean, &most].into_iter().chain(&rr).collect();
+        let features = g.concat(&pooled, 1);
+        let logits = g.linear("head", &features);
+        let probabilities = g.softmax(&logits, 1);
+        g.output("probabilities", &probabilities, &[self.n_classes]);
     }
 
     fn features(

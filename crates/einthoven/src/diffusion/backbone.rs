@@ -8,7 +8,9 @@ use crate::dataset::condition::Told;
 use crate::error::Result;
 use crate::nn::diffusion_ts::DiffusionTs;
 use crate::nn::diffwave::Diffwave;
+use crate::nn::dit::Dit;
 use crate::nn::sssd::{KernelCache, Sssd};
+use crate::nn::temporal_blocks::TemporalBlocks;
 use crate::nn::told;
 use crate::nn::unet1d::Unet1d;
 use crate::nn::weights::Params;
@@ -28,16 +30,8 @@ impl Backbone for UnetBackbone {
         let [n_items, _, length] = x.dims();
         let config = self.network.config();
         let labels = told_rows(condition, n_items, config.classes, &config.told)?;
-        let extra = length.next_multiple_of(config.length_multiple()) - length;
-        if extra >= length {
-            return self.network.forward(&self.params.root(), x, time, &labels, None);
-        }
-        let x = match extra {
-            0 => x,
-            _ => Tensor::cat(vec![x.clone(), x.narrow(2, length - 1 - extra, extra).flip([2])], 2),
-        };
-        let y = self.network.forward(&self.params.root(), x, time, &labels, None)?;
-        Ok(if extra == 0 { y } else { y.narrow(2, 0, length) })
+        let x = filled_up(x, config.length_multiple());
+        Ok(self.network.forward(&self.params.root(), x, time, &labels, None)?.narrow(2, 0, length))
     }
 }
 
@@ -79,7 +73,44 @@ impl Backbone for SssdBackbone {
     }
 }
 
-/// A Diffusion-TS with its parameters on a device; it predicts the clean signal and takes no condition.
+/// A diffusion transformer with its parameters on a device.
+#[derive(Debug, Clone)]
+pub struct DitBackbone {
+    /// The network.
+    pub network: Dit,
+    /// Its parameters.
+    pub params: Params,
+}
+
+impl Backbone for DitBackbone {
+    /// A length that patches do not divide is filled up with the mirror image of the signal's end.
+    fn predict(&self, x: Tensor<3>, time: Tensor<1>, condition: &Condition) -> Result<Tensor<3>> {
+        let config = self.network.config();
+        let length = x.dims()[2];
+        let labels = told_tensor(condition, &x, config.labels, &config.told)?;
+        let x = filled_up(x, config.patch);
+        Ok(self.network.forward(&self.params.root(), x, time, labels)?.narrow(2, 0, length))
+    }
+}
+
+/// The temporal blocks of `timediffusion` with their parameters on a device.
+#[derive(Debug, Clone)]
+pub struct TemporalBlocksBackbone {
+    /// The network.
+    pub network: TemporalBlocks,
+    /// Its parameters.
+    pub params: Params,
+}
+
+impl Backbone for TemporalBlocksBackbone {
+    fn predict(&self, x: Tensor<3>, time: Tensor<1>, condition: &Condition) -> Result<Tensor<3>> {
+        let c = self.network.config();
+        let labels = told_tensor(condition, &x, c.labels, &c.told)?;
+        self.network.forward(&self.params.root(), x, time, labels)
+    }
+}
+
+/// A Diffusion-TS with its parameters on a device; what it puts out is the sum of its parts.
 #[derive(Debug, Clone)]
 pub struct DiffusionTsBackbone {
     /// The network.
@@ -90,8 +121,9 @@ pub struct DiffusionTsBackbone {
 
 impl Backbone for DiffusionTsBackbone {
     fn predict(&self, x: Tensor<3>, time: Tensor<1>, condition: &Condition) -> Result<Tensor<3>> {
-        told_tensor(condition, &x, 0, &Told::default())?;
-        Ok(self.network.forward(&self.params.root(), x, time)?.signal())
+        let c = self.network.config();
+        let labels = told_tensor(condition, &x, c.labels, &c.told)?;
+        Ok(self.network.forward(&self.params.root(), x, time, labels)?.signal())
     }
 }
 
@@ -113,4 +145,15 @@ fn told_tensor(condition: &Condition, x: &Tensor<3>, n_labels: usize, told: &Tol
     let rows = told_rows(condition, n_items, n_labels, told)?;
     let width = n_labels + told::n_rows(told);
     Ok((width > 0).then(|| Tensor::from_data(TensorData::new(rows, [n_items, width]), &x.device())))
+}
+
+/// A signal whose length is the next multiple, filled up with the mirror image of its end; one that is too short for
+/// that stays as it is, for the network to refuse.
+fn filled_up(x: Tensor<3>, multiple: usize) -> Tensor<3> {
+    let length = x.dims()[2];
+    let extra = length.next_multiple_of(multiple) - length;
+    if extra == 0 || extra >= length {
+        return x;
+    }
+    Tensor::cat(vec![x.clone(), x.narrow(2, length - 1 - extra, extra).flip([2])], 2)
 }

@@ -5,9 +5,9 @@
 
 use burn::tensor::Tensor;
 
-use super::level::{NoiseLevel, check_same_shape, items_tensor, per_item};
+use super::level::{NoiseLevel, check_same_shape, per_item};
 use super::parameterization::Parameterization;
-use super::schedule::NoiseSchedule;
+use super::time::TimeView;
 use crate::dataset::{Conditions, Facts};
 use crate::error::{Error, Result};
 
@@ -190,39 +190,20 @@ impl<B: Backbone + ?Sized> Backbone for &B {
     }
 }
 
-/// The number that a network is told for a noise level.
-#[derive(Debug, Clone, PartialEq)]
-pub enum TimeView {
-    /// `1000 * angle / (pi/2)`: from 0 at clean to 1000 at pure noise.
-    Angle,
-    /// The step number of a discrete schedule, as in published DDPM checkpoints.
-    Steps(NoiseSchedule),
-    /// The step number, interpolated in the factor of the signal, as in published DiffWave checkpoints.
-    StepsByAlpha(NoiseSchedule),
-}
-
-impl TimeView {
-    /// Network time of a level.
-    pub fn network_time(&self, level: NoiseLevel) -> f64 {
-        match self {
-            TimeView::Angle => 1000.0 * level.angle() / NoiseLevel::PURE_NOISE.angle(),
-            TimeView::Steps(schedule) => schedule.step_of(level),
-            TimeView::StepsByAlpha(schedule) => schedule.step_of_alpha(level),
-        }
-    }
-
-    /// The noisiest level that the view can tell apart.
-    pub fn last_level(&self) -> NoiseLevel {
-        match self {
-            TimeView::Angle => NoiseLevel::PURE_NOISE,
-            TimeView::Steps(schedule) | TimeView::StepsByAlpha(schedule) => schedule.last_level(),
-        }
-    }
-
-    /// Network times of one level per item, as a tensor `[batch]` on the device of `x`.
-    pub(crate) fn tensor(&self, levels: &[NoiseLevel], x: &Tensor<3>) -> Tensor<1> {
-        items_tensor(levels.iter().map(|&level| self.network_time(level) as f32).collect(), &x.device())
-    }
+/// What a network puts out for noisy signals: it is shown what its parameterization and its time say.
+///
+/// # Errors
+/// As [`Backbone::predict`], and [`crate::Error::Shape`] if `levels` is not one per item.
+pub(super) fn raw_output<B: Backbone + ?Sized>(
+    backbone: &B,
+    parameterization: Parameterization,
+    time: &TimeView,
+    x: Tensor<3>,
+    levels: &[NoiseLevel],
+    condition: &Condition,
+) -> Result<Tensor<3>> {
+    let time = time.tensor(levels, &x);
+    backbone.predict(parameterization.input(x, levels)?, time, condition)
 }
 
 /// A network as a denoiser.
@@ -258,8 +239,7 @@ impl<B: Backbone> NetworkDenoiser<B> {
 impl<B: Backbone> Denoiser for NetworkDenoiser<B> {
     fn denoise_each(&self, x: Tensor<3>, levels: &[NoiseLevel], condition: &Condition) -> Result<Prediction> {
         condition.check(x.dims()[0])?;
-        let time = self.time.tensor(levels, &x);
-        let raw = self.backbone.predict(x.clone(), time, condition)?;
+        let raw = raw_output(&self.backbone, self.parameterization, &self.time, x.clone(), levels, condition)?;
         self.parameterization.prediction(raw, x, levels)
     }
 }

@@ -59,6 +59,23 @@ impl NoiseLevel {
         NoiseLevel::new(libm::atan(libm::exp(-0.5 * log_snr)))
     }
 
+    /// Level at a time of the rectified path `time * x0 + (1 - time) * noise`, from 0 (noise) to 1 (clean).
+    ///
+    /// The path is this variance-preserving one, divided by `alpha + sigma`: a point of the one is a point of the
+    /// other at the same ratio of signal to noise.
+    ///
+    /// # Errors
+    /// [`Error::Config`] unless `0 <= time <= 1`.
+    /// # Reference
+    /// Liu, Gong, Liu 2023, "Flow straight and fast: learning to generate and transfer data with rectified flow".
+    pub fn from_flow_time(time: f64) -> Result<NoiseLevel> {
+        if (0.0..=1.0).contains(&time) {
+            NoiseLevel::new(libm::atan2(1.0 - time, time))
+        } else {
+            Err(Error::config("noise level", format!("found flow time {time}, expected 0 to 1")))
+        }
+    }
+
     /// Angle in radians.
     pub fn angle(self) -> f64 {
         self.angle
@@ -75,6 +92,16 @@ impl NoiseLevel {
         libm::sin(self.angle)
     }
 
+    /// Time of the rectified path, from 0 at pure noise to 1 at the clean end.
+    pub fn flow_time(self) -> f64 {
+        self.alpha() / self.path_factor()
+    }
+
+    /// `alpha + sigma`, by which the rectified path is smaller than this one.
+    pub fn path_factor(self) -> f64 {
+        self.alpha() + self.sigma()
+    }
+
     /// Signal-to-noise ratio `alpha^2 / sigma^2`; infinite at the clean end.
     pub fn snr(self) -> f64 {
         (self.alpha() / self.sigma()).powi(2)
@@ -84,43 +111,6 @@ impl NoiseLevel {
     pub fn log_snr(self) -> f64 {
         2.0 * (libm::log(self.alpha()) - libm::log(self.sigma()))
     }
-}
-
-/// Levels for `n_evaluations` denoiser calls, equally spaced in angle from `first` down to clean.
-///
-/// The result has `n_evaluations + 1` levels. From [`NoiseLevel::PURE_NOISE`] this is the
-/// continuous cosine schedule; it halves exactly, as step distillation needs.
-///
-/// # Errors
-/// [`Error::Config`] if `n_evaluations` is 0 or `first` is clean.
-pub fn angle_grid(n_evaluations: usize, first: NoiseLevel) -> Result<Vec<NoiseLevel>> {
-    if n_evaluations == 0 || first == NoiseLevel::CLEAN {
-        return Err(Error::config("steps", "a grid needs at least one step and a noisy first level"));
-    }
-    let n = n_evaluations as f64;
-    Ok((0..=n_evaluations).map(|k| NoiseLevel { angle: first.angle * ((n_evaluations - k) as f64 / n) }).collect())
-}
-
-/// Levels for `n_evaluations` denoiser calls, equally spaced in log-SNR from `first` to `last`, then
-/// clean.
-///
-/// The natural grid of solvers that step in log-SNR. Its ends are finite, so `first` must hold some
-/// signal and `last` some noise.
-///
-/// # Errors
-/// [`Error::Config`] unless there are at least 2 evaluations and `first > last` have finite log-SNR.
-pub fn log_snr_grid(n_evaluations: usize, first: NoiseLevel, last: NoiseLevel) -> Result<Vec<NoiseLevel>> {
-    let (low, high) = (first.log_snr(), last.log_snr());
-    if n_evaluations < 2 || !(low.is_finite() && high.is_finite() && low < high) {
-        return Err(Error::config("steps", "a log-SNR grid needs at least two steps between two levels of finite SNR"));
-    }
-    let gap = (high - low) / (n_evaluations - 1) as f64;
-    let mut grid = vec![first];
-    for k in 1..n_evaluations {
-        grid.push(NoiseLevel::from_log_snr(low + gap * k as f64)?);
-    }
-    grid.push(NoiseLevel::CLEAN);
-    Ok(grid)
 }
 
 /// Noisy signal `alpha * x0 + sigma * noise`, with a level for each item.
@@ -180,6 +170,9 @@ mod tests {
         assert_eq!(NoiseLevel::PURE_NOISE.log_snr(), f64::NEG_INFINITY);
         assert_eq!(NoiseLevel::from_alpha_bar(0.0).unwrap(), NoiseLevel::PURE_NOISE);
         assert_eq!(NoiseLevel::from_alpha_bar(1.0).unwrap(), NoiseLevel::CLEAN);
+        assert_eq!(NoiseLevel::from_flow_time(0.0).unwrap(), NoiseLevel::PURE_NOISE);
+        assert_eq!(NoiseLevel::from_flow_time(1.0).unwrap(), NoiseLevel::CLEAN);
+        assert!(NoiseLevel::from_flow_time(1.01).is_err());
         assert_eq!(NoiseLevel::from_log_snr(f64::NEG_INFINITY).unwrap(), NoiseLevel::PURE_NOISE);
         assert_eq!(NoiseLevel::from_log_snr(f64::INFINITY).unwrap(), NoiseLevel::CLEAN);
         for bad in [-1e-9, FRAC_PI_2 + 1e-5, f64::NAN] {
@@ -197,27 +190,8 @@ mod tests {
             let back = NoiseLevel::from_alpha_bar(level.alpha().powi(2)).unwrap();
             // 1 - alpha_bar loses digits where the noise is small.
             assert!((back.angle() - level.angle()).abs() < 1e-13);
+            let back = NoiseLevel::from_flow_time(level.flow_time()).unwrap();
+            assert!((back.angle() - level.angle()).abs() < 1e-14);
         }
-    }
-
-    #[test]
-    fn halving_an_angle_grid_keeps_every_second_level() {
-        let fine = angle_grid(64, NoiseLevel::PURE_NOISE).unwrap();
-        let coarse = angle_grid(32, NoiseLevel::PURE_NOISE).unwrap();
-        assert_eq!(coarse, fine.iter().copied().step_by(2).collect::<Vec<_>>());
-        assert_eq!(fine[0], NoiseLevel::PURE_NOISE);
-        assert_eq!(fine[64], NoiseLevel::CLEAN);
-        assert!(angle_grid(0, NoiseLevel::PURE_NOISE).is_err());
-    }
-
-    #[test]
-    fn a_log_snr_grid_has_equal_steps() {
-        let (first, last) = (NoiseLevel::from_log_snr(-8.0).unwrap(), NoiseLevel::from_log_snr(10.0).unwrap());
-        let grid = log_snr_grid(7, first, last).unwrap();
-        assert_eq!((grid.len(), grid[0], grid[7]), (8, first, NoiseLevel::CLEAN));
-        for pair in grid[..7].windows(2) {
-            assert!((pair[1].log_snr() - pair[0].log_snr() - 3.0).abs() < 1e-9);
-        }
-        assert!(log_snr_grid(7, NoiseLevel::PURE_NOISE, last).is_err() && log_snr_grid(7, last, first).is_err());
     }
 }

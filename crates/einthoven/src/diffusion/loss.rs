@@ -2,9 +2,10 @@
 
 use burn::tensor::Tensor;
 
-use super::denoiser::{Backbone, Condition, TimeView};
+use super::denoiser::{Backbone, Condition, raw_output};
 use super::level::{NoiseLevel, diffuse, items_tensor};
 use super::parameterization::Parameterization;
+use super::time::TimeView;
 use crate::error::{Error, Result};
 
 /// How much the error of the clean signal counts at each noise level.
@@ -20,6 +21,10 @@ pub enum Weighting {
     TruncatedSnr,
     /// 1 + SNR: plain error of the velocity.
     Velocity,
+    /// (1 + sqrt(SNR))^2: plain error of the velocity of the rectified path (Lipman et al. 2023).
+    Flow,
+    /// 1: plain error of the clean signal, for networks that put it out (Yuan and Qiao 2024, eq. 8 without its weight).
+    Signal,
 }
 
 impl Weighting {
@@ -31,17 +36,21 @@ impl Weighting {
     pub fn factor(self, parameterization: Parameterization, level: NoiseLevel) -> Result<f64> {
         let signal = level.alpha().powi(2);
         let noise = level.sigma().powi(2);
-        // Multiplied through by sigma^2, every weight is finite: signal, max(signal, noise), 1.
+        // Multiplied through by sigma^2, every weight is finite: signal, max(signal, noise), 1, (alpha + sigma)^2.
         let weight = match self {
             Weighting::Noise => signal,
             Weighting::TruncatedSnr => signal.max(noise),
             Weighting::Velocity => 1.0,
+            Weighting::Flow => level.path_factor().powi(2),
+            Weighting::Signal => noise,
         };
         let unit = match parameterization {
             Parameterization::Noise if self == Weighting::Noise => return Ok(1.0),
+            Parameterization::X0 if self == Weighting::Signal => return Ok(1.0),
             Parameterization::Noise => signal,
             Parameterization::V => 1.0,
             Parameterization::X0 => noise,
+            Parameterization::Flow => level.path_factor().powi(2),
         };
         if unit == 0.0 {
             return Err(Error::config(
@@ -83,10 +92,23 @@ impl Objective {
     ) -> Result<Tensor<1>> {
         condition.check(x0.dims()[0])?;
         let x = diffuse(x0.clone(), noise.clone(), levels)?;
-        let time = self.time.tensor(levels, &x);
-        let raw = backbone.predict(x, time, condition)?;
+        let raw = self.output(backbone, x, levels, condition)?;
         let target = self.parameterization.target(x0, noise, levels)?;
         self.weigh(raw, target, levels)
+    }
+
+    /// What a network puts out for noisy signals.
+    ///
+    /// # Errors
+    /// As [`Backbone::predict`].
+    pub fn output<B: Backbone + ?Sized>(
+        &self,
+        backbone: &B,
+        x: Tensor<3>,
+        levels: &[NoiseLevel],
+        condition: &Condition,
+    ) -> Result<Tensor<3>> {
+        raw_output(backbone, self.parameterization, &self.time, x, levels, condition)
     }
 
     /// Weighted mean squared error of each item, for a raw output and its target; distillation

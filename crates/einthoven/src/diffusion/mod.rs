@@ -7,32 +7,43 @@
 //! else. Guidance and clipping are denoisers around a denoiser, and a distilled student is just
 //! another denoiser.
 //!
-//! The one time variable is the angle of [`NoiseLevel`]; step numbers and log-SNR are views of it.
+//! The one time variable is the angle of [`NoiseLevel`]; step numbers, log-SNR and the time of the rectified path of flow
+//! matching are views of it.
 //! All randomness is drawn by the caller. Networks live in `nn`, training loops in `nn::train`.
 
+pub mod auxiliary;
 pub mod backbone;
 pub mod batches;
+pub mod consistency;
 pub mod denoiser;
 pub mod distill;
 pub mod fourier_loss;
+pub mod grid;
 pub mod guidance;
 pub mod import;
 pub mod known;
+pub mod latent;
 pub mod level;
 pub mod loss;
 pub mod network;
+pub mod onnx;
 pub mod parameterization;
 pub mod sampler;
 pub mod schedule;
+pub mod time;
 
-pub use backbone::{DiffusionTsBackbone, DiffwaveBackbone, SssdBackbone, UnetBackbone};
-pub use denoiser::{Backbone, Clipped, ClippedNoise, Condition, Denoiser, NetworkDenoiser, Prediction, TimeView};
+pub use backbone::{
+    DiffusionTsBackbone, DiffwaveBackbone, DitBackbone, SssdBackbone, TemporalBlocksBackbone, UnetBackbone,
+};
+pub use denoiser::{Backbone, Clipped, ClippedNoise, Condition, Denoiser, NetworkDenoiser, Prediction};
 pub use fourier_loss::{ErrorMeasure, fourier_loss};
+pub use grid::{Spacing, angle_grid, karras_grid, log_snr_grid, rectified_grid};
 pub use guidance::Guided;
 pub use known::Known;
-pub use level::{NoiseLevel, angle_grid, diffuse, log_snr_grid};
+pub use level::{NoiseLevel, diffuse};
 pub use loss::{Objective, Weighting};
 pub use network::{Network, NetworkBackbone, NetworkConfig};
 pub use parameterization::Parameterization;
 pub use sampler::{SAMPLERS, Sampler};
 pub use schedule::{NoiseSchedule, SCHEDULES, ScheduleSpec};
+pub use time::TimeView;

@@ -3,13 +3,18 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::backbone::{DiffwaveBackbone, SssdBackbone, UnetBackbone};
+use super::backbone::{
+    DiffusionTsBackbone, DiffwaveBackbone, DitBackbone, SssdBackbone, TemporalBlocksBackbone, UnetBackbone,
+};
 use super::denoiser::{Backbone, Condition};
 use crate::dataset::condition::Told;
 use crate::error::Result;
+use crate::nn::diffusion_ts::{DiffusionTs, DiffusionTsConfig};
 use crate::nn::diffwave::{Diffwave, DiffwaveConfig};
+use crate::nn::dit::{Dit, DitConfig};
 use crate::nn::kernel::CauchySum;
 use crate::nn::sssd::{Sssd, SssdConfig, StateSpace};
+use crate::nn::temporal_blocks::{TemporalBlocks, TemporalBlocksConfig};
 use crate::nn::unet1d::{Unet1d, Unet1dConfig};
 use crate::nn::weights::{ParamSpec, Params, Weights};
 use crate::record::lead_law::EIGHT;
@@ -25,6 +30,12 @@ pub enum NetworkConfig {
     Diffwave(DiffwaveConfig),
     /// SSSD.
     Sssd(SssdConfig),
+    /// Diffusion transformer.
+    Dit(DitConfig),
+    /// Temporal blocks of `timediffusion`.
+    TemporalBlocks(TemporalBlocksConfig),
+    /// Diffusion-TS.
+    DiffusionTs(DiffusionTsConfig),
 }
 
 impl NetworkConfig {
@@ -35,6 +46,9 @@ impl NetworkConfig {
             NetworkConfig::Unet(c) => (c.channels, c.out_channels, c.classes) = (n_leads, n_leads, n_labels),
             NetworkConfig::Diffwave(c) => (c.channels, c.labels) = (n_leads, n_labels),
             NetworkConfig::Sssd(c) => (c.channels, c.out_channels, c.labels) = (n_leads, n_leads, n_labels),
+            NetworkConfig::Dit(c) => (c.channels, c.labels) = (n_leads, n_labels),
+            NetworkConfig::TemporalBlocks(c) => (c.channels, c.labels) = (n_leads, n_labels),
+            NetworkConfig::DiffusionTs(c) => (c.channels, c.labels) = (n_leads, n_labels),
         }
         sized
     }
@@ -46,6 +60,9 @@ impl NetworkConfig {
             NetworkConfig::Unet(c) => c.told = told,
             NetworkConfig::Diffwave(c) => c.told = told,
             NetworkConfig::Sssd(c) => c.told = told,
+            NetworkConfig::Dit(c) => c.told = told,
+            NetworkConfig::TemporalBlocks(c) => c.told = told,
+            NetworkConfig::DiffusionTs(c) => c.told = told,
         }
         out
     }
@@ -56,6 +73,9 @@ impl NetworkConfig {
             NetworkConfig::Unet(c) => &c.told,
             NetworkConfig::Diffwave(c) => &c.told,
             NetworkConfig::Sssd(c) => &c.told,
+            NetworkConfig::Dit(c) => &c.told,
+            NetworkConfig::TemporalBlocks(c) => &c.told,
+            NetworkConfig::DiffusionTs(c) => &c.told,
         }
     }
 
@@ -65,6 +85,9 @@ impl NetworkConfig {
             NetworkConfig::Unet(c) => c.classes,
             NetworkConfig::Diffwave(c) => c.labels,
             NetworkConfig::Sssd(c) => c.labels,
+            NetworkConfig::Dit(c) => c.labels,
+            NetworkConfig::TemporalBlocks(c) => c.labels,
+            NetworkConfig::DiffusionTs(c) => c.labels,
         }
     }
 
@@ -77,12 +100,18 @@ impl NetworkConfig {
             NetworkConfig::Unet(c) => c.channels > 0,
             NetworkConfig::Diffwave(c) => c.channels > 0,
             NetworkConfig::Sssd(c) => c.channels > 0,
+            NetworkConfig::Dit(c) => c.channels > 0,
+            NetworkConfig::TemporalBlocks(c) => c.channels > 0,
+            NetworkConfig::DiffusionTs(c) => c.channels > 0,
         };
         let config = if has_leads { self.clone() } else { self.sized(EIGHT.len(), self.n_labels()) };
         let params = match config {
             NetworkConfig::Unet(config) => Unet1d::new(config)?.params(),
             NetworkConfig::Diffwave(config) => Diffwave::new(config)?.params(),
             NetworkConfig::Sssd(config) => Sssd::params_of(config)?,
+            NetworkConfig::Dit(config) => Dit::new(config)?.params(),
+            NetworkConfig::TemporalBlocks(config) => TemporalBlocks::new(config)?.params(),
+            NetworkConfig::DiffusionTs(config) => DiffusionTs::new(config)?.params(),
         };
         Ok(params.iter().map(|spec| spec.shape.iter().product::<usize>()).sum())
     }
@@ -93,6 +122,9 @@ impl NetworkConfig {
             NetworkConfig::Unet(c) => (c.width, sig_len / c.stem_stride.max(1)),
             NetworkConfig::Diffwave(c) => (2 * c.width, sig_len),
             NetworkConfig::Sssd(c) => (2 * c.width, sig_len),
+            NetworkConfig::Dit(c) => (c.hidden_times.max(3) * c.width, sig_len.div_ceil(c.patch.max(1))),
+            NetworkConfig::TemporalBlocks(c) => (c.width, sig_len),
+            NetworkConfig::DiffusionTs(c) => (c.hidden_times.max(3) * c.width, sig_len),
         };
         (4 * width * points) as u64
     }
@@ -107,6 +139,12 @@ pub enum Network {
     Diffwave(Diffwave),
     /// SSSD, with its frozen poles where it has some.
     Sssd(Box<Sssd>),
+    /// Diffusion transformer.
+    Dit(Dit),
+    /// Temporal blocks of `timediffusion`.
+    TemporalBlocks(TemporalBlocks),
+    /// Diffusion-TS.
+    DiffusionTs(Box<DiffusionTs>),
 }
 
 impl Network {
@@ -119,6 +157,9 @@ impl Network {
             NetworkConfig::Unet(config) => Network::Unet(Unet1d::new(config.clone())?),
             NetworkConfig::Diffwave(config) => Network::Diffwave(Diffwave::new(config.clone())?),
             NetworkConfig::Sssd(config) => Network::Sssd(Box::new(Sssd::new(config.clone(), seed)?)),
+            NetworkConfig::Dit(config) => Network::Dit(Dit::new(config.clone())?),
+            NetworkConfig::TemporalBlocks(config) => Network::TemporalBlocks(TemporalBlocks::new(config.clone())?),
+            NetworkConfig::DiffusionTs(config) => Network::DiffusionTs(Box::new(DiffusionTs::new(config.clone())?)),
         })
     }
 
@@ -147,22 +188,26 @@ impl Network {
             Network::Unet(network) => network.params(),
             Network::Diffwave(network) => network.params(),
             Network::Sssd(network) => network.params(),
+            Network::Dit(network) => network.params(),
+            Network::TemporalBlocks(network) => network.params(),
+            Network::DiffusionTs(network) => network.params(),
         }
     }
 
     /// Arrays that belong to the model but are not trained.
     pub fn buffers(&self) -> Weights {
         match self {
-            Network::Unet(_) | Network::Diffwave(_) => Weights::default(),
             Network::Sssd(network) => network.buffers().clone(),
+            _ => Weights::default(),
         }
     }
 
     /// Start values of every trained parameter.
     pub fn start(&self, seed: Seed) -> Weights {
         match self {
-            Network::Unet(_) | Network::Diffwave(_) => Weights::initialize(&self.params(), seed),
             Network::Sssd(network) => network.start(seed),
+            Network::TemporalBlocks(network) => network.start(seed),
+            _ => Weights::initialize(&self.params(), seed),
         }
     }
 
@@ -175,6 +220,13 @@ impl Network {
             }
             Network::Sssd(network) => {
                 NetworkBackbone::Sssd(Box::new(SssdBackbone { network: *network, params, cache: None }))
+            }
+            Network::Dit(network) => NetworkBackbone::Dit(DitBackbone { network, params }),
+            Network::TemporalBlocks(network) => {
+                NetworkBackbone::TemporalBlocks(TemporalBlocksBackbone { network, params })
+            }
+            Network::DiffusionTs(network) => {
+                NetworkBackbone::DiffusionTs(Box::new(DiffusionTsBackbone { network: *network, params }))
             }
         }
     }
@@ -200,6 +252,12 @@ pub enum NetworkBackbone {
     Diffwave(Box<DiffwaveBackbone>),
     /// SSSD.
     Sssd(Box<SssdBackbone>),
+    /// Diffusion transformer.
+    Dit(DitBackbone),
+    /// Temporal blocks of `timediffusion`.
+    TemporalBlocks(TemporalBlocksBackbone),
+    /// Diffusion-TS.
+    DiffusionTs(Box<DiffusionTsBackbone>),
 }
 
 impl Backbone for NetworkBackbone {
@@ -208,6 +266,9 @@ impl Backbone for NetworkBackbone {
             NetworkBackbone::Unet(backbone) => backbone.predict(x, time, condition),
             NetworkBackbone::Diffwave(backbone) => backbone.predict(x, time, condition),
             NetworkBackbone::Sssd(backbone) => backbone.predict(x, time, condition),
+            NetworkBackbone::Dit(backbone) => backbone.predict(x, time, condition),
+            NetworkBackbone::TemporalBlocks(backbone) => backbone.predict(x, time, condition),
+            NetworkBackbone::DiffusionTs(backbone) => backbone.predict(x, time, condition),
         }
     }
 }

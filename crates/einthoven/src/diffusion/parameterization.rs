@@ -18,11 +18,17 @@ pub enum Parameterization {
     V,
     /// The clean signal.
     X0,
+    /// The velocity `x0 - noise` of the rectified path, on which the network is also shown its signals.
+    ///
+    /// # Reference
+    /// Lipman et al. 2023, "Flow matching for generative modeling", with the path of Liu, Gong and Liu 2023.
+    Flow,
 }
 
 impl Parameterization {
     /// All parameterizations.
-    pub const ALL: [Parameterization; 3] = [Parameterization::Noise, Parameterization::V, Parameterization::X0];
+    pub const ALL: [Parameterization; 4] =
+        [Parameterization::Noise, Parameterization::V, Parameterization::X0, Parameterization::Flow];
 
     /// Name as typed by users.
     pub fn name(self) -> &'static str {
@@ -30,6 +36,7 @@ impl Parameterization {
             Parameterization::Noise => "noise",
             Parameterization::V => "v",
             Parameterization::X0 => "x0",
+            Parameterization::Flow => "flow",
         }
     }
 
@@ -59,6 +66,20 @@ impl Parameterization {
         Ok(())
     }
 
+    /// What the network is shown of the noisy signal `x`: its point on the rectified path for a flow, else `x`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if `levels` is not one per item.
+    pub fn input(self, x: Tensor<3>, levels: &[NoiseLevel]) -> Result<Tensor<3>> {
+        match self {
+            Parameterization::Flow => {
+                let of_x = per_item(levels, |level| 1.0 / level.path_factor(), &x)?;
+                Ok(x * of_x)
+            }
+            Parameterization::Noise | Parameterization::V | Parameterization::X0 => Ok(x),
+        }
+    }
+
     /// Clean signal and noise from a network's raw output for the noisy signal `x`.
     ///
     /// # Shape
@@ -81,6 +102,12 @@ impl Parameterization {
                 Ok(Prediction { x0, noise: x * sigma + raw * alpha })
             }
             Parameterization::X0 => Prediction::from_x0(raw, x, levels),
+            Parameterization::Flow => {
+                let on_path = self.input(x, levels)?;
+                let time = per_item(levels, NoiseLevel::flow_time, &raw)?;
+                let left = per_item(levels, |level| 1.0 - level.flow_time(), &raw)?;
+                Ok(Prediction { x0: on_path.clone() + raw.clone() * left, noise: on_path - raw * time })
+            }
         }
     }
 
@@ -100,6 +127,7 @@ impl Parameterization {
                 Ok(noise * alpha - x0 * sigma)
             }
             Parameterization::X0 => Ok(x0),
+            Parameterization::Flow => Ok(x0 - noise),
         }
     }
 }

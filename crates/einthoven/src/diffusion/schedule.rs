@@ -25,7 +25,7 @@ pub trait ScheduleSpec: Sync {
 
 /// All noise schedules.
 pub const SCHEDULES: &[&dyn ScheduleSpec] =
-    &[&Linear, &Cosine, &LinearZeroTerminal, &Angle, &LinearUnscaled, &DiffwaveBetas];
+    &[&Linear, &Cosine, &LinearZeroTerminal, &Angle, &Rectified, &LinearUnscaled, &DiffwaveBetas];
 
 /// The noise schedule of a name.
 ///
@@ -115,6 +115,28 @@ impl ScheduleSpec for Angle {
             if t == n_steps { 0.0 } else { libm::cos(FRAC_PI_2 * t as f64 / n).powi(2) }
         });
         NoiseSchedule::from_alpha_bar(alpha_bar.collect())
+    }
+}
+
+/// Equal steps along the straight line from signal to noise, as flow matching has them.
+pub struct Rectified;
+
+impl ScheduleSpec for Rectified {
+    fn name(&self) -> &'static str {
+        "rectified"
+    }
+    fn summary(&self) -> &'static str {
+        "equal steps of the straight path of flow matching; ends in pure noise"
+    }
+    fn reference(&self) -> &'static str {
+        "Liu, Gong, Liu 2023, Flow straight and fast: learning to generate and transfer data with rectified flow, arXiv:2209.03003"
+    }
+    fn build(&self, n_steps: usize) -> Result<NoiseSchedule> {
+        let alpha_bar = (1..=n_steps).map(|t| {
+            let time = (n_steps - t) as f64 / n_steps as f64;
+            Ok(NoiseLevel::from_flow_time(time)?.alpha().powi(2))
+        });
+        NoiseSchedule::from_alpha_bar(alpha_bar.collect::<Result<_>>()?)
     }
 }
 

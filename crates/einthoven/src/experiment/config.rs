@@ -118,9 +118,9 @@ impl NetworkConfig {
 pub struct TeacherConfig {
     /// Its network.
     pub network: NetworkConfig,
-    /// What the network puts out: `noise`, `v` or `x0`.
+    /// What the network puts out: `noise`, `v`, `x0` or `flow`.
     pub parameterization: String,
-    /// Noise schedule; `angle` is continuous.
+    /// Noise schedule; `angle` and `rectified` are continuous.
     pub schedule: String,
     /// Steps of a discrete schedule, and of the slow sampler that students are compared with.
     pub schedule_steps: usize,
@@ -170,6 +170,15 @@ pub struct FewStepConfig {
     pub optimizer: AdamWConfig,
     /// Which of the students is put into the comparison as "few-step".
     pub chosen: usize,
+}
+
+impl FewStepConfig {
+    /// Refuses a chosen student that halving does not pass through, named below `key`.
+    pub(super) fn check_chosen(&self, key: &str) -> Result<()> {
+        let students = crate::diffusion::distill::halvings(self.start)?;
+        let is_one = students.contains(&self.chosen);
+        check(&format!("{key}.chosen"), is_one, self.chosen, &format!("one of {students:?}"))
+    }
 }
 
 /// What is drawn for MIT-BIH-PLUS.
@@ -326,19 +335,8 @@ impl Validate for Experiment {
         ] {
             check(key, (1..=100_000_000).contains(&n), n, "1 to 100000000")?;
         }
-        let students = crate::diffusion::distill::halvings(self.few_step.start)?;
-        check(
-            "few_step.chosen",
-            students.contains(&self.few_step.chosen),
-            self.few_step.chosen,
-            &format!("one of {students:?}"),
-        )?;
-        check(
-            "few_step",
-            self.teacher.parameterization == "v" && self.teacher.schedule == "angle",
-            format!("{} prediction on the {} schedule", self.teacher.parameterization, self.teacher.schedule),
-            "v prediction on the angle schedule, which halving needs",
-        )?;
+        self.few_step.check_chosen("few_step")?;
+        check_halving("few_step", &self.teacher.parameterization, &self.teacher.schedule)?;
         for row in &self.classifier.rows {
             check("classifier.rows", ROWS.iter().any(|(name, _, _)| name == row), row, &known_rows())?;
         }
@@ -353,6 +351,16 @@ impl Validate for Experiment {
         }
         Ok(())
     }
+}
+
+/// Refuses what no student of few steps can learn from.
+pub(super) fn check_halving(key: &str, parameterization: &str, schedule: &str) -> Result<()> {
+    check(
+        key,
+        parameterization != "noise" && ["angle", "rectified"].contains(&schedule),
+        format!("{parameterization} prediction on the {schedule} schedule"),
+        "v, x0 or flow prediction on the schedule angle or rectified, which halving needs",
+    )
 }
 
 fn known_rows() -> String {

@@ -3,42 +3,41 @@
 //! The data are either a prepared data set or a database of the catalogue, brought to the preset's rate, length and
 //! leads. Only the training part is learned from. The run is left with one model, ready to be drawn from.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
+use super::adversarial::{self, GanRecipe};
 use super::config::Cost;
-use super::training::{Course, Trainer, model_path, objective, training_data};
+use super::diffusion::{self, DiffusionRecipe};
+use super::timevqvae::{self, TimeVqvaeRecipe};
+use super::training::{Trainer, model_path};
 use super::{Preset, RunRequest, device};
-use crate::classifiers::beat_cnn::lead_scales;
 use crate::config::{Validate, check, load_valid};
-use crate::dataset::condition::{Fact, Told};
 use crate::dataset::window::RecordOptions;
 use crate::dataset::{Dataset, Preparation, Split, assemble, guard, npz};
-use crate::delineators::DELINEATORS;
-use crate::delineators::facts::add_measured;
-use crate::diffusion::batches::Batches;
-use crate::diffusion::distill::Denoising;
-use crate::diffusion::{Network, NetworkConfig, sampler};
 use crate::error::{Error, Result};
 use crate::generators;
-use crate::generators::diffusion_model::ModelCard;
-use crate::nn::adamw::AdamWConfig;
 use crate::run::{Progress, Stop};
 use crate::seed::Seed;
-use crate::signal;
 
-/// Role of the model in its run.
+/// Role of the model in its run, where it has no students; with students it is the teacher.
 pub const ROLE: &str = "generator";
 
 /// All presets of generators of whole records.
-pub static GENERATION_PRESETS: &[Preset] = &[Preset {
-    name: "ptbxl-small",
-    summary: "generators of 10 s records of eight leads at 100 Hz on PTB-XL, sized for a CPU",
-    text: include_str!("../../presets/records/ptbxl-small.toml"),
-}];
+pub static GENERATION_PRESETS: &[Preset] = &[
+    Preset {
+        name: "ptbxl-small",
+        summary: "generators of 10 s records of eight leads at 100 Hz on PTB-XL, sized for a CPU",
+        text: include_str!("../../presets/records/ptbxl-small.toml"),
+    },
+    Preset {
+        name: "ptbxl-small-kd",
+        summary: "the same with students: half the width, then 8, 4, 2 and 1 steps",
+        text: include_str!("../../presets/records/ptbxl-small-kd.toml"),
+    },
+];
 
 /// Whether a preset trains a generator of whole records.
 pub fn is_generation(preset: &str) -> bool {
@@ -77,38 +76,26 @@ pub struct RecordData {
     pub records: RecordOptions,
 }
 
-/// How a generator is trained and sampled from.
+/// How a generator is trained and sampled from, by its kind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Recipe {
-    /// Its network; leads and labels follow from the data.
-    pub network: NetworkConfig,
-    /// What the network puts out: `noise`, `v` or `x0`.
-    pub parameterization: String,
-    /// Noise schedule; `angle` is continuous.
-    pub schedule: String,
-    /// Steps of a discrete schedule.
-    pub schedule_steps: usize,
-    /// Share of items of which everything is hidden in training, for guidance.
-    pub label_dropout: f64,
-    /// What the network is told beside labels.
-    #[serde(default)]
-    pub conditions: Vec<Fact>,
-    /// Share of items whose labels are hidden, and of those of which each of `conditions` is, one by one.
-    #[serde(default)]
-    pub condition_dropout: f64,
-    /// Optimizer steps.
-    pub steps: u64,
-    /// Records in a batch.
-    pub batch: usize,
-    /// Optimizer.
-    pub optimizer: AdamWConfig,
-    /// Sampler of the model unless asked otherwise.
-    pub sampler: String,
-    /// Its denoiser calls.
-    pub sampler_steps: usize,
-    /// Its guidance weight.
-    pub guidance: f64,
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Recipe {
+    /// Diffusion by any network.
+    Diffusion(DiffusionRecipe),
+    /// TimeVQVAE, in two stages.
+    Timevqvae(TimeVqvaeRecipe),
+    /// A network against a critic.
+    Gan(GanRecipe),
+}
+
+impl Recipe {
+    /// Role of the model that is drawn from unless another is named.
+    pub fn best_role(&self) -> String {
+        match self {
+            Recipe::Diffusion(recipe) => recipe.best_role(),
+            Recipe::Timevqvae(_) | Recipe::Gan(_) => ROLE.into(),
+        }
+    }
 }
 
 impl Validate for Generation {
@@ -125,22 +112,10 @@ impl Validate for Generation {
         for (name, recipe) in &self.recipes {
             generators::find(name)?;
             let key = |field: &str| format!("recipes.{name}.{field}");
-            objective(&recipe.parameterization, &recipe.schedule, recipe.schedule_steps)?;
-            sampler::find(&recipe.sampler)?;
-            let dropout = recipe.label_dropout;
-            check(&key("label_dropout"), (0.0..1.0).contains(&dropout), dropout, "0 to below 1")?;
-            let dropout = recipe.condition_dropout;
-            check(&key("condition_dropout"), (0.0..1.0).contains(&dropout), dropout, "0 to below 1")?;
-            let rate = recipe.optimizer.learning_rate;
-            check(&key("optimizer.learning_rate"), rate > 0.0 && rate < 1.0, rate, "above 0 and below 1")?;
-            let ema = recipe.optimizer.ema_decay;
-            check(&key("optimizer.ema_decay"), (0.0..1.0).contains(&ema), ema, "0 to below 1")?;
-            for (field, n) in [
-                ("steps", recipe.steps),
-                ("batch", recipe.batch as u64),
-                ("sampler_steps", recipe.sampler_steps as u64),
-            ] {
-                check(&key(field), (1..=100_000_000).contains(&n), n, "1 to 100000000")?;
+            match recipe {
+                Recipe::Diffusion(recipe) => recipe.validate(&key)?,
+                Recipe::Timevqvae(recipe) => recipe.validate(&key)?,
+                Recipe::Gan(recipe) => recipe.validate(name, &key)?,
             }
         }
         Ok(())
@@ -162,42 +137,32 @@ pub fn resolve(preset: &str, generator: Option<&str>, overrides: &[String]) -> R
     load_valid(preset.text, preset.name, &overrides)
 }
 
-/// Trains the generator of a request and returns its model file; the same request again goes on where it stopped.
+/// Trains the generator of a request and its students, and returns their model files; the same request again goes on
+/// where it stopped.
 ///
 /// # Errors
 /// [`Error::Interrupted`] and [`Error::Limit`] after a checkpoint; [`Error::Guard`] for a leak or a folder in use;
 /// [`Error::Data`] for missing amplitudes; everything that reading returns.
-pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> Result<PathBuf> {
+pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> Result<Vec<PathBuf>> {
     let config = resolve(request.preset, request.generator, request.overrides)?;
     let recipe = &config.recipes[&config.generator];
     let device = device(request.device)?;
     let seed = Seed::new(request.seed);
     let data = open(&config.data, request.data, request.seed)?;
     guard::check(&data)?;
+    // Records that the networks cannot be made for are refused before there is a folder.
+    match recipe {
+        Recipe::Diffusion(_) => {}
+        Recipe::Timevqvae(recipe) => drop(recipe.networks(&data)?),
+        Recipe::Gan(recipe) => drop(recipe.networks(&data)?),
+    }
     let run = request.open_run(&config, &data)?;
-    let mut part = data.part(Split::Train);
+    let part = data.part(Split::Train);
     drop(data);
-    let known = part.known_facts();
-    let is_shown = |fact: &Fact| fact.number().is_some_and(|number| number.tolerance.is_some());
-    if recipe.conditions.iter().any(|fact| is_shown(fact) && !known.contains(fact)) {
-        progress.tell(&format!("measuring intervals and axis of {} records", part.len()));
-        add_measured(&mut part, DELINEATORS[0])?;
+    if part.is_empty() {
+        return Err(Error::data("training part", "is empty"));
     }
-    let told = told(recipe, &part);
-    if let Some(fact) = recipe.conditions.iter().find(|fact| !told.facts.contains(fact)) {
-        progress.tell(&format!("{} is known of no record: the generator is not told it", fact.name()));
-    }
-    let card = card(&config.generator, recipe, told, &part)?;
-    let batches = batches(&part, &card.scale_mv, recipe, seed, &device);
     progress.tell(&format!("{}: {} records of the training part", config.generator, part.len()));
-
-    let network = Network::new(&card.network, seed.purpose("network"))?;
-    let objective = objective(&recipe.parameterization, &recipe.schedule, recipe.schedule_steps)?;
-    let learner = |batch, device: &Device| Denoising {
-        network: network.clone(),
-        objective: objective.clone(),
-        batches: Batches { batch, device: device.clone(), ..batches.clone() }.into(),
-    };
     let trainer = Trainer {
         run: &run,
         stop,
@@ -206,9 +171,12 @@ pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> 
         probe: request.probe,
         max_memory_bytes: request.max_memory_bytes,
     };
-    let course = Course { n_steps: recipe.steps, batch: recipe.batch, optimizer: &recipe.optimizer, start: None };
-    trainer.fit(&network, card, course, |batch| learner(batch, &device), |b, d| Ok(learner(b, d)), progress)?;
-    Ok(model_path(&run, ROLE))
+    match recipe {
+        Recipe::Diffusion(recipe) => return diffusion::train(&config.generator, recipe, part, trainer, progress),
+        Recipe::Timevqvae(recipe) => timevqvae::train(recipe, &part, &trainer, progress)?,
+        Recipe::Gan(recipe) => adversarial::train(&config.generator, recipe, &part, &trainer, progress)?,
+    }
+    Ok(vec![model_path(&run, ROLE)])
 }
 
 /// The data set: a prepared one where the folder holds one, else the database of the preset.
@@ -238,54 +206,4 @@ fn open(config: &RecordData, folder: Option<&Path>, seed: u64) -> Result<Dataset
         return Err(Error::data(&data.record[item], "has missing amplitudes, which a generator cannot learn from"));
     }
     Ok(data)
-}
-
-fn batches(part: &Dataset, scale_mv: &[f32], recipe: &Recipe, seed: Seed, device: &Device) -> Batches {
-    Batches {
-        signals: signal::scaled(&part.ecg, scale_mv, part.sig_len).into(),
-        n_leads: part.leads.len(),
-        sig_len: part.sig_len,
-        classes: vec![0; part.len()],
-        labels: Some(part.labels.iter().map(|&label| f32::from(label)).collect()),
-        facts: part.facts.as_ref().filter(|_| !recipe.conditions.is_empty()).map(|facts| facts.clone().into()),
-        batch: recipe.batch,
-        class_exponent: 1.0,
-        label_dropout: recipe.label_dropout,
-        fact_dropout: recipe.condition_dropout,
-        seed: seed.purpose("training").purpose(ROLE),
-        device: device.clone(),
-    }
-}
-
-/// The facts of a recipe that the data know, with their sites.
-fn told(recipe: &Recipe, part: &Dataset) -> Told {
-    let known = part.known_facts();
-    let facts: Vec<Fact> = recipe.conditions.iter().copied().filter(|fact| known.contains(fact)).collect();
-    let sites: BTreeSet<&String> = part.facts.iter().flatten().filter_map(|facts| facts.site.as_ref()).collect();
-    let sites = if facts.contains(&Fact::Site) { sites.into_iter().cloned().collect() } else { Vec::new() };
-    Told { facts, sites }
-}
-
-fn card(generator: &str, recipe: &Recipe, told: Told, part: &Dataset) -> Result<ModelCard> {
-    if part.is_empty() {
-        return Err(Error::data("training part", "is empty"));
-    }
-    Ok(ModelCard {
-        format: 1,
-        generator: generator.into(),
-        role: ROLE.into(),
-        network: recipe.network.sized(part.leads.len(), part.n_labels()).with_told(told),
-        parameterization: recipe.parameterization.clone(),
-        schedule: recipe.schedule.clone(),
-        schedule_steps: recipe.schedule_steps,
-        scale_mv: lead_scales(part)?,
-        leads: part.leads.clone(),
-        sig_len: part.sig_len,
-        fs_hz: part.fs_hz,
-        label_names: part.label_names.clone(),
-        sampler: recipe.sampler.clone(),
-        steps: recipe.sampler_steps,
-        guidance: recipe.guidance,
-        training_data: training_data(part),
-    })
 }

@@ -12,14 +12,18 @@ use burn::tensor::Device;
 use serde_json::{Value, json};
 
 use super::generation::ROLE;
+use super::import_gan;
 use super::training::model_path;
 use crate::dataset::label::label_set;
 use crate::diffusion::import::{diffwave, sssd_ecg};
 use crate::diffusion::{NetworkConfig, import};
 use crate::error::{Error, Result};
 use crate::generators::diffusion_model::{DiffusionModel, ModelCard};
+use crate::generators::timevqvae::{TimeVqvaeCard, TimeVqvaeModel, joined};
 use crate::nn::kernel::CauchySum;
+use crate::nn::timevqvae::import::{ImportedMaskGit, generator};
 use crate::nn::weights::Weights;
+use crate::record::lead_law::{EIGHT, TWELVE};
 use crate::run::{Run, RunInfo, safetensors, torch_zip};
 
 /// Value of `preset` in a run that holds an imported model.
@@ -29,6 +33,10 @@ pub const PRESET: &str = "import";
 pub static IMPORTS: &[(&str, &str)] = &[
     ("sssd-ecg", "SSSD_ECG of AI4HealthUOL/SSSD-ECG: eight leads, frozen S4 layers"),
     ("diffwave", "DiffWave of lmnt-com/diffwave without a spectrogram: one channel"),
+    ("timevqvae", "MaskGIT of ML4ITS/TimeVQVAE with both stages: release 1.0.1, or as of the paper"),
+    ("pulse2pulse", "generator of vlbthambawita/Pulse2Pulse, also as packed in deepfake-ecg: eight leads"),
+    ("wavegan-star", "WaveGAN* generator of vlbthambawita/Pulse2Pulse: eight leads"),
+    ("cond-pulse2pulse", "CondP2PGenerator of AI4HealthUOL/SSSD-ECG: eight leads, 71 statements"),
 ];
 
 /// What a user asks of [`import()`].
@@ -39,7 +47,8 @@ pub struct ImportRequest<'a> {
     pub generator: &'a str,
     /// Entry of the checkpoint that holds the state dict, where it holds several.
     pub entry: Option<&'a str>,
-    /// JSON file of the original's constructor arguments; they follow from the arrays if not given.
+    /// JSON file of the original's constructor arguments; they follow from the arrays if not given. For `timevqvae`
+    /// those of both stages, `{"stage1": ..., "stage2": ...}`.
     pub arguments: Option<&'a Path>,
     /// Names of the modelled leads; those of the publication if empty.
     pub leads: &'a [String],
@@ -64,26 +73,15 @@ pub fn import(request: &ImportRequest) -> Result<PathBuf> {
     let (network, facts) = match request.generator {
         "sssd-ecg" => sssd(request, &state)?,
         "diffwave" => plain_diffwave(request, &state)?,
+        "timevqvae" => return timevqvae(request, state),
+        "pulse2pulse" | "wavegan-star" | "cond-pulse2pulse" => return import_gan::import(request, &state),
         other => {
             let known = IMPORTS.iter().map(|(name, _)| (*name).to_string()).collect();
             return Err(Error::Unknown { kind: "published checkpoint", name: other.into(), known });
         }
     };
-    let leads = if request.leads.is_empty() { facts.leads } else { request.leads.to_vec() };
-    let n_labels = network.n_labels();
-    let label_names = match request.labels {
-        [] => facts.labels,
-        labels => labels.to_vec(),
-    };
-    if label_names.len() != n_labels {
-        let reason =
-            format!("{} names, but the network knows {n_labels} labels: name them in its order", label_names.len());
-        return Err(Error::config("--labels", reason));
-    }
-    if leads.len() != facts.n_channels {
-        let reason = format!("{} leads, but the network has {} channels", leads.len(), facts.n_channels);
-        return Err(Error::config("--leads", reason));
-    }
+    let leads = leads(request, &facts.leads, facts.n_channels)?;
+    let label_names = labels(request, facts.labels, network.n_labels())?;
     let card = ModelCard {
         format: 1,
         generator: request.generator.into(),
@@ -100,24 +98,89 @@ pub fn import(request: &ImportRequest) -> Result<PathBuf> {
         sampler: "ddpm".into(),
         steps: facts.schedule_steps,
         guidance: 1.0,
-        training_data: json!({
-            "source": format!("published checkpoint {}", file_name(request.checkpoint)),
-            "training_patients": { "key": "unknown", "hashes": [] },
-        }),
+        training_data: unknown_data(request),
+        latent: None,
     };
     let model = DiffusionModel::new(card, state, &Device::flex())?;
+    leave_run(request, model.hash(), |path| model.save(path))
+}
+
+/// A run with one model, which `save` writes.
+pub(super) fn leave_run(
+    request: &ImportRequest,
+    hash: &str,
+    save: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
     let info = RunInfo {
         preset: PRESET.into(),
         config: format!("checkpoint = {:?}\ngenerator = {:?}\n", file_name(request.checkpoint), request.generator),
         seed: 0,
         device: "cpu".into(),
-        data_fingerprint: model.hash().into(),
+        data_fingerprint: hash.into(),
     };
     let run = Run::create_or_open(request.out, &info)?;
     run.stage(ROLE)?;
     let path = model_path(&run, ROLE);
-    model.save(&path)?;
+    save(&path)?;
     Ok(path)
+}
+
+/// Names of the leads that the network makes: those of the request, or of the publication.
+pub(super) fn leads(request: &ImportRequest, published: &[String], n_channels: usize) -> Result<Vec<String>> {
+    let leads = if request.leads.is_empty() { published } else { request.leads };
+    if leads.len() != n_channels {
+        let reason = format!("{} leads, but the network has {n_channels} channels", leads.len());
+        return Err(Error::config("--leads", reason));
+    }
+    Ok(leads.to_vec())
+}
+
+/// Names of the labels that the network knows, likewise.
+pub(super) fn labels(request: &ImportRequest, published: Vec<String>, n_labels: usize) -> Result<Vec<String>> {
+    let names = if request.labels.is_empty() { published } else { request.labels.to_vec() };
+    if names.len() != n_labels {
+        let reason = format!("{} names, but the network knows {n_labels} labels: name them in its order", names.len());
+        return Err(Error::config("--labels", reason));
+    }
+    Ok(names)
+}
+
+/// What a model card says of data that nobody told us about.
+pub(super) fn unknown_data(request: &ImportRequest) -> Value {
+    json!({
+        "source": format!("published checkpoint {}", file_name(request.checkpoint)),
+        "training_patients": { "key": "unknown", "hashes": [] },
+    })
+}
+
+fn timevqvae(request: &ImportRequest, state: Weights) -> Result<PathBuf> {
+    let arguments = request.arguments.map(read_json).transpose()?;
+    let sig_len = request.sig_len.unwrap_or(1000);
+    let ImportedMaskGit { vqvae, prior, decoding } = generator(arguments.as_ref(), &state, sig_len)?;
+    let n_channels = vqvae.network.config().channels;
+    let published: &[&str] = match n_channels {
+        8 => &EIGHT,
+        12 => &TWELVE,
+        _ => &["ECG"],
+    };
+    let published: Vec<String> = published.iter().map(|lead| (*lead).to_string()).collect();
+    let leads = leads(request, &published, n_channels)?;
+    let card = TimeVqvaeCard {
+        format: 1,
+        generator: request.generator.into(),
+        role: ROLE.into(),
+        vqvae: vqvae.network.config().clone(),
+        prior: prior.network.config().clone(),
+        decoding,
+        scale_mv: vec![1.0; leads.len()],
+        leads,
+        fs_hz: request.fs_hz.unwrap_or(100.0),
+        label_names: labels(request, Vec::new(), prior.network.config().classes)?,
+        training_data: unknown_data(request),
+    };
+    let state = joined([vqvae.params, vqvae.buffers], [prior.params, prior.buffers]);
+    let model = TimeVqvaeModel::new(card, state, &Device::flex())?;
+    leave_run(request, model.hash(), |path| model.save(path))
 }
 
 /// What a publication says beside the arrays.
@@ -172,7 +235,7 @@ fn plain_diffwave(request: &ImportRequest, state: &Weights) -> Result<(NetworkCo
 }
 
 /// The 71 statements of PTB-XL in the order of the published arrays, which is that of the alphabet; none for other numbers.
-fn published_labels(n_labels: usize) -> Result<Vec<String>> {
+pub(super) fn published_labels(n_labels: usize) -> Result<Vec<String>> {
     let mut names = label_set("ptbxl-all")?.names();
     names.sort();
     Ok(if names.len() == n_labels { names } else { Vec::new() })
@@ -189,7 +252,7 @@ fn read_state(path: &Path, entry: Option<&str>) -> Result<Weights> {
     Ok(safetensors::read(path)?.tensors.into())
 }
 
-fn read_json(path: &Path) -> Result<Value> {
+pub(super) fn read_json(path: &Path) -> Result<Value> {
     let text = std::fs::read_to_string(path).map_err(|source| Error::io(path, source))?;
     serde_json::from_str(&text).map_err(|error| Error::data(path.display().to_string(), error.to_string()))
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::device;
+use super::distillation::TEACHER;
 use super::sampling::run_model;
 use crate::dataset::Conditions;
 use crate::dataset::label::synonym::find_label;
@@ -68,7 +69,7 @@ pub fn impute(request: &ImputeRequest, stop: &Stop, progress: &mut dyn Progress)
     let options = ReadOptions { annotators: Annotators::All, frames: Frames::Average, ..ReadOptions::lenient() };
     let mut record = record::read(request.record, &options)?;
     let file = match request.source.is_dir() {
-        true => run_model(request.source, None)?,
+        true => run_model(request.source, teacher(request.source))?,
         false => request.source.to_path_buf(),
     };
     let model = DiffusionModel::load(&file, &device(request.device)?)?;
@@ -89,6 +90,11 @@ pub fn impute(request: &ImputeRequest, stop: &Stop, progress: &mut dyn Progress)
     let drawn = filled(&names, &left, &mv);
     store(&mut record, &mv, &was_missing, &model, request)?;
     Ok(Imputed { derived, drawn })
+}
+
+/// The teacher of a run that has students: filling in takes a denoiser of every level, and theirs are few.
+fn teacher(run: &Path) -> Option<&'static str> {
+    run.join("checkpoint").join(TEACHER).join("model.safetensors").is_file().then_some(TEACHER)
 }
 
 /// Amplitudes `[lead][point]`, NaN where missing or to be made anew.

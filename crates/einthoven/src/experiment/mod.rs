@@ -4,21 +4,28 @@
 //! next one needs in the run folder; a second call with the same folder goes on where the first
 //! stopped.
 
+pub mod adversarial;
 mod budget;
 mod classification;
 pub mod config;
+pub mod diffusion;
+pub mod distillation;
 pub mod efficiency;
 mod evaluate;
 mod exact;
+mod export;
 pub mod generation;
 pub mod import;
+mod import_gan;
 mod impute;
+mod latents;
 mod models;
 mod quality;
 mod report;
 mod sampling;
 mod side_by_side;
 mod synthesis;
+pub mod timevqvae;
 mod training;
 
 use std::path::{Path, PathBuf};
@@ -27,8 +34,10 @@ use burn::tensor::Device;
 use serde::Serialize;
 
 pub use config::{DataConfig, Experiment};
+pub use distillation::Distillation;
 pub use efficiency::MemoryProbe;
 pub use evaluate::{EvaluateRequest, evaluate};
+pub use export::{ExportRequest, export};
 pub use generation::GENERATION_PRESETS;
 pub use import::{IMPORTS, ImportRequest, import};
 pub use impute::{ImputeRequest, Imputed, impute};
@@ -309,7 +318,7 @@ impl Started {
         let Started { config, device, seed, generator_part: data, run, .. } = self;
         let RunRequest { probe, max_memory_bytes, .. } = *request;
         let trainer = training::Trainer { run, stop, device, seed: *seed, probe, max_memory_bytes };
-        models::Workshop { config, data, trainer }.models(progress)
+        models::Models::train(config, data, trainer, progress)
     }
 }
 
@@ -320,7 +329,7 @@ impl Started {
 /// As [`run`].
 pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> Result<Vec<PathBuf>> {
     if generation::is_generation(request.preset) {
-        return Ok(vec![generation::train(request, stop, progress)?]);
+        return generation::train(request, stop, progress);
     }
     if let Some(other) = request.generator.filter(|name| *name != dgn::SPEC.name) {
         let reason = format!("found {other}, but {} trains {}", request.preset, dgn::SPEC.name);

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::distillation::few_step_role;
 use super::exact::Rejection;
 use super::{device, generation, import, synthesis};
 use crate::dataset::wish::{Turns, Wish};
@@ -11,7 +12,6 @@ use crate::dataset::{Dataset, Facts, npz};
 use crate::delineators::{DELINEATORS, facts};
 use crate::error::{Error, Result};
 use crate::evaluation::delivery::{Acceptance, Delivered, delivered};
-use crate::generators::diffusion_model::DiffusionModel;
 use crate::generators::{self, Generator, Item};
 use crate::run::{Disk, Progress, Stop, Storage, available_memory, read_run};
 use crate::seed::Seed;
@@ -20,8 +20,8 @@ use crate::seed::Seed;
 pub struct DrawRequest<'a> {
     /// Run folder, model file, or generator by name.
     pub source: &'a str,
-    /// Model of a run by its role, such as `teacher`; `None` for the few-step student that a beat run chose,
-    /// and for the only model of a run of one generator.
+    /// Model of a run by its role, such as `teacher`; `None` for the few-step student that a run chose, and for
+    /// the only model of a run without students.
     pub model: Option<&'a str>,
     /// Number of items.
     pub n: u64,
@@ -33,7 +33,7 @@ pub struct DrawRequest<'a> {
     pub first: u64,
     /// Sampler by name; `None` for the model's own.
     pub sampler: Option<&'a str>,
-    /// Denoiser calls per item; `None` for the model's own.
+    /// Sampler steps; `None` for the model's own.
     pub steps: Option<usize>,
     /// Guidance weight; `None` for the model's own.
     pub guidance: Option<f64>,
@@ -110,7 +110,7 @@ pub fn sample(request: &DrawRequest, stop: &Stop, progress: &mut dyn Progress) -
     data.validate()?;
     let acceptance = rejection.map(|rejection| rejection.acceptance());
     let delivered = if is_measurable { request.delivered(&turns, &data)? } else { Vec::new() };
-    data.provenance["sampler"] = json!({ "name": call.sampler, "steps": call.steps, "guidance": call.guidance });
+    data.provenance["sampler"] = synthesis::sampler_in_words(&call);
     data.provenance["request"] = request.wish_in_words();
     if is_measurable {
         data.provenance["delivery"] = json!({ "delivered": delivered, "acceptance": acceptance });
@@ -135,7 +135,7 @@ fn open(request: &DrawRequest) -> Result<Box<dyn Generator>> {
         None
     };
     match model {
-        Some(path) => Ok(Box::new(DiffusionModel::load(&path, &device)?)),
+        Some(path) => generators::open(&path, &device),
         None => {
             let spec = generators::find(request.source)?;
             spec.build(&spec.default_config(), None, &device)
@@ -152,12 +152,13 @@ pub fn run_model(dir: &Path, role: Option<&str>) -> Result<PathBuf> {
     let stages = dir.join("checkpoint");
     let role = match role {
         Some(role) => role.to_string(),
-        None if generation::is_generation(&info.preset) || info.preset == import::PRESET => {
-            generation::ROLE.to_string()
+        None if info.preset == import::PRESET => generation::ROLE.to_string(),
+        None if generation::is_generation(&info.preset) => {
+            let config: generation::Generation = crate::config::load_valid(&info.config, "config.toml", &[])?;
+            config.recipes[&config.generator].best_role()
         }
-        None => format!(
-            "few-step-{:02}",
-            crate::config::load_valid::<super::Experiment>(&info.config, "config.toml", &[])?.few_step.chosen
+        None => few_step_role(
+            crate::config::load_valid::<super::Experiment>(&info.config, "config.toml", &[])?.few_step.chosen,
         ),
     };
     let file = |role: &str| stages.join(role).join("model.safetensors");

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::config::Experiment;
 use crate::dataset::{Dataset, Split, npz, plus, records};
+use crate::diffusion::sampler;
 use crate::error::Result;
 use crate::generators::{Generator, Item, SampleRequest, Sink};
 use crate::record::WriteOptions;
@@ -71,11 +72,23 @@ pub fn draw(
     let mut data = model.axes();
     let total = request.items.len() as u64;
     model.sample_into(request, seed, &mut Watched { data: &mut data, total, stage, stop, progress })?;
-    data.provenance["sampler"] = json!({
-        "name": request.sampler, "steps": request.steps, "guidance": request.guidance,
-    });
+    data.provenance["sampler"] = sampler_in_words(request);
     data.validate()?;
     Ok(data)
+}
+
+/// How items were drawn, for the provenance.
+pub fn sampler_in_words(request: &SampleRequest) -> Value {
+    json!({
+        "name": request.sampler, "steps": request.steps, "guidance": request.guidance,
+        "denoiser_calls": denoiser_calls(request),
+    })
+}
+
+/// Denoiser calls for each item; guidance compares two at every level. `None` where there is no sampler.
+fn denoiser_calls(request: &SampleRequest) -> Option<usize> {
+    let of_guidance = if [0.0, 1.0].contains(&request.guidance) { 1 } else { 2 };
+    Some(of_guidance * sampler::find(&request.sampler).ok()?.evaluations(request.steps))
 }
 
 /// Gives each synthetic item the RR intervals of a random training item of its class, for

@@ -9,7 +9,7 @@ use super::MemoryProbe;
 use super::budget::Budget;
 use crate::dataset::{Dataset, guard};
 use crate::diffusion::distill::Denoising;
-use crate::diffusion::{Network, Objective, Parameterization, TimeView, Weighting, schedule};
+use crate::diffusion::{Network, Objective, Parameterization, TimeView, Weighting};
 use crate::error::Result;
 use crate::generators::diffusion_model::{DiffusionModel, ModelCard};
 use crate::nn::adamw::AdamWConfig;
@@ -58,11 +58,13 @@ impl Trainer<'_> {
     /// Trains a model unless it is trained already, and stores it in the run.
     ///
     /// `learner` makes what is learned for a size of batch, `trial` a plain denoising of the same
-    /// network on a device, by which an accelerator is compared with the CPU.
+    /// network on a device, by which an accelerator is compared with the CPU. The model file holds
+    /// the arrays `beside` too, such as those of a decoder.
     ///
     /// # Errors
     /// [`crate::Error::Limit`] for a batch that memory cannot hold; [`crate::Error::Unsupported`] for a
     /// device with other numbers; everything that [`train`] returns.
+    #[allow(clippy::too_many_arguments)]
     pub fn fit<L: Learner>(
         &self,
         network: &Network,
@@ -70,35 +72,68 @@ impl Trainer<'_> {
         course: Course,
         learner: impl Fn(usize) -> L,
         trial: impl Fn(usize, &Device) -> Result<Denoising>,
+        beside: &Weights,
         progress: &mut dyn Progress,
     ) -> Result<Trained> {
         let Course { n_steps, batch, optimizer, start } = course;
-        let specs = network.params();
-        let start = start.unwrap_or_else(|| network.start(self.seed.purpose("start").purpose(&card.role)));
+        let mut specs = network.params();
+        let start_seed = self.seed.purpose("start").purpose(&card.role);
+        let mut start = start.unwrap_or_else(|| network.start(start_seed));
+        let companions = learner(batch).companions();
+        start.entries.extend(Weights::initialize(&companions, start_seed.purpose("companions")).entries);
+        specs.extend(companions.iter().cloned());
         let trainee = |batch, start: Weights| {
             NetworkTrainee::new(learner(batch), specs.clone(), start, optimizer.clone(), n_steps, self.device)
         };
-        let stage = self.run.stage(&card.role)?;
-        if let Some(probe) = self.probe {
-            let budget = Budget::measure(probe, |batch| trainee(batch, start.clone()).step(0).map(drop))?;
-            budget.refuse_oversize(&card.role, batch, self.max_memory_bytes, progress)?;
-        }
-        if stage.finished::<TrainSummary>()?.is_none() {
+        let check = || {
             let start = network.start(self.seed.purpose("device check"));
             let first_step = |device: &Device| {
                 let learner = trial(batch, device)?;
-                Ok(NetworkTrainee::new(learner, specs.clone(), start.clone(), optimizer.clone(), 1, device))
+                Ok(NetworkTrainee::new(learner, network.params(), start.clone(), optimizer.clone(), 1, device))
             };
-            check_device(first_step, self.device)?;
-        }
-        let mut trainee = trainee(batch, start);
-        let plan = TrainPlan { n_steps, checkpoint_every: Cadence::Seconds(60.0), log_every: 20 };
-        let summary = train(&mut trainee, &plan, &stage, self.stop, progress)?;
+            check_device(first_step, self.device)
+        };
+        let trainee = |batch| trainee(batch, start.clone());
+        let (trainee, summary) = self.train_stage(&card.role, n_steps, batch, 0, trainee, check, progress)?;
         let mut state = trainee.result();
+        companions.iter().for_each(|companion| drop(state.entries.remove(&companion.name)));
         state.entries.extend(network.buffers().entries);
+        state.entries.extend(beside.entries.clone());
         let model = DiffusionModel::new(card, state, self.device)?;
         model.save(&model_path(self.run, &model.card().role))?;
         Ok(Trained { model, summary })
+    }
+
+    /// Trains anything that learns step by step as the stage of a role, to the end of `n_steps`.
+    ///
+    /// `trainee` makes it for a size of batch, `costliest` is the early step that takes the most memory, and `check`
+    /// refuses a device that computes something else.
+    ///
+    /// # Errors
+    /// As [`Trainer::fit`].
+    #[allow(clippy::too_many_arguments)]
+    pub fn train_stage<T: Trainee>(
+        &self,
+        role: &str,
+        n_steps: u64,
+        batch: usize,
+        costliest: u64,
+        trainee: impl Fn(usize) -> T,
+        check: impl FnOnce() -> Result<()>,
+        progress: &mut dyn Progress,
+    ) -> Result<(T, TrainSummary)> {
+        let stage = self.run.stage(role)?;
+        if let Some(probe) = self.probe {
+            let budget = Budget::measure(probe, |batch| trainee(batch).step(costliest).map(drop))?;
+            budget.refuse_oversize(role, batch, self.max_memory_bytes, progress)?;
+        }
+        if stage.finished::<TrainSummary>()?.is_none() {
+            check()?;
+        }
+        let mut trainee = trainee(batch);
+        let plan = TrainPlan { n_steps, checkpoint_every: Cadence::Seconds(60.0), log_every: 20 };
+        let summary = train(&mut trainee, &plan, &stage, self.stop, progress)?;
+        Ok((trainee, summary))
     }
 }
 
@@ -108,14 +143,14 @@ impl Trainer<'_> {
 /// [`crate::Error::Unknown`] for a name that is in no list; [`crate::Error::Config`] for a schedule
 /// that does not exist for that number of steps.
 pub fn objective(parameterization: &str, schedule: &str, schedule_steps: usize) -> Result<Objective> {
-    let time = match schedule {
-        "angle" => TimeView::Angle,
-        name => TimeView::Steps(schedule::find(name)?.build(schedule_steps)?),
-    };
+    let time = TimeView::of_schedule(schedule, schedule_steps)?;
     let parameterization = Parameterization::find(parameterization)?;
     let weighting = match parameterization {
         Parameterization::Noise => Weighting::Noise,
-        Parameterization::V | Parameterization::X0 => Weighting::Velocity,
+        Parameterization::V => Weighting::Velocity,
+        // The plain error of v would weigh that of x0 by 1 + SNR, without bound towards the clean end.
+        Parameterization::X0 => Weighting::Signal,
+        Parameterization::Flow => Weighting::Flow,
     };
     Ok(Objective { parameterization, weighting, time })
 }

@@ -5,24 +5,25 @@
 //! thing; only the numbers differ. A model of the eight independent leads gives all twelve, which
 //! then obey the laws of the limb leads by construction.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Generator, GeneratorSpec, Item, SampleRequest, Sink};
+use super::{Generator, GeneratorSpec, Item, SampleRequest, Sink, model_file};
 use crate::dataset::Dataset;
 use crate::dataset::condition::{FACTS, Told};
+use crate::diffusion::latent::{LatentDecoder, LatentSpace};
 use crate::diffusion::{
-    Condition, Denoiser, Guided, Known, Network, NetworkBackbone, NetworkConfig, NetworkDenoiser, NoiseLevel,
-    Parameterization, TimeView, angle_grid, sampler, schedule,
+    Condition, Denoiser, Guided, Known, Network, NetworkBackbone, NetworkConfig, NetworkDenoiser, Parameterization,
+    TimeView, onnx, sampler,
 };
 use crate::error::{Error, Result};
+use crate::nn::told;
 use crate::nn::weights::{Weights, host};
-use crate::record::lead_law::{EIGHT, TWELVE, twelve_from};
-use crate::run::{StoredType, safetensors, sha256_hex, write_atomic};
+use crate::record::lead_law::{TWELVE, twelve_from};
+use crate::run::{sha256_hex, write_atomic};
 use crate::seed::Seed;
 use crate::signal;
 
@@ -41,9 +42,9 @@ pub struct ModelCard {
     pub role: String,
     /// Shape of the network.
     pub network: NetworkConfig,
-    /// What its output means: `noise`, `v` or `x0`.
+    /// What its output means: `noise`, `v`, `x0` or `flow`.
     pub parameterization: String,
-    /// Noise schedule by name; `angle` is continuous.
+    /// Noise schedule by name; `angle` and `rectified` are continuous.
     pub schedule: String,
     /// Steps of a discrete schedule.
     pub schedule_steps: usize,
@@ -59,12 +60,15 @@ pub struct ModelCard {
     pub label_names: Vec<String>,
     /// Sampler to use unless asked otherwise.
     pub sampler: String,
-    /// Denoiser calls to use unless asked otherwise.
+    /// Sampler steps to use unless asked otherwise.
     pub steps: usize,
     /// Guidance to use unless asked otherwise.
     pub guidance: f64,
     /// Training data: fingerprint, licence, keyed hashes of its patients.
     pub training_data: Value,
+    /// The latents in which the network denoises; it denoises the signal itself if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latent: Option<LatentSpace>,
 }
 
 /// A diffusion model on a device.
@@ -73,6 +77,9 @@ pub struct DiffusionModel {
     state: Weights,
     hash: String,
     denoiser: NetworkDenoiser<NetworkBackbone>,
+    decoder: Option<LatentDecoder>,
+    /// Channels and points of what is denoised.
+    denoised: [usize; 2],
     device: Device,
 }
 
@@ -83,7 +90,12 @@ impl DiffusionModel {
     /// [`Error::Data`] listing weights that do not fit the network; [`Error::Config`] or
     /// [`Error::Unknown`] for a card that no model can have.
     pub fn new(card: ModelCard, state: Weights, device: &Device) -> Result<DiffusionModel> {
-        let (network, weights) = Network::of_state(&card.network, &state, &card.role)?;
+        let mut weights = state.clone();
+        let (denoised, decoder) = match &card.latent {
+            Some(space) => (space.shape(card.sig_len)?, Some(LatentDecoder::take(space, &mut weights, device)?)),
+            None => ([card.leads.len(), card.sig_len], None),
+        };
+        let (network, weights) = Network::of_state(&card.network, &weights, &card.role)?;
         if card.scale_mv.len() != card.leads.len() || card.scale_mv.iter().any(|s| !s.is_finite() || *s <= 0.0) {
             return Err(Error::config("scale_mv", "expected one positive number per lead"));
         }
@@ -91,14 +103,11 @@ impl DiffusionModel {
             let reason = format!("{} names for {} classes", card.label_names.len(), card.network.n_labels());
             return Err(Error::config("label_names", reason));
         }
-        let time = match card.schedule.as_str() {
-            "angle" => TimeView::Angle,
-            name => TimeView::Steps(schedule::find(name)?.build(card.schedule_steps)?),
-        };
-        let backbone = network.prepared(weights.on(device), card.sig_len);
+        let time = TimeView::of_schedule(&card.schedule, card.schedule_steps)?;
+        let backbone = network.prepared(weights.on(device), denoised[1]);
         let denoiser = NetworkDenoiser::new(backbone, Parameterization::find(&card.parameterization)?, time)?;
-        let hash = sha256_hex(&DiffusionModel::bytes(&card, &state, StoredType::F32)?);
-        Ok(DiffusionModel { card, state, hash, denoiser, device: device.clone() })
+        let hash = sha256_hex(&model_file::bytes(&card, &state)?);
+        Ok(DiffusionModel { card, state, hash, denoiser, decoder, denoised, device: device.clone() })
     }
 
     /// Reads a model file.
@@ -106,13 +115,9 @@ impl DiffusionModel {
     /// # Errors
     /// [`Error::Input`] for a file that is no sound safetensors; [`Error::Data`] for another model.
     pub fn load(path: &Path, device: &Device) -> Result<DiffusionModel> {
-        let file = safetensors::read(path)?;
-        let name = path.display().to_string();
-        let card = file.metadata.get("einthoven.card").ok_or_else(|| {
-            Error::data(&name, "has no model card (metadata einthoven.card): not a model of this tool")
-        })?;
-        let card = serde_json::from_str(card).map_err(|error| Error::data(&name, format!("model card: {error}")))?;
-        DiffusionModel::new(card, file.tensors.into(), device)
+        let (card, state) = model_file::read(path)?;
+        let card = model_file::card(path, "a diffusion generator", card)?;
+        DiffusionModel::new(card, state, device)
     }
 
     /// Writes the model file.
@@ -120,13 +125,29 @@ impl DiffusionModel {
     /// # Errors
     /// [`Error::Io`]; [`Error::Data`] for weights that are not finite.
     pub fn save(&self, path: &Path) -> Result<()> {
-        write_atomic(path, &DiffusionModel::bytes(&self.card, &self.state, StoredType::F32)?)
+        write_atomic(path, &model_file::bytes(&self.card, &self.state)?)
     }
 
-    fn bytes(card: &ModelCard, state: &Weights, stored: StoredType) -> Result<Vec<u8>> {
-        let card = serde_json::to_string(card).map_err(|error| Error::data("model card", error.to_string()))?;
-        let metadata = BTreeMap::from([("einthoven.card".to_string(), card)]);
-        safetensors::to_bytes(&state.clone().into(), &metadata, stored)
+    /// The network as an ONNX file and, for a model of latents, its decoder as another; the card is in their metadata.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] naming what cannot be exported.
+    pub fn to_onnx(&self) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
+        let card = serde_json::to_string(&self.card).map_err(|error| Error::data("model card", error.to_string()))?;
+        let mut metadata = vec![
+            ("einthoven.card", card),
+            ("notice", "signals drawn with it are synthetic, not for clinical use".into()),
+        ];
+        if !self.told().is_empty() {
+            metadata.push(("einthoven.fact_rows", json!(told::row_names(&self.told())).to_string()));
+        }
+        let mut weights = self.state.clone();
+        let decoder_weights = LatentDecoder::split(&mut weights);
+        let (network, _) = Network::of_state(&self.card.network, &weights, &self.card.role)?;
+        let denoiser = onnx::denoiser(&network, &weights, self.denoised[1], &metadata)?;
+        let decoder = self.card.latent.as_ref();
+        let decoder = decoder.map(|space| onnx::decoder(space, &decoder_weights, self.card.sig_len, &metadata));
+        Ok((denoiser, decoder.transpose()?))
     }
 
     /// Its card.
@@ -167,16 +188,9 @@ impl DiffusionModel {
         signal::scaled(ecg, &self.card.scale_mv, self.card.sig_len)
     }
 
-    fn grid(&self, steps: usize) -> Result<Vec<NoiseLevel>> {
-        match self.denoiser.time() {
-            TimeView::Angle => angle_grid(steps, NoiseLevel::PURE_NOISE),
-            TimeView::Steps(schedule) | TimeView::StepsByAlpha(schedule) => schedule.grid(steps),
-        }
-    }
-
     /// Whether the leads that are modelled are eight that determine the twelve.
     fn gives_twelve(&self) -> bool {
-        self.card.leads.len() == EIGHT.len() && twelve_from(&self.card.leads, &[0.0; EIGHT.len()]).is_ok()
+        model_file::gives_twelve(&self.card.leads)
     }
 
     fn condition(&self, items: &[Item]) -> Result<Condition> {
@@ -189,16 +203,7 @@ impl Generator for DiffusionModel {
         let card = &self.card;
         let leads = if self.gives_twelve() { TWELVE.map(String::from).to_vec() } else { card.leads.clone() };
         let mut data = Dataset::new(leads, card.sig_len, card.fs_hz, card.label_names.clone());
-        data.provenance = json!({
-            "synthetic": true,
-            "generator": card.generator,
-            "role": card.role,
-            "version": env!("CARGO_PKG_VERSION"),
-            "model_sha256": self.hash,
-            "training_data": card.training_data,
-            "training_patients": card.training_data["training_patients"],
-            "notice": "synthetic, not for clinical use",
-        });
+        data.provenance = model_file::provenance(&card.generator, &card.role, &self.hash, &card.training_data);
         data
     }
 
@@ -216,7 +221,8 @@ impl Generator for DiffusionModel {
     }
 
     fn working_bytes_per_item(&self) -> u64 {
-        LIVE_MAPS * self.card.network.map_bytes(self.card.sig_len)
+        let decoded = self.card.latent.as_ref().map_or(0, |space| 4 * space.autoencoder.width * self.card.sig_len);
+        LIVE_MAPS * self.card.network.map_bytes(self.denoised[1]).max(decoded as u64)
     }
 
     fn sample_into(&self, request: &SampleRequest, seed: Seed, sink: &mut dyn Sink) -> Result<()> {
@@ -239,8 +245,8 @@ impl DiffusionModel {
     /// Items by a denoiser of this model, mV, in the leads that are modelled.
     fn draw(&self, denoiser: &dyn Denoiser, request: &SampleRequest, seed: Seed, items: &[Item]) -> Result<Vec<f32>> {
         let (n_items, condition) = (items.len(), self.condition(items)?);
-        let (n_leads, sig_len) = (self.card.leads.len(), self.card.sig_len);
-        let (size, shape) = (n_leads * sig_len, [n_items, n_leads, sig_len]);
+        let [channels, length] = self.denoised;
+        let (size, shape) = (channels * length, [n_items, channels, length]);
         // Noise belongs to the model, the seed, the item and the step, and to nothing else.
         let seed = seed.purpose("sample").purpose(&self.hash);
         let normal = |step: usize| {
@@ -251,9 +257,13 @@ impl DiffusionModel {
             Tensor::<3>::from_data(TensorData::new(noise, shape), &self.device)
         };
         let sampler = sampler::find(&request.sampler)?;
-        let grid = self.grid(request.steps)?;
-        let mut ecg = host(sampler.sample(denoiser, &grid, normal(0), &mut |step| normal(step), &condition)?);
-        for (lead, scale) in ecg.chunks_mut(sig_len).zip(self.card.scale_mv.iter().cycle()) {
+        let grid = self.denoiser.time().grid(request.steps, sampler.spacing())?;
+        let clean = sampler.sample(denoiser, &grid, normal(0), &mut |step| normal(step), &condition)?;
+        let mut ecg = host(match &self.decoder {
+            Some(decoder) => decoder.decode(clean)?,
+            None => clean,
+        });
+        for (lead, scale) in ecg.chunks_mut(self.card.sig_len).zip(self.card.scale_mv.iter().cycle()) {
             lead.iter_mut().for_each(|v| *v *= scale);
         }
         if ecg.iter().any(|v| !v.is_finite()) {
@@ -268,8 +278,13 @@ impl DiffusionModel {
     /// # Shape
     /// `ecg` and the result are `[lead, time]`, mV; NaN is missing. What is not missing comes back to rounding.
     /// # Errors
-    /// [`Error::Shape`] for another size; everything that sampling returns.
+    /// [`Error::Shape`] for another size; [`Error::Unsupported`] for a model of latents; everything that sampling returns.
     pub fn fill(&self, ecg: &[f32], request: &SampleRequest, seed: Seed) -> Result<Vec<f32>> {
+        if self.decoder.is_some() {
+            let what =
+                "filling by a generator that denoises latents: what is known of a signal is not known of its latent";
+            return Err(Error::Unsupported { what: what.into() });
+        }
         request.check(&self.card.label_names, &self.told(), &self.card.generator)?;
         if request.items.len() != 1 {
             return Err(Error::Shape {

@@ -1,12 +1,22 @@
 //! Generators: what makes synthetic ECGs, behind one trait and in one list.
 
+pub mod cond_pulse2pulse;
 pub mod dgn;
 pub mod diffusion_model;
+pub mod diffusion_ts;
 pub mod diffwave;
 pub mod dipole;
+pub mod dit;
+pub mod gan_model;
+pub mod latent_diffusion;
+mod model_file;
+pub mod pulse2pulse;
 pub mod simulator;
 pub mod sssd_ecg;
 pub mod time_diffusion;
+pub mod timediffusion;
+pub mod timevqvae;
+pub mod wavegan_star;
 
 use std::path::Path;
 
@@ -40,9 +50,9 @@ impl Item {
 pub struct SampleRequest {
     /// The items, in any order of their indexes.
     pub items: Vec<Item>,
-    /// Sampler by name; generators that are not diffusion models ignore it.
+    /// Sampler by name; generators without a network ignore it.
     pub sampler: String,
-    /// Denoiser calls per item.
+    /// Sampler steps, one denoiser call each, two for some samplers; calls of the prior for codes.
     pub steps: usize,
     /// Guidance weight; 1 follows the label without exaggeration.
     pub guidance: f64,
@@ -161,7 +171,7 @@ pub trait GeneratorSpec: Sync {
     fn conditions(&self) -> Vec<&'static str> {
         vec!["label"]
     }
-    /// Weights of the published network for one-lead beats or records of eight leads, without labels; `None` where
+    /// Weights of the published network for one-lead beats or records of eight leads, without labels where it can be; `None` where
     /// nothing is trained.
     fn n_weights(&self) -> Option<usize> {
         None
@@ -176,8 +186,33 @@ pub trait GeneratorSpec: Sync {
 }
 
 /// All generators.
-pub static GENERATORS: &[&dyn GeneratorSpec] =
-    &[&dgn::SPEC, &diffwave::SPEC, &time_diffusion::SPEC, &sssd_ecg::SPEC, &simulator::Spec, &dipole::Spec];
+pub static GENERATORS: &[&dyn GeneratorSpec] = &[
+    &dgn::SPEC,
+    &diffwave::SPEC,
+    &time_diffusion::SPEC,
+    &sssd_ecg::SPEC,
+    &dit::SPEC,
+    &latent_diffusion::SPEC,
+    &diffusion_ts::SPEC,
+    &timediffusion::SPEC,
+    &timevqvae::Spec,
+    &pulse2pulse::SPEC,
+    &cond_pulse2pulse::SPEC,
+    &wavegan_star::SPEC,
+    &simulator::Spec,
+    &dipole::Spec,
+];
+
+/// The trained generator of a model file, by the name that its card says.
+///
+/// # Errors
+/// [`Error::Unknown`] for a name that is not in the list; [`Error::Data`] for a file that is no model; everything that
+/// [`GeneratorSpec::build`] returns.
+pub fn open(path: &Path, device: &Device) -> Result<Box<dyn Generator>> {
+    let (card, _) = model_file::read(path)?;
+    let spec = find(card["generator"].as_str().unwrap_or_default())?;
+    spec.build(&spec.default_config(), Some(path), device)
+}
 
 /// The generator of a name.
 ///

@@ -16,7 +16,7 @@ use crate::dataset::condition::Told;
 use crate::error::{Error, Result};
 
 /// Sines and cosines of the step embedding.
-const FEATURES: usize = 128;
+pub(super) const FEATURES: usize = 128;
 /// Width of the step embedding after each of its two maps.
 const EMBEDDING: usize = 512;
 /// Points in time for one frame of the spectrogram: two upsamplings of 16.
@@ -80,7 +80,8 @@ impl DiffwaveConfig {
         self.labels > 0 || !self.told.is_empty()
     }
 
-    fn tables(&self) -> ToldTables<'_> {
+    /// The tables of labels and facts.
+    pub(super) fn tables(&self) -> ToldTables<'_> {
         ToldTables { name: "label_embedding", n_labels: self.labels, is_paired: self.is_paired, told: &self.told }
     }
 }

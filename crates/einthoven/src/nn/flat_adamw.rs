@@ -137,6 +137,16 @@ impl FlatAdamW {
         self.layout.part(host(self.average.as_ref().unwrap_or(&self.weights).clone()))
     }
 
+    /// The parameters as constants on another view of the same device.
+    pub fn on(&self, device: &Device) -> Params {
+        let parts = self.layout.entries.iter().map(|(name, shape, first)| {
+            let n: usize = shape.iter().product();
+            let part = self.weights.clone().narrow(0, *first, n).to_device(device);
+            (name.clone(), (shape.clone(), part))
+        });
+        Params::from_parts(parts.collect())
+    }
+
     /// The parameters, each a part of the flat weights that begins a gradient tape.
     pub fn tracked(&self) -> Params {
         let parts = self.layout.entries.iter().map(|(name, shape, first)| {

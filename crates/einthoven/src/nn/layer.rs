@@ -10,27 +10,39 @@ use super::kernel::{
 pub use super::kernel::{attention, linear_attention, upsample_nearest};
 use super::weights::{Init, ParamSpec, View, Weights};
 
-/// Adds a weight and a bias drawn uniformly within ±1/sqrt(fan in), as PyTorch does.
-fn declare_affine(out: &mut Vec<ParamSpec>, name: &str, shape: &[usize], has_bias: bool) {
+/// Declares a weight and, where `n_bias` is its length, a bias drawn uniformly within ±1/sqrt(fan in), as PyTorch does:
+/// the fan-in is the product of all axes but the first.
+pub(super) fn declare_affine(out: &mut Vec<ParamSpec>, name: &str, shape: &[usize], n_bias: Option<usize>) {
     let fan_in: usize = shape[1..].iter().product();
-    let bound = 1.0 / (fan_in as f64).sqrt();
-    out.push(ParamSpec { name: format!("{name}.weight"), shape: shape.to_vec(), init: Init::Uniform(bound) });
-    if has_bias {
-        out.push(ParamSpec { name: format!("{name}.bias"), shape: vec![shape[0]], init: Init::Uniform(bound) });
+    let bound = Init::Uniform(1.0 / (fan_in as f64).sqrt());
+    declare_constant(out, &format!("{name}.weight"), shape, bound);
+    if let Some(n_bias) = n_bias {
+        declare_constant(out, &format!("{name}.bias"), &[n_bias], bound);
     }
+}
+
+/// As [`declare_affine`], the weight being a direction `weight_v` and a length `weight_g` for each entry of its first
+/// axis, as the older weight normalization of PyTorch stores it.
+pub(super) fn declare_normed(out: &mut Vec<ParamSpec>, name: &str, shape: &[usize], n_bias: Option<usize>) {
+    let from = out.len();
+    declare_affine(out, name, shape, n_bias);
+    out[from].name = format!("{name}.weight_v");
+    let mut lengths = vec![1; shape.len()];
+    lengths[0] = shape[0];
+    declare_constant(out, &format!("{name}.weight_g"), &lengths, Init::Ones);
 }
 
 /// Declares a convolution `[n_out, n_in, kernel]`.
 pub fn declare_conv(out: &mut Vec<ParamSpec>, name: &str, n_in: usize, n_out: usize, kernel: usize, has_bias: bool) {
-    declare_affine(out, name, &[n_out, n_in, kernel], has_bias);
+    declare_affine(out, name, &[n_out, n_in, kernel], has_bias.then_some(n_out));
 }
 
 /// Declares a linear map `[n_out, n_in]`.
 pub fn declare_linear(out: &mut Vec<ParamSpec>, name: &str, n_in: usize, n_out: usize) {
-    declare_affine(out, name, &[n_out, n_in], true);
+    declare_affine(out, name, &[n_out, n_in], Some(n_out));
 }
 
-/// Declares a parameter that starts at one value everywhere.
+/// Declares a parameter by its shape and its start.
 pub fn declare_constant(out: &mut Vec<ParamSpec>, name: &str, shape: &[usize], init: Init) {
     out.push(ParamSpec { name: name.to_string(), shape: shape.to_vec(), init });
 }
@@ -77,13 +89,10 @@ fn joined(x: Tensor<3>, skip: Option<Tensor<3>>, weight: Tensor<3>, bias: Tensor
     }
 }
 
-/// Declares a convolution whose weight is a direction and a length for each output channel, as the older weight
-/// normalization of PyTorch stores it: `weight_v` `[n_out, n_in, kernel]`, `weight_g` `[n_out, 1, 1]` and a bias.
+/// Declares a convolution whose weight is a direction and a length for each output channel: `weight_v`
+/// `[n_out, n_in, kernel]`, `weight_g` `[n_out, 1, 1]` and a bias.
 pub fn declare_normed_conv(out: &mut Vec<ParamSpec>, name: &str, n_in: usize, n_out: usize, kernel: usize) {
-    let from = out.len();
-    declare_conv(out, name, n_in, n_out, kernel, true);
-    out[from].name = format!("{name}.weight_v");
-    declare_constant(out, &format!("{name}.weight_g"), &[n_out, 1, 1], Init::Ones);
+    declare_normed(out, name, &[n_out, n_in, kernel], Some(n_out));
 }
 
 /// Sets every length `weight_g` to that of its direction, so that a network starts at its drawn weights.
@@ -126,6 +135,15 @@ pub fn conv_normed(p: &View, x: Tensor<3>, padding: usize) -> Tensor<3> {
 /// Linear map with bias on `[batch, n_in]`.
 pub fn linear(p: &View, x: Tensor<2>) -> Tensor<2> {
     linear_op(x, p.get("weight"), p.get("bias"))
+}
+
+/// Linear map of the channels at each point in time, with bias.
+///
+/// # Shape
+/// The weight is `[n_out, n_in]`; `x` is `[batch, n_in, time]`, the result `[batch, n_out, time]`.
+pub fn dense(p: &View, x: Tensor<3>) -> Tensor<3> {
+    let weight: Tensor<2> = p.get("weight");
+    conv1d_op(x, weight.unsqueeze_dim::<3>(2), Some(p.get("bias")), Conv1dOptions::default())
 }
 
 /// Sine and cosine features of a scalar per item, decaying frequencies, sines first.

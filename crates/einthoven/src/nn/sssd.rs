@@ -14,9 +14,9 @@ use super::layer::{
     conv, conv_normed, declare_constant, declare_linear, declare_normed_conv, linear, normed_weight,
     sinusoidal_embedding, start_lengths,
 };
-use super::s4::{FrozenS4, S4d, residual_norm, s4_block, s4_block_cached, spectrum};
+use super::s4::{FrozenS4, S4d, join_kernels, residual_norm, s4_block, s4_block_cached, spectrum};
 use super::told::ToldTables;
-use super::weights::{Init, ParamSpec, View, Weights};
+use super::weights::{Init, ParamSpec, View, Weights, host};
 use crate::dataset::condition::Told;
 use crate::error::{Error, Result};
 use crate::seed::Seed;
@@ -124,7 +124,8 @@ impl SssdConfig {
         self.labels > 0 || !self.told.is_empty()
     }
 
-    fn tables(&self) -> ToldTables<'_> {
+    /// The tables of labels and facts.
+    pub(super) fn tables(&self) -> ToldTables<'_> {
         ToldTables { name: "embedding", n_labels: self.labels, is_paired: self.is_paired, told: &self.told }
     }
 }
@@ -147,7 +148,7 @@ pub struct KernelCache {
 }
 
 /// Names of a block's two state space layers.
-const LAYERS: [&str; 2] = ["S41", "S42"];
+pub(super) const LAYERS: [&str; 2] = ["S41", "S42"];
 /// Arrays of a frozen layer that no training moves.
 const FROZEN: [&str; 7] = ["omega", "z", "log_dt", "B", "P", "Q", "w"];
 
@@ -323,24 +324,42 @@ impl Sssd {
 
     /// Transforms the kernels for signals of one length.
     pub fn cache(&self, p: &View, length: usize) -> KernelCache {
-        let layers = (0..self.config.blocks).flat_map(|block| LAYERS.map(|layer| (block, layer)));
-        let spectra = layers
-            .enumerate()
-            .map(|(at, (block, layer))| {
-                let p = p.at(&block_name(block)).at(layer);
-                match self.config.state_space {
-                    StateSpace::Frozen => {
-                        let direct = p.at("s4_layer").get::<2>("D").squeeze_dim(0);
-                        spectrum(self.kernels(at, &p).narrow(2, 0, length), direct)
-                    }
-                    StateSpace::Diagonal => {
-                        let p = p.at("s4d");
-                        spectrum(self.diagonal().kernels(&p, length), p.get("direct"))
-                    }
-                }
-            })
-            .collect();
+        let spectra = self.layer_kernels(p, length).map(|(kernels, direct)| spectrum(kernels, direct)).collect();
         KernelCache { length, spectra }
+    }
+
+    /// Taps `[feature, tap]` of every layer's convolution of signals of one length, and which of them is lag 0.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a length beyond that of frozen kernels.
+    pub fn taps(&self, p: &View, length: usize) -> Result<Vec<(Vec<f32>, usize)>> {
+        if let Some(longest) = self.frozen.first().map(FrozenS4::length).filter(|&longest| length > longest) {
+            let what = format!("signal (at most {longest} points, see lengthened)");
+            return Err(Error::Shape { what, expected: vec![longest], actual: vec![length] });
+        }
+        let joined = self.layer_kernels(p, length).map(|(kernels, direct)| {
+            let (taps, origin) = join_kernels(kernels, direct);
+            (host(taps), origin)
+        });
+        Ok(joined.collect())
+    }
+
+    /// Kernels `[direction, feature, time]` and direct weights of every layer, two for each block.
+    fn layer_kernels(&self, p: &View, length: usize) -> impl Iterator<Item = (Tensor<3>, Tensor<1>)> {
+        let layers = (0..self.config.blocks).flat_map(|block| LAYERS.map(|layer| (block, layer)));
+        layers.enumerate().map(move |(at, (block, layer))| {
+            let p = p.at(&block_name(block)).at(layer);
+            match self.config.state_space {
+                StateSpace::Frozen => {
+                    let direct = p.at("s4_layer").get::<2>("D").squeeze_dim(0);
+                    (self.kernels(at, &p).narrow(2, 0, length), direct)
+                }
+                StateSpace::Diagonal => {
+                    let p = p.at("s4d");
+                    (self.diagonal().kernels(&p, length), p.get("direct"))
+                }
+            }
+        })
     }
 
     /// Kernels `[direction, feature, time]` of one of the two frozen layers of a block.
@@ -481,7 +500,7 @@ impl Sssd {
     }
 }
 
-fn block_name(block: usize) -> String {
+pub(super) fn block_name(block: usize) -> String {
     format!("residual_layer.residual_blocks.{block}")
 }
 

@@ -19,8 +19,8 @@ use crate::dataset::condition::{Fact, Number, Sex, Told};
 pub const KNOTS: usize = 8;
 
 /// The table of facts.
-const FACT_TABLE: &str = "facts_embedding.weight";
-/// Start of its rows: several are summed to the size of one label's.
+pub(super) const FACT_TABLE: &str = "facts_embedding.weight";
+/// Start of its rows as a share of that of the labels: several are summed to the size of one label's.
 const FACT_START: f64 = 0.4;
 
 fn n_rows_of(fact: Fact, told: &Told) -> usize {
@@ -59,11 +59,34 @@ pub fn rows(told: &Told, facts: &Facts) -> Vec<f32> {
     out
 }
 
+/// What each row stands for, in their order, such as `hr=40`; numbers in the unit of the fact.
+pub fn row_names(told: &Told) -> Vec<String> {
+    let of_fact = |&fact: &Fact| {
+        let mut known: Vec<String> = match (fact.number(), fact) {
+            (Some(number), _) => (0..KNOTS).map(|knot| knot_value(number, knot).to_string()).collect(),
+            (None, Fact::Sex) => ["female", "male"].map(String::from).to_vec(),
+            (None, _) => told.sites.clone(),
+        };
+        known.push("unknown".into());
+        known.into_iter().map(move |value| format!("{}={value}", fact.name()))
+    };
+    told.facts.iter().flat_map(of_fact).collect()
+}
+
+/// Steps between the knots of a number: around a circle there is one more.
+fn n_steps(number: &Number) -> usize {
+    if number.fact == Fact::Axis { KNOTS } else { KNOTS - 1 }
+}
+
+fn knot_value(number: &Number, knot: usize) -> f64 {
+    let [low, high] = number.usual;
+    low + (high - low) * knot as f64 / n_steps(number) as f64
+}
+
 /// The two knots around a value and their shares.
 fn knots(number: &Number, value: f64) -> [(usize, f32); 2] {
     let [low, high] = number.usual;
-    let is_circle = number.fact == Fact::Axis;
-    let n_steps = if is_circle { KNOTS } else { KNOTS - 1 };
+    let n_steps = n_steps(number);
     let at = ((value - low) / (high - low)).clamp(0.0, 1.0) * n_steps as f64;
     let below = (at as usize).min(n_steps - 1);
     let share = (at - below as f64) as f32;
@@ -95,13 +118,13 @@ impl ToldTables<'_> {
                 declare_constant(out, &format!("{name}.merge.bias"), &[1, 1], Init::Zeros);
             }
         }
-        self.declare_facts(out, width);
+        self.declare_facts(out, width, 1.0);
     }
 
-    /// Declares the table of facts alone.
-    pub fn declare_facts(&self, out: &mut Vec<ParamSpec>, width: usize) {
+    /// Declares the table of facts alone, beside a table of labels that starts with a standard deviation.
+    pub fn declare_facts(&self, out: &mut Vec<ParamSpec>, width: usize, label_start: f64) {
         if !self.told.is_empty() {
-            declare_constant(out, FACT_TABLE, &[n_rows(self.told), width], Init::Normal(FACT_START));
+            declare_constant(out, FACT_TABLE, &[n_rows(self.told), width], Init::Normal(FACT_START * label_start));
         }
     }
 
@@ -185,6 +208,10 @@ mod tests {
         let site = of(&Facts { site: Some("b".into()), ..Facts::default() });
         assert_eq!(site[n - 3..], [0.0, 1.0, 0.0]);
         assert_eq!(of(&Facts { site: Some("c".into()), ..Facts::default() }), nothing);
+        let names = row_names(&told);
+        assert_eq!((names.len(), &names[n - 2][..], &names[8][..]), (n, "site=b", "hr=unknown"));
+        let knot: f64 = names[3].strip_prefix("hr=").and_then(|value| value.parse().ok()).unwrap();
+        assert!((of(&Facts { hr_bpm: Some(knot), ..Facts::default() })[3] - 1.0).abs() < 1e-6);
         let sex = of(&Facts { sex: Some(Sex::Male), ..Facts::default() });
         assert_eq!(sex[n - 6..n - 3], [0.0, 1.0, 0.0]);
     }

@@ -23,8 +23,18 @@ pub trait Learner {
     /// Whatever keeps the loss from being computed.
     fn loss(&mut self, params: &Params, step: u64) -> Result<(Tensor<1>, Vec<u64>)>;
 
+    /// Parameters that are trained along and belong to no model.
+    fn companions(&self) -> Vec<ParamSpec> {
+        Vec::new()
+    }
+
     /// Called when the batch's update was made, to follow statistics that are not optimized.
     fn applied(&mut self) {}
+
+    /// Further numbers of the last loss for the metrics log, such as parts of it.
+    fn notes(&self) -> Vec<(&'static str, f64)> {
+        Vec::new()
+    }
 
     /// State that is not optimized, such as running statistics.
     fn buffers(&self) -> Weights {
@@ -88,6 +98,14 @@ impl<L: Learner> NetworkTrainee<L> {
         NetworkTrainee { learner, specs, pass: Pass::Flat(Box::new(pass)), n_steps, device: device.clone() }
     }
 
+    /// The weights as they are now, as constants on its device or on that device's gradient tape.
+    pub fn params(&self, device: &Device) -> Params {
+        match &self.pass {
+            Pass::Host { weights, .. } => weights.on(device),
+            Pass::Flat(flat) => flat.on(device),
+        }
+    }
+
     /// The weights to use: the moving average where one is kept.
     pub fn result(&self) -> Weights {
         match &self.pass {
@@ -105,7 +123,8 @@ impl<L: Learner> Trainee for NetworkTrainee<L> {
         };
         let lr = config.rate(updates, self.n_steps);
         let (loss, items) = self.learner.loss(&params, step)?;
-        let mut report = StepReport { lr, items, loss: f64::NAN, grad_norm: f64::NAN, ..StepReport::default() };
+        let extra = self.learner.notes();
+        let mut report = StepReport { lr, items, loss: f64::NAN, grad_norm: f64::NAN, extra, ..StepReport::default() };
         let applied = match &mut self.pass {
             Pass::Host { weights, optimizer } => {
                 host_step(weights, optimizer, &params, loss, self.n_steps, &mut report)
@@ -226,7 +245,8 @@ pub fn check_device<L: Learner>(trainee: impl Fn(&Device) -> Result<NetworkTrain
     same_step(&trainee(&Device::flex())?.step(0)?, &trainee(device)?.step(0)?)
 }
 
-fn same_step(cpu: &StepReport, other: &StepReport) -> Result<()> {
+/// Refuses a device whose step has another loss or gradient than the CPU's, as [`check_device`] does.
+pub(super) fn same_step(cpu: &StepReport, other: &StepReport) -> Result<()> {
     let pairs = [("loss", cpu.loss, other.loss), ("gradient norm", cpu.grad_norm, other.grad_norm)];
     for (what, expected, found) in pairs {
         if !((found - expected).abs() <= DEVICE_TOLERANCE * expected.abs()) {

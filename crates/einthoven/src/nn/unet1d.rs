@@ -27,7 +27,7 @@ use crate::dataset::condition::Told;
 use crate::error::{Error, Result};
 
 /// Smallest norm that RMS normalization divides by, as in the published network.
-const RMS_EPSILON: f64 = 1e-12;
+pub(super) const RMS_EPSILON: f64 = 1e-12;
 
 /// Normalization inside the residual blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -229,7 +229,7 @@ impl Unet1d {
             // The last row is the absent class.
             declare_constant(&mut out, "classes_emb.weight", &[c.classes + 1, c.width], Init::Normal(1.0));
         }
-        c.tables().declare_facts(&mut out, c.width);
+        c.tables().declare_facts(&mut out, c.width, 1.0);
         if c.is_told() {
             declare_linear(&mut out, "classes_mlp.0", c.width, c.embedding_width());
             declare_linear(&mut out, "classes_mlp.2", c.embedding_width(), c.embedding_width());

@@ -152,6 +152,15 @@ impl Params {
         self.values
     }
 
+    /// The same values, through which no gradient flows.
+    pub fn frozen(&self) -> Params {
+        let values = self
+            .values
+            .iter()
+            .map(|(name, (shape, value))| (name.clone(), (shape.clone(), value.clone().without_autodiff())));
+        Params { values: values.collect() }
+    }
+
     /// All parameters, to be looked up by full name.
     pub fn root(&self) -> View<'_> {
         View { params: self, prefix: String::new() }

@@ -104,7 +104,7 @@ pub fn read(path: &Path) -> Result<TensorFile> {
 ///
 /// # Errors
 /// [`Error::Input`] `M01` for pickles and archives, `M02` for a broken file, naming the tensor;
-/// [`Error::Unsupported`] for types other than F32, F16, BF16 and F64.
+/// [`Error::Unsupported`] for types other than F32, F16, BF16, F64, I32 and I64.
 pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<TensorFile> {
     refuse_programs(bytes, path)?;
     let broken = |position, field: &str, found: String, expected: String| -> Error {
@@ -131,10 +131,10 @@ pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<TensorFile> {
     for (name, entry) in header.tensors {
         let width = match entry.dtype.as_str() {
             "F16" | "BF16" => 2,
-            "F32" => 4,
-            "F64" => 8,
+            "F32" | "I32" => 4,
+            "F64" | "I64" => 8,
             other => {
-                let what = format!("{}: {name}: type {other} (F32, F16, BF16 and F64 are)", path.display());
+                let what = format!("{}: {name}: type {other} (F32, F16, BF16, F64, I32 and I64 are)", path.display());
                 return Err(Error::Unsupported { what });
             }
         };
@@ -278,6 +278,9 @@ pub(super) fn values(bytes: &[u8], dtype: &str) -> Vec<f32> {
         "F16" => bytes.as_chunks().0.iter().map(|pair| f32_from_f16(word(pair))).collect(),
         "BF16" => bytes.as_chunks().0.iter().map(|pair| f32::from_bits(u32::from(word(pair)) << 16)).collect(),
         "F64" => bytes.as_chunks().0.iter().map(|eight| f64::from_le_bytes(*eight) as f32).collect(),
+        // Counters of normalizations and sizes, which published state dicts hold beside their weights.
+        "I64" => bytes.as_chunks().0.iter().map(|eight| i64::from_le_bytes(*eight) as f32).collect(),
+        "I32" => bytes.as_chunks().0.iter().map(|four| i32::from_le_bytes(*four) as f32).collect(),
         _ => bytes.as_chunks().0.iter().map(|four| f32::from_le_bytes(*four)).collect(),
     }
 }

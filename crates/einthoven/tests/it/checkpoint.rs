@@ -140,8 +140,8 @@ fn m02_broken_files_name_the_tensor() {
         "3 bytes after the last tensor",
         "none",
     );
-    let unknown = safetensors::from_bytes(&file(&good.replace("F32", "I64"), 8), Path::new("w")).unwrap_err();
-    assert_eq!((unknown.exit_code(), unknown.to_string().contains("w: w: type I64")), (2, true), "{unknown}");
+    let unknown = safetensors::from_bytes(&file(&good.replace("F32", "U64"), 8), Path::new("w")).unwrap_err();
+    assert_eq!((unknown.exit_code(), unknown.to_string().contains("w: w: type U64")), (2, true), "{unknown}");
 }
 
 #[test]

@@ -24,6 +24,10 @@ fn networks(told: &Told) -> Vec<NetworkConfig> {
             "is_paired": true }),
         json!({ "kind": "sssd", "width": 4, "skip_width": 4, "blocks": 2, "step_width": [8, 8, 8], "length": 32, "state": 4,
             "is_bidirectional": true, "has_norm": true, "label_width": 4, "state_space": "diagonal" }),
+        json!({ "kind": "dit", "patch": 4, "width": 8, "depth": 1, "heads": 2, "hidden_times": 2, "time_width": 8 }),
+        json!({ "kind": "temporal-blocks", "width": 6, "max_degree": 3, "time_width": 8, "embedding_width": 4 }),
+        json!({ "kind": "diffusion-ts", "length": 32, "encoder_layers": 1, "decoder_layers": 1, "width": 8, "heads": 2,
+            "hidden_times": 2, "season_kernel": 3, "gelu": "exact" }),
     ];
     let config = |value| serde_json::from_value::<NetworkConfig>(value).expect("a network");
     configs.into_iter().map(|value| config(value).sized(2, 3).with_told(told.clone())).collect()
@@ -62,6 +66,7 @@ fn card(network: NetworkConfig) -> ModelCard {
         steps: 3,
         guidance: 1.0,
         training_data: json!({}),
+        latent: None,
     }
 }
 

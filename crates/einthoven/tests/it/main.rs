@@ -12,6 +12,8 @@ mod conditions;
 mod config;
 mod dataset;
 mod dipole;
+#[cfg(feature = "nn")]
+mod distill;
 #[cfg(feature = "fetch")]
 mod fetch;
 mod folder;
@@ -24,6 +26,8 @@ mod kernel;
 mod layout;
 mod metrics;
 mod mitdb;
+#[cfg(feature = "nn")]
+mod onnx;
 #[cfg(feature = "nn")]
 mod ops;
 #[cfg(feature = "nn")]

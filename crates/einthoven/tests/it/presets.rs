@@ -6,7 +6,11 @@ use std::path::Path;
 
 use einthoven::Seed;
 use einthoven::diffusion::Network;
+use einthoven::experiment::generation::Recipe;
 use einthoven::experiment::{GENERATION_PRESETS, PRESETS, Preset, config::ROWS, generation, resolve};
+use einthoven::nn::gan::critic::Critic;
+use einthoven::nn::gan::network::GanNetwork;
+use einthoven::nn::timevqvae::{Prior, Vqvae, VqvaeConfig};
 use einthoven::report::Report;
 
 /// The value of `# Key: value` in the comment at the top of a preset.
@@ -104,9 +108,23 @@ fn presets_of_records_resolve_for_each_generator_and_choose_one() {
         for name in plain.recipes.keys() {
             let chosen = generation::resolve(preset.name, Some(name), &[]).unwrap();
             assert_eq!(&chosen.generator, name);
-            let config = plain.recipes[name].network.sized(8, 5);
-            assert_eq!(config.n_labels(), 5);
-            Network::new(&config, Seed::new(1)).unwrap();
+            match &plain.recipes[name] {
+                Recipe::Diffusion(recipe) => {
+                    let config = recipe.network.sized(8, 5);
+                    assert_eq!(config.n_labels(), 5);
+                    Network::new(&config, Seed::new(1)).unwrap();
+                }
+                Recipe::Timevqvae(recipe) => {
+                    let config = VqvaeConfig { channels: 8, length: 1000, ..recipe.vqvae.clone() };
+                    let config = recipe.prior.sized(&Vqvae::new(config).unwrap(), 5);
+                    assert_eq!((config.positions, config.classes), ([62, 500], 5));
+                    Prior::new(config).unwrap();
+                }
+                Recipe::Gan(recipe) => {
+                    GanNetwork::new(&recipe.network.sized(8, 5, 1000), 1000).unwrap();
+                    Critic::new(recipe.critic.sized(8, 1000)).unwrap();
+                }
+            }
         }
         let error = generation::resolve(preset.name, Some("nothing"), &[]).unwrap_err().to_string();
         assert!(error.starts_with("generator") && error.contains(&plain.generator), "{error}");

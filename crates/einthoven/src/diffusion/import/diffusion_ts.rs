@@ -6,7 +6,9 @@ use serde_json::Value;
 
 use super::GaussianDiffusion;
 use crate::config::from_json;
-use crate::diffusion::denoiser::{Backbone, Condition, TimeView};
+use crate::dataset::condition::Told;
+use crate::diffusion::TimeView;
+use crate::diffusion::denoiser::{Backbone, Condition};
 use crate::diffusion::fourier_loss::{ErrorMeasure, fourier_loss};
 use crate::diffusion::level::{NoiseLevel, diffuse, items_tensor};
 use crate::diffusion::parameterization::Parameterization;
@@ -113,6 +115,8 @@ pub fn diffusion_ts(arguments: &Value, state: &Weights) -> Result<(DiffusionTs, 
         hidden_times: a.mlp_hidden_times,
         season_kernel: a.season_kernel()?,
         gelu,
+        labels: 0,
+        told: Told::default(),
     })?;
     let buffers = diffusion_ts_process(arguments)?.buffers();
     let mut specs = network.params();
@@ -274,6 +278,8 @@ mod tests {
             hidden_times: a.mlp_hidden_times,
             season_kernel: a.season_kernel().unwrap(),
             gelu: Gelu::Exact,
+            labels: 0,
+            told: Told::default(),
         });
         let network = network.unwrap();
         let mut state = Weights::initialize(&network.params(), Seed::new(3));

@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use crate::config::from_json;
 use crate::dataset::condition::Told;
-use crate::diffusion::denoiser::{Backbone, Clipped, ClippedNoise, NetworkDenoiser, TimeView};
+use crate::diffusion::TimeView;
+use crate::diffusion::denoiser::{Backbone, Clipped, ClippedNoise, NetworkDenoiser};
 use crate::diffusion::level::NoiseLevel;
 use crate::diffusion::loss::{Objective, Weighting};
 use crate::diffusion::parameterization::Parameterization;
@@ -188,7 +189,7 @@ impl GaussianDiffusion {
     pub fn denoiser<B: Backbone>(&self, backbone: B) -> Result<Clipped<NetworkDenoiser<B>>> {
         let noise = match self.parameterization {
             Parameterization::Noise => ClippedNoise::Keep,
-            Parameterization::V | Parameterization::X0 => ClippedNoise::Recompute,
+            _ => ClippedNoise::Recompute,
         };
         let network = NetworkDenoiser::new(backbone, self.parameterization, TimeView::Steps(self.schedule.clone()))?;
         Clipped::new(network, 1.0, noise)

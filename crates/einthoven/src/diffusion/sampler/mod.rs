@@ -6,16 +6,25 @@
 mod ddim;
 mod ddpm;
 mod dpm_solver;
+mod dpm_solver_3m;
+mod flow_euler;
+mod flow_heun;
+mod heun;
 
 use burn::tensor::Tensor;
 
 use super::denoiser::{Condition, Denoiser};
+use super::grid::Spacing;
 use super::level::NoiseLevel;
 use crate::error::{Error, Result};
 
 pub use ddim::Ddim;
 pub use ddpm::{Ancestral, Ddpm};
 pub use dpm_solver::DpmSolver;
+pub use dpm_solver_3m::DpmSolver3;
+pub use flow_euler::FlowEuler;
+pub use flow_heun::FlowHeun;
+pub use heun::Heun;
 
 /// A way from noise to a signal.
 pub trait Sampler: Sync {
@@ -27,7 +36,15 @@ pub trait Sampler: Sync {
     fn reference(&self) -> &'static str;
     /// Order of convergence of a deterministic sampler; `None` if it adds noise on its way.
     fn order(&self) -> Option<u32>;
-    /// Draws signals, one denoiser call for each level of the grid but the last.
+    /// The spacing of the grid that it is made for; it takes any.
+    fn spacing(&self) -> Spacing {
+        Spacing::Network
+    }
+    /// Denoiser calls of `n_steps` steps on a grid of its own spacing; guidance may double them.
+    fn evaluations(&self, n_steps: usize) -> usize {
+        n_steps
+    }
+    /// Draws signals, one step for each level of the grid but the last.
     ///
     /// `grid` falls strictly and ends clean. `x` is noise at the first level. `noise(k)` is asked
     /// for in update k, counted from 1 (so 0 is free for `x`), at most once per update and only if
@@ -49,7 +66,8 @@ pub trait Sampler: Sync {
 }
 
 /// All samplers.
-pub const SAMPLERS: &[&dyn Sampler] = &[&Ddpm::FREE, &Ddim::DETERMINISTIC, &DpmSolver];
+pub const SAMPLERS: &[&dyn Sampler] =
+    &[&Ddpm::FREE, &Ddim::DETERMINISTIC, &DpmSolver, &DpmSolver3, &Heun, &FlowEuler, &FlowHeun];
 
 /// The sampler of a name.
 ///

@@ -5,21 +5,18 @@
 
 use burn::tensor::Tensor;
 
-use super::super::kernel::{Conv1dOptions, Pointwise, attention, conv1d, layer_norm_act};
-use super::super::layer::{conv, declare_constant, declare_conv, declare_linear, linear};
+use super::super::kernel::{Pointwise, attention, layer_norm_act};
+use super::super::layer::{conv, declare_constant, declare_conv, declare_linear, dense, linear};
 use super::super::weights::{Init, ParamSpec, View};
 use super::dft::Waves;
 use super::season::Season;
-use super::{DiffusionTsConfig, trend};
-
-/// Added to the variance in layer normalization, as in PyTorch.
-const EPSILON: f64 = 1e-5;
+use super::{DiffusionTsConfig, EPSILON, trend};
 
 /// What all blocks of one forward pass share.
 pub(super) struct Shared<'a> {
     /// Shape of the network.
     pub config: &'a DiffusionTsConfig,
-    /// Features of the step after their activation, `[batch, width]`.
+    /// Features of the step, and of the labels where there are some, after their activation: `[batch, width]`.
     pub step: Tensor<2>,
     /// Powers of time for the trend.
     pub powers: Tensor<3>,
@@ -132,10 +129,4 @@ fn mlp(p: &View, shared: &Shared, x: Tensor<3>) -> Tensor<3> {
     let norm = p.at("ln2");
     let x = layer_norm_act(x, norm.get("weight"), norm.get("bias"), Pointwise::None, EPSILON);
     dense(&p.at("mlp.2"), shared.config.gelu.apply(dense(&p.at("mlp.0"), x)))
-}
-
-/// A linear map of the width at each point in time.
-fn dense(p: &View, x: Tensor<3>) -> Tensor<3> {
-    let weight: Tensor<2> = p.get("weight");
-    conv1d(x, weight.unsqueeze_dim::<3>(2), Some(p.get("bias")), Conv1dOptions::default())
 }

@@ -36,6 +36,11 @@ impl Dft {
         self.bins
     }
 
+    /// The waves on the host, `[2 * bin, time]`, all cosines first.
+    pub fn waves(&self) -> &[f32] {
+        &self.waves
+    }
+
     /// The waves on a device, `[2 * bin, time, 1]`.
     pub fn on(&self, device: &Device) -> Waves {
         let data = TensorData::new(self.waves.clone(), [2 * self.bins, self.length, 1]);

@@ -4,7 +4,8 @@
 //! Every decoder block gives a polynomial of time (`trend`), its strongest frequencies (`season`) and the
 //! mean of what is left; the network adds them up. The estimate of the clean signal is the sum of the
 //! parts, and the parts can be looked at. Published checkpoints load by their own key names; the noise
-//! schedule that their state dicts also hold belongs to the process, see `diffusion::import`.
+//! schedule that their state dicts also hold belongs to the process, see `diffusion::import`. Beyond the
+//! original: labels and facts, whose embeddings are added to that of the step.
 //!
 //! # Reference
 //! Yuan and Qiao 2024, "Diffusion-TS: interpretable diffusion for general time series generation",
@@ -20,10 +21,15 @@ use serde::{Deserialize, Serialize};
 
 use super::kernel::gelu;
 use super::layer::{conv, conv_unbiased, declare_constant, declare_conv, sinusoidal_embedding};
+use super::told::ToldTables;
 use super::weights::{Init, ParamSpec, View};
+use crate::dataset::condition::Told;
 use crate::error::{Error, Result};
 use block::Shared;
 use season::Season;
+
+/// Added to the variance in layer normalization, as in PyTorch.
+pub(super) const EPSILON: f64 = 1e-5;
 
 /// The activation inside the blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +55,7 @@ impl Gelu {
 #[serde(deny_unknown_fields)]
 pub struct DiffusionTsConfig {
     /// Leads of the signal and of the prediction.
+    #[serde(default)]
     pub channels: usize,
     /// Points in time; the network knows no other length.
     pub length: usize,
@@ -66,6 +73,12 @@ pub struct DiffusionTsConfig {
     pub season_kernel: usize,
     /// Activation inside the blocks.
     pub gelu: Gelu,
+    /// Number of labels; 0 for a network without, as the original is.
+    #[serde(default)]
+    pub labels: usize,
+    /// What it is told beside labels.
+    #[serde(default, skip_serializing_if = "Told::is_empty")]
+    pub told: Told,
 }
 
 impl DiffusionTsConfig {
@@ -97,6 +110,11 @@ impl DiffusionTsConfig {
             return Err(Error::config("season_kernel", reason));
         }
         Ok(())
+    }
+
+    /// The tables of labels and facts.
+    pub(super) fn tables(&self) -> ToldTables<'_> {
+        ToldTables { name: "label_embedding", n_labels: self.labels, is_paired: false, told: &self.told }
     }
 }
 
@@ -144,6 +162,16 @@ impl DiffusionTs {
         &self.config
     }
 
+    /// Cosines and sines `[2 * bin, time]` of the season, their number of frequencies, and how many of them it keeps.
+    pub(super) fn season_waves(&self) -> (&[f32], usize, usize) {
+        self.season.waves()
+    }
+
+    /// Powers of time for the trend, `[time, power]`.
+    pub(super) fn trend_powers(&self) -> Vec<f32> {
+        trend::power_values(self.config.length)
+    }
+
     /// Name, shape and start of every parameter.
     pub fn params(&self) -> Vec<ParamSpec> {
         let c = &self.config;
@@ -158,6 +186,7 @@ impl DiffusionTs {
         for layer in 0..c.decoder_layers {
             block::declare_decoder(&mut out, &format!("model.decoder.blocks.{layer}"), c);
         }
+        c.tables().declare(&mut out, c.width);
         for name in ["model.pos_enc.pe", "model.pos_dec.pe"] {
             declare_constant(&mut out, name, &[1, c.length, c.width], Init::Uniform(0.02));
         }
@@ -168,11 +197,11 @@ impl DiffusionTs {
     ///
     /// # Shape
     /// `x` is `[batch, lead, time]` with the length of the network; `time` is `[batch]`, one step number
-    /// per item.
+    /// per item; `labels` is `[batch, label + fact row]` and says how much each counts.
     /// # Errors
     /// [`Error::Shape`] for other leads or another length.
-    pub fn forward(&self, p: &View, x: Tensor<3>, time: Tensor<1>) -> Result<Components> {
-        self.forward_traced(p, x, time, &mut |_, _| {})
+    pub fn forward(&self, p: &View, x: Tensor<3>, time: Tensor<1>, labels: Option<Tensor<2>>) -> Result<Components> {
+        self.forward_traced(p, x, time, labels, &mut |_, _| {})
     }
 
     /// As [`DiffusionTs::forward`], handing named intermediates to `trace`, time last.
@@ -184,6 +213,7 @@ impl DiffusionTs {
         p: &View,
         x: Tensor<3>,
         time: Tensor<1>,
+        labels: Option<Tensor<2>>,
         trace: &mut dyn FnMut(&str, &Tensor<3>),
     ) -> Result<Components> {
         let c = &self.config;
@@ -192,11 +222,16 @@ impl DiffusionTs {
             let (expected, actual) = (vec![batch, c.channels, c.length], vec![batch, channels, length]);
             return Err(Error::Shape { what: "network input".into(), expected, actual });
         }
+        let told = sinusoidal_embedding(time, c.width, 10_000.0);
+        let told = match labels.and_then(|rows| c.tables().embed(p, rows)) {
+            Some(labels) => told + labels,
+            None => told,
+        };
         let p = p.at("model");
         let device = x.device();
         let shared = Shared {
             config: c,
-            step: activation::silu(sinusoidal_embedding(time, c.width, 10_000.0)),
+            step: activation::silu(told),
             powers: trend::powers(c.length, &device),
             season: &self.season,
             waves: self.season.on(&device),
@@ -272,6 +307,8 @@ mod tests {
             hidden_times: 4,
             season_kernel: 1,
             gelu: Gelu::Exact,
+            labels: 0,
+            told: Told::default(),
         }
     }
 

@@ -20,6 +20,11 @@ impl Season {
         Season { dft, kept }
     }
 
+    /// The waves on the host, the number of frequencies, and how many are kept.
+    pub fn waves(&self) -> (&[f32], usize, usize) {
+        (self.dft.waves(), self.dft.bins(), self.kept)
+    }
+
     /// The waves on a device, to be given to [`Season::apply`].
     pub fn on(&self, device: &Device) -> Waves {
         self.dft.on(device)

@@ -20,13 +20,16 @@ pub(super) fn declare(out: &mut Vec<ParamSpec>, name: &str, c: &DiffusionTsConfi
 
 /// Powers 1 to 3 of time, which rises from just above 0 to just below 1: `[time, power, 1]`.
 pub(super) fn powers(length: usize, device: &Device) -> Tensor<3> {
-    let values: Vec<f32> = (1..=length)
-        .flat_map(|i| {
-            let time = i as f64 / (length + 1) as f64;
-            (1..=POWERS as i32).map(move |power| time.powi(power) as f32)
-        })
-        .collect();
-    Tensor::from_data(TensorData::new(values, [length, POWERS, 1]), device)
+    Tensor::from_data(TensorData::new(power_values(length), [length, POWERS, 1]), device)
+}
+
+/// Values of [`powers`], row-major.
+pub(super) fn power_values(length: usize) -> Vec<f32> {
+    let row = |i: usize| {
+        let time = i as f64 / (length + 1) as f64;
+        (1..=POWERS as i32).map(move |power| time.powi(power) as f32)
+    };
+    (1..=length).flat_map(row).collect()
 }
 
 /// The trend of each lead.

@@ -19,17 +19,21 @@ use crate::seed::Seed;
 #[serde(deny_unknown_fields)]
 pub struct CondPulse2PulseConfig {
     /// Leads of noise and signal.
+    #[serde(default)]
     pub channels: usize,
     /// Channels in the middle of encoder and decoder; from a fifth to five times of it elsewhere.
     pub width: usize,
     /// Number of labels.
+    #[serde(default)]
     pub labels: usize,
+    /// Stride of each convolution of the encoder; their product divides the length of a signal.
+    pub strides: [usize; 5],
 }
 
 impl CondPulse2PulseConfig {
     /// The published network: the 71 statements of PTB-XL.
     pub fn published() -> CondPulse2PulseConfig {
-        CondPulse2PulseConfig { channels: 8, width: 50, labels: 71 }
+        CondPulse2PulseConfig { channels: 8, width: 50, labels: 71, strides: [2, 5, 2, 5, 5] }
     }
 
     /// Checks that a network can be built.
@@ -40,7 +44,7 @@ impl CondPulse2PulseConfig {
         if self.labels == 0 {
             return Err(Error::config("labels", "found 0, expected at least 1"));
         }
-        check_sizes(self.channels, self.width)
+        check_sizes(self.channels, self.width, &self.strides)
     }
 }
 
@@ -74,9 +78,11 @@ impl CondPulse2Pulse {
 
     /// Encoder and decoder: those of the unconditional network without the layers in between.
     pub(super) fn layers(&self) -> ([Down; 5], [Up; 5]) {
-        let CondPulse2PulseConfig { channels, width, .. } = self.config;
-        let [down @ .., _] = encoder(width, channels);
-        let [_, up @ ..] = decoder(width, channels, true);
+        let CondPulse2PulseConfig { channels, width, strides: [a, b, c, d, e], .. } = self.config;
+        // The sixth belongs to the layers that are left out.
+        let strides = [a, b, c, d, e, 1];
+        let [down @ .., _] = encoder(width, channels, strides);
+        let [_, up @ ..] = decoder(width, channels, strides, true);
         (down, up)
     }
 
@@ -116,8 +122,9 @@ impl CondPulse2Pulse {
     /// Signals from noise that is uniform within -1 to 1, by the running statistics.
     ///
     /// # Shape
-    /// `noise` and the result are `[batch, lead, time]`, the time a multiple of 500 points; `labels` is
-    /// `[batch, label]` and says how much each label counts; the result lies within -1 to 1.
+    /// `noise` and the result are `[batch, lead, time]`, the time a multiple of the strides' product, which is 500
+    /// points as published; `labels` is `[batch, label]` and says how much each label counts; the result lies within
+    /// -1 to 1.
     /// # Errors
     /// [`Error::Shape`] for other leads, labels or another length; [`Error::Data`] for running
     /// statistics that are not those of [`CondPulse2Pulse::running`].
@@ -208,7 +215,9 @@ mod tests {
 
     #[test]
     fn labels_of_another_number_and_foreign_statistics_are_refused() {
-        let network = CondPulse2Pulse::new(CondPulse2PulseConfig { channels: 2, width: 5, labels: 3 }).unwrap();
+        let network =
+            CondPulse2Pulse::new(CondPulse2PulseConfig { channels: 2, width: 5, labels: 3, strides: [2, 5, 2, 5, 5] })
+                .unwrap();
         let device = Device::flex();
         let params = network.start(Seed::new(1)).on(&device);
         let mut running = Weights::initialize(&network.running(), Seed::new(1));

@@ -29,12 +29,14 @@ const PADDING: usize = 11;
 #[serde(deny_unknown_fields)]
 pub struct CriticConfig {
     /// Leads of the signal.
+    #[serde(default)]
     pub channels: usize,
     /// Channels after the first convolution; up to a hundred times of it later.
     pub width: usize,
     /// Convolutions: 7 for 5,000 points, 6 for 1,000 in the published networks.
     pub layers: usize,
     /// Points in time of the signal, which the linear score is made for.
+    #[serde(default)]
     pub length: usize,
     /// Largest phase shift in either direction.
     pub shift: usize,
@@ -51,6 +53,11 @@ impl CriticConfig {
     /// The published critic of the baselines of SSSD-ECG, which does not see the label: 10 s at 100 Hz.
     pub fn published_conditional() -> CriticConfig {
         CriticConfig { layers: 6, length: 1000, ..CriticConfig::published() }
+    }
+
+    /// The same shape for signals of a number of leads and points in time.
+    pub fn sized(&self, n_leads: usize, sig_len: usize) -> CriticConfig {
+        CriticConfig { channels: n_leads, length: sig_len, ..*self }
     }
 
     /// Checks that a network can be built.

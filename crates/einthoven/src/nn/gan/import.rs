@@ -7,11 +7,11 @@
 //! Facts, not code, of vlbthambawita/Pulse2Pulse and AI4HealthUOL/SSSD-ECG (MIT licence).
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::cond_pulse2pulse::{CondPulse2Pulse, CondPulse2PulseConfig};
 use super::critic::{Critic, CriticConfig};
-use super::layer::{KERNEL, Up, decoder};
+use super::layer::{KERNEL, STRIDES, Up, decoder};
 use super::pulse2pulse::{Pulse2Pulse, Pulse2PulseConfig};
 use super::wavegan_star::{WaveganStar, WaveganStarConfig};
 use crate::config::from_json;
@@ -110,8 +110,8 @@ impl Default for CriticArguments {
 pub fn pulse2pulse_generator(arguments: &Value, state: &Weights) -> Result<(Pulse2Pulse, Weights)> {
     let a: GeneratorArguments = from_json("Pulse2Pulse generator", arguments)?;
     check_upsampling(a.upsample)?;
-    let network = Pulse2Pulse::new(Pulse2PulseConfig { channels: a.num_channels, width: a.model_size })?;
-    let idle = idle(&decoder(a.model_size, a.num_channels, true), a.num_channels, a.post_proc_filt_len);
+    let network = Pulse2Pulse::new(pulse2pulse_config(a.num_channels, a.model_size))?;
+    let idle = idle(&decoder(a.model_size, a.num_channels, STRIDES, true), a.num_channels, a.post_proc_filt_len);
     let weights = take(state, network.params(), idle, "Pulse2Pulse generator state dict")?;
     Ok((network, weights))
 }
@@ -124,8 +124,8 @@ pub fn pulse2pulse_generator(arguments: &Value, state: &Weights) -> Result<(Puls
 pub fn deepfake_ecg_generator(arguments: &Value, state: &Weights) -> Result<(Pulse2Pulse, Weights)> {
     let a: LatentArguments = from_json("deepfake-ecg generator", arguments)?;
     check_upsampling(a.upsample)?;
-    let network = Pulse2Pulse::new(Pulse2PulseConfig { channels: a.num_channels, width: a.model_size })?;
-    let mut idle = idle(&decoder(a.model_size, a.num_channels, true), a.num_channels, a.post_proc_filt_len);
+    let network = Pulse2Pulse::new(pulse2pulse_config(a.num_channels, a.model_size))?;
+    let mut idle = idle(&decoder(a.model_size, a.num_channels, STRIDES, true), a.num_channels, a.post_proc_filt_len);
     declare_linear(&mut idle, "fc1", a.latent_dim, 10 * a.model_size);
     let weights = take(state, network.params(), idle, "deepfake-ecg generator state dict")?;
     Ok((network, weights))
@@ -139,8 +139,9 @@ pub fn wavegan_star_generator(arguments: &Value, state: &Weights) -> Result<(Wav
     let a: LatentArguments = from_json("WaveGAN* generator", arguments)?;
     check_upsampling(a.upsample)?;
     let (channels, width) = (a.num_channels, a.model_size);
-    let network = WaveganStar::new(WaveganStarConfig { channels, width, latent: a.latent_dim })?;
-    let idle = idle(&decoder(width, channels, false), channels, a.post_proc_filt_len);
+    let published = WaveganStarConfig::published();
+    let network = WaveganStar::new(WaveganStarConfig { channels, width, latent: a.latent_dim, ..published })?;
+    let idle = idle(&decoder(width, channels, STRIDES, false), channels, a.post_proc_filt_len);
     let weights = take(state, network.params(), idle, "WaveGAN* generator state dict")?;
     Ok((network, weights))
 }
@@ -153,7 +154,8 @@ pub fn cond_pulse2pulse_generator(arguments: &Value, state: &Weights) -> Result<
     let a: GeneratorArguments = from_json("CondP2PGenerator", arguments)?;
     check_upsampling(a.upsample)?;
     let (channels, width) = (a.num_channels, a.model_size);
-    let network = CondPulse2Pulse::new(CondPulse2PulseConfig { channels, width, labels: LABELS })?;
+    let published = CondPulse2PulseConfig::published();
+    let network = CondPulse2Pulse::new(CondPulse2PulseConfig { channels, width, labels: LABELS, ..published })?;
     let mut idle = idle(&network.layers().1, channels, a.post_proc_filt_len);
     let running = network.running();
     idle.extend(running.clone());
@@ -178,6 +180,37 @@ pub fn pulse2pulse_critic(arguments: &Value, length: usize, state: &Weights) -> 
 /// As [`pulse2pulse_generator`].
 pub fn cond_pulse2pulse_critic(arguments: &Value, length: usize, state: &Weights) -> Result<(Critic, Weights)> {
     critic("CondP2PDiscriminator", 6, arguments, length, state)
+}
+
+/// Arguments of an original generator as far as its arrays tell them, for whoever has the arrays alone.
+///
+/// # Errors
+/// [`Error::Data`] naming an array that every generator has and that is missing or of another rank.
+pub fn generator_arguments(state: &Weights) -> Result<Value> {
+    let extent = |name: &str, rank: usize, axis: usize| match state.entries.get(name) {
+        None => Err(Error::data("generator state dict", format!("{name} is missing"))),
+        Some(found) if found.shape.len() != rank => {
+            let reason = format!("{name} has shape {:?}, expected {rank} axes", found.shape);
+            Err(Error::data("generator state dict", reason))
+        }
+        Some(found) => Ok(found.shape[axis]),
+    };
+    let mut arguments = json!({
+        "model_size": extent("deconv_3.conv1d.weight", 3, 0)?,
+        "num_channels": extent("deconv_7.conv1d.weight", 3, 0)?,
+        "post_proc_filt_len": 0,
+    });
+    if state.entries.contains_key("ppfilter1.weight") {
+        arguments["post_proc_filt_len"] = json!(extent("ppfilter1.weight", 3, 2)?);
+    }
+    if state.entries.contains_key("fc1.weight") {
+        arguments["latent_dim"] = json!(extent("fc1.weight", 2, 1)?);
+    }
+    Ok(arguments)
+}
+
+fn pulse2pulse_config(channels: usize, width: usize) -> Pulse2PulseConfig {
+    Pulse2PulseConfig { channels, width, strides: STRIDES }
 }
 
 fn critic(what: &str, layers: usize, arguments: &Value, length: usize, state: &Weights) -> Result<(Critic, Weights)> {
@@ -241,9 +274,9 @@ mod tests {
     #[test]
     fn published_sizes_are_those_of_the_originals() {
         let unet = Pulse2Pulse::new(Pulse2PulseConfig::published()).unwrap();
-        assert_eq!(count(&unet.params()) + count(&idle(&decoder(50, 8, true), 8, 512)), 10_540_497);
+        assert_eq!(count(&unet.params()) + count(&idle(&decoder(50, 8, STRIDES, true), 8, 512)), 10_540_497);
         let star = WaveganStar::new(WaveganStarConfig::published()).unwrap();
-        assert_eq!(count(&star.params()) + count(&idle(&decoder(50, 8, false), 8, 512)), 5_538_262);
+        assert_eq!(count(&star.params()) + count(&idle(&decoder(50, 8, STRIDES, false), 8, 512)), 5_538_262);
         let told = CondPulse2Pulse::new(CondPulse2PulseConfig::published()).unwrap();
         assert_eq!(count(&told.params()) + count(&idle(&told.layers().1, 8, 512)), 5_955_623);
         assert_eq!(count(&told.running()), 1466);
@@ -252,11 +285,12 @@ mod tests {
     #[test]
     fn idle_arrays_are_asked_for_and_left_out() {
         let arguments = json!({ "model_size": 5, "num_channels": 2, "post_proc_filt_len": 0 });
-        let network = Pulse2Pulse::new(Pulse2PulseConfig { channels: 2, width: 5 }).unwrap();
+        let network = Pulse2Pulse::new(pulse2pulse_config(2, 5)).unwrap();
         let mut specs = network.params();
-        specs.extend(idle(&decoder(5, 2, true), 2, 0));
+        specs.extend(idle(&decoder(5, 2, STRIDES, true), 2, 0));
         let mut state = Weights::initialize(&specs, Seed::new(1));
         let (_, weights) = pulse2pulse_generator(&arguments, &state).unwrap();
+        assert_eq!(generator_arguments(&state).unwrap(), arguments);
         assert_eq!(weights.entries.len(), network.params().len());
         state.entries.remove("deconv_5.Conv1dTrans.bias");
         let error = pulse2pulse_generator(&arguments, &state).unwrap_err().to_string();

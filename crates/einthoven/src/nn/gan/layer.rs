@@ -8,6 +8,8 @@ use crate::nn::weights::{Init, ParamSpec, View};
 
 /// Taps of every convolution, those of the critic included.
 pub(super) const KERNEL: usize = 25;
+/// Strides of the published encoders; their decoders repeat by the same numbers, the last one first.
+pub(super) const STRIDES: [usize; 6] = [2, 5, 2, 5, 5, 5];
 /// Zeros at each end, which keep the length of a convolution of stride 1.
 const PADDING: usize = KERNEL / 2;
 
@@ -54,26 +56,25 @@ impl Up {
 }
 
 /// The layers down from a signal of `channels`; the last is where the decoder begins.
-pub(super) fn encoder(width: usize, channels: usize) -> [Down; 6] {
-    let layers = [("conv_1", 2), ("conv_2", 5), ("conv_3", 2), ("conv_4", 5), ("conv_5", 5), ("conv_6", 5)];
+pub(super) fn encoder(width: usize, channels: usize, strides: [usize; 6]) -> [Down; 6] {
+    let names = ["conv_1", "conv_2", "conv_3", "conv_4", "conv_5", "conv_6"];
     let widths = [width / 5, width / 2, width, 3 * width, 5 * width, 5 * width];
     std::array::from_fn(|i| {
-        let (name, stride) = layers[i];
-        Down { name, stride, n_in: if i == 0 { channels } else { widths[i - 1] }, n_out: widths[i] }
+        let n_in = if i == 0 { channels } else { widths[i - 1] };
+        Down { name: names[i], stride: strides[i], n_in, n_out: widths[i] }
     })
 }
 
 /// The layers up to a signal of `channels`, with skip connections or without; there is no fourth one.
-pub(super) fn decoder(width: usize, channels: usize, has_skips: bool) -> [Up; 6] {
-    let layers = [("deconv_1", 5), ("deconv_2", 5), ("deconv_3", 5), ("deconv_5", 2), ("deconv_6", 5), ("deconv_7", 2)];
+pub(super) fn decoder(width: usize, channels: usize, strides: [usize; 6], has_skips: bool) -> [Up; 6] {
+    let names = ["deconv_1", "deconv_2", "deconv_3", "deconv_5", "deconv_6", "deconv_7"];
     let widths = [5 * width, 3 * width, width, width / 2, width / 5, channels];
     std::array::from_fn(|i| {
-        let (name, factor) = layers[i];
         // The outermost and the innermost layer of the encoder have no connection.
         let has_skip = has_skips && (1..=4).contains(&i);
         let running = if i == 0 { 5 * width } else { widths[i - 1] };
         let n_in = if has_skip { 2 * running } else { running };
-        Up { name, factor, n_in, n_out: widths[i], has_skip }
+        Up { name: names[i], factor: strides[5 - i], n_in, n_out: widths[i], has_skip }
     })
 }
 
@@ -83,13 +84,16 @@ pub(super) fn stride_of(encoder: &[Down]) -> usize {
 }
 
 /// Checks the sizes that every generator has.
-pub(super) fn check_sizes(channels: usize, width: usize) -> Result<()> {
+pub(super) fn check_sizes(channels: usize, width: usize, strides: &[usize]) -> Result<()> {
     if channels == 0 {
         return Err(Error::config("channels", "found 0, expected at least 1"));
     }
     // The narrowest layer has a fifth of the width.
     if width < 5 {
         return Err(Error::config("width", format!("found {width}, expected at least 5")));
+    }
+    if strides.contains(&0) {
+        return Err(Error::config("strides", format!("found {strides:?}, expected numbers of at least 1")));
     }
     Ok(())
 }

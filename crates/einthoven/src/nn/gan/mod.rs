@@ -1,14 +1,16 @@
 //! Generative adversarial networks: generators from noise, their critic, and the losses between them.
 //!
-//! Published checkpoints load by their own key names ([`import`]). Everything is here that one training step
-//! computes, the gradient penalty and its gradients included; the steps themselves are left to a trainer.
+//! Published checkpoints load by their own key names ([`import`]). [`network`] has every generator by its
+//! configuration, [`training`] lets one and its critic learn in turn.
 
 pub mod cond_batch_norm;
 pub mod cond_pulse2pulse;
 pub mod critic;
 pub mod import;
 mod layer;
+pub mod network;
 pub mod phase_shuffle;
 pub mod pulse2pulse;
+pub mod training;
 pub mod wavegan_star;
 pub mod wgan;

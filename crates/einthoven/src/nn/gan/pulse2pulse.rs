@@ -6,7 +6,7 @@
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
-use super::layer::{check_signal, check_sizes, decoder, encoder, stride_of};
+use super::layer::{STRIDES, check_signal, check_sizes, decoder, encoder, stride_of};
 use crate::error::Result;
 use crate::nn::weights::{ParamSpec, View};
 
@@ -21,15 +21,18 @@ const MICROVOLTS: f32 = 6000.0;
 #[serde(deny_unknown_fields)]
 pub struct Pulse2PulseConfig {
     /// Leads of noise and signal.
+    #[serde(default)]
     pub channels: usize,
     /// Channels in the middle of encoder and decoder; from a fifth to five times of it elsewhere.
     pub width: usize,
+    /// Stride of each convolution of the encoder; their product divides the length of a signal.
+    pub strides: [usize; 6],
 }
 
 impl Pulse2PulseConfig {
     /// The published network: leads I, II and V1 to V6, 5,000 points at 500 Hz.
     pub fn published() -> Pulse2PulseConfig {
-        Pulse2PulseConfig { channels: 8, width: 50 }
+        Pulse2PulseConfig { channels: 8, width: 50, strides: STRIDES }
     }
 
     /// Checks that a network can be built.
@@ -37,7 +40,7 @@ impl Pulse2PulseConfig {
     /// # Errors
     /// [`crate::Error::Config`] naming the key.
     pub fn validate(&self) -> Result<()> {
-        check_sizes(self.channels, self.width)
+        check_sizes(self.channels, self.width, &self.strides)
     }
 }
 
@@ -69,18 +72,18 @@ impl Pulse2Pulse {
 
     /// Name, shape and start of every parameter.
     pub fn params(&self) -> Vec<ParamSpec> {
-        let Pulse2PulseConfig { channels, width } = self.config;
+        let Pulse2PulseConfig { channels, width, strides } = self.config;
         let mut out = Vec::new();
-        encoder(width, channels).iter().for_each(|layer| layer.declare(&mut out));
-        decoder(width, channels, true).iter().for_each(|layer| layer.declare(&mut out));
+        encoder(width, channels, strides).iter().for_each(|layer| layer.declare(&mut out));
+        decoder(width, channels, strides, true).iter().for_each(|layer| layer.declare(&mut out));
         out
     }
 
     /// Signals from noise that is uniform within -1 to 1.
     ///
     /// # Shape
-    /// `noise` and the result are `[batch, lead, time]`, the time a multiple of 2,500 points; the
-    /// result lies within -1 to 1.
+    /// `noise` and the result are `[batch, lead, time]`, the time a multiple of the strides' product, which is
+    /// 2,500 points as published; the result lies within -1 to 1.
     /// # Errors
     /// [`crate::Error::Shape`] for other leads or another length.
     pub fn forward(&self, p: &View, noise: Tensor<3>) -> Result<Tensor<3>> {
@@ -97,8 +100,8 @@ impl Pulse2Pulse {
         noise: Tensor<3>,
         trace: &mut dyn FnMut(&str, &Tensor<3>),
     ) -> Result<Tensor<3>> {
-        let Pulse2PulseConfig { channels, width } = self.config;
-        let down = encoder(width, channels);
+        let Pulse2PulseConfig { channels, width, strides } = self.config;
+        let down = encoder(width, channels, strides);
         check_signal(&noise, channels, stride_of(&down))?;
         let (mut x, mut skips) = (noise, Vec::new());
         for layer in down {
@@ -107,7 +110,7 @@ impl Pulse2Pulse {
             trace(layer.name, &values);
             x = activation::leaky_relu(values, SLOPE);
         }
-        let [up @ .., last] = decoder(width, channels, true);
+        let [up @ .., last] = decoder(width, channels, strides, true);
         for layer in up {
             let skip = if layer.has_skip { skips.pop() } else { None };
             let values = layer.apply(p, x, skip);
@@ -138,9 +141,10 @@ mod tests {
 
     #[test]
     fn other_lengths_and_widths_are_refused() {
-        let error = Pulse2Pulse::new(Pulse2PulseConfig { channels: 8, width: 4 }).unwrap_err().to_string();
+        let error =
+            Pulse2Pulse::new(Pulse2PulseConfig { width: 4, ..Pulse2PulseConfig::published() }).unwrap_err().to_string();
         assert_eq!(error, "width: found 4, expected at least 5");
-        let network = Pulse2Pulse::new(Pulse2PulseConfig { channels: 2, width: 5 }).unwrap();
+        let network = Pulse2Pulse::new(Pulse2PulseConfig { channels: 2, width: 5, strides: STRIDES }).unwrap();
         let device = Device::flex();
         let params = Weights::initialize(&network.params(), Seed::new(1)).on(&device);
         let error = network.forward(&params.root(), Tensor::zeros([1, 2, 2600], &device)).unwrap_err().to_string();

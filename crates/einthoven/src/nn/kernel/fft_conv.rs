@@ -1,7 +1,12 @@
-//! Convolution with a kernel as long as the signal, through the real Fourier transform.
+//! Convolution with a kernel as long as the signal, through the Fourier transform.
 //!
 //! Each channel has a kernel of its own. The transform of the kernels can be computed once and
 //! used for every call ([`KernelSpectrum`]), which is what a sampler does.
+//!
+//! Even samples of a signal are the real parts of the transform's input, odd ones the imaginary
+//! parts, so that a signal of `2 m` samples takes a complex transform of `m` points. Its result is
+//! never taken apart into the spectrum of the real signal: in the packed form a convolution is
+//! `own[k] * z[k] + mirrored[k] * conj(z[m - k])`, whose two factors follow from the kernel.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,11 +14,13 @@ use std::sync::Arc;
 use burn::tensor::{DType, Tensor};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
-use realfft::num_complex::Complex;
-use realfft::{ComplexToReal, FftNum, RealFftPlanner, RealToComplex};
+use rustfft::num_complex::Complex;
+use rustfft::{Fft, FftNum, FftPlanner};
 
+use super::columns::Columns;
 use super::cpu::{Real, tensor, values};
 use super::fused::{self, FusedOp};
+use super::lanes::{Job, Lanes};
 
 /// Convolution of each channel with its kernel: `y[t] = sum over j of kernel[j] * x[t - (j - origin)]`.
 ///
@@ -63,7 +70,7 @@ pub fn fft_conv_reference(x: Tensor<3>, kernel: Tensor<2>, origin: usize) -> Ten
 #[derive(Clone)]
 pub struct KernelSpectrum {
     plan: Plan,
-    spectrum: Arc<Vec<Complex<f32>>>,
+    factors: Arc<Factors<f32>>,
 }
 
 impl fmt::Debug for KernelSpectrum {
@@ -84,7 +91,7 @@ impl KernelSpectrum {
         let taps = kernels.len() / channels;
         assert!(origin < taps && taps * channels == kernels.len(), "fft_conv: shape of the kernel");
         let plan = Plan::new(channels, length, taps, origin);
-        KernelSpectrum { plan, spectrum: Arc::new(spectra(&plan, kernels)) }
+        KernelSpectrum { plan, factors: Arc::new(Factors::new(&plan, kernels)) }
     }
 
     /// The convolution; `x` is `[batch, channels, length]` of `f32` on the CPU, without a tape.
@@ -106,11 +113,11 @@ impl KernelSpectrum {
 
 impl FusedOp for KernelSpectrum {
     fn forward(&self, inputs: Vec<FlexTensor>, _: bool) -> (FlexTensor, Vec<FlexTensor>) {
-        (apply(&self.plan, &inputs[0], &self.spectrum, false), Vec::new())
+        (apply(&self.plan, &inputs[0], &self.factors, false), Vec::new())
     }
 
     fn gradients(&self, grad: FlexTensor, _: Vec<FlexTensor>, _: &[bool]) -> Vec<Option<FlexTensor>> {
-        vec![Some(apply(&self.plan, &grad, &self.spectrum, true))]
+        vec![Some(apply(&self.plan, &grad, &self.factors, true))]
     }
 }
 
@@ -124,25 +131,22 @@ struct Plan {
     /// Taps before and after the origin that reach a signal of this length.
     before: usize,
     after: usize,
-    /// Length of the transform, at least the length plus the longer of the two.
-    size: usize,
+    /// Points of the complex transform: half as many as samples, which are at least the length plus the
+    /// longer of the two.
+    points: usize,
 }
 
 impl Plan {
     fn new(channels: usize, length: usize, taps: usize, origin: usize) -> Plan {
         let (before, after) = (origin.min(length - 1), (taps - 1 - origin).min(length - 1));
-        Plan { channels, length, taps, origin, before, after, size: smooth(length + before.max(after)) }
-    }
-
-    /// Values of a transform.
-    fn bins(&self) -> usize {
-        self.size / 2 + 1
+        let points = smooth((length + before.max(after)).div_ceil(2));
+        Plan { channels, length, taps, origin, before, after, points }
     }
 }
 
-/// The least even number from `least` on that has no prime factor above 5: such transforms are fast.
+/// The least number from `least` on that has no prime factor above 5: such transforms are fast.
 fn smooth(least: usize) -> usize {
-    let mut size = least.next_multiple_of(2);
+    let mut size = least;
     loop {
         let mut rest = size;
         for factor in [2, 3, 5] {
@@ -153,7 +157,7 @@ fn smooth(least: usize) -> usize {
         if rest == 1 {
             return size;
         }
-        size += 2;
+        size += 1;
     }
 }
 
@@ -171,8 +175,8 @@ struct FftConv(Plan);
 impl FusedOp for FftConv {
     fn forward(&self, inputs: Vec<FlexTensor>, _: bool) -> (FlexTensor, Vec<FlexTensor>) {
         let out = match inputs[0].dtype() {
-            DType::F64 => apply(&self.0, &inputs[0], &spectra(&self.0, values::<f64>(&inputs[1])), false),
-            _ => apply(&self.0, &inputs[0], &spectra(&self.0, values::<f32>(&inputs[1])), false),
+            DType::F64 => apply(&self.0, &inputs[0], &Factors::new(&self.0, values::<f64>(&inputs[1])), false),
+            _ => apply(&self.0, &inputs[0], &Factors::new(&self.0, values::<f32>(&inputs[1])), false),
         };
         (out, inputs)
     }
@@ -187,94 +191,196 @@ impl FusedOp for FftConv {
 
 /// The transforms of one thread.
 struct Transform<T> {
-    forward: Arc<dyn RealToComplex<T>>,
-    back: Arc<dyn ComplexToReal<T>>,
-    signal: Vec<T>,
-    bins: Vec<Complex<T>>,
+    forward: Arc<dyn Fft<T>>,
+    back: Arc<dyn Fft<T>>,
     scratch: Vec<Complex<T>>,
 }
 
 impl<T: Real + FftNum> Transform<T> {
-    fn new(forward: &Arc<dyn RealToComplex<T>>, back: &Arc<dyn ComplexToReal<T>>) -> Transform<T> {
-        let scratch = forward.get_scratch_len().max(back.get_scratch_len());
-        Transform {
-            signal: forward.make_input_vec(),
-            bins: forward.make_output_vec(),
-            scratch: vec![Complex::new(T::ZERO, T::ZERO); scratch],
-            forward: forward.clone(),
-            back: back.clone(),
+    fn new((forward, back): &Pair<T>) -> Transform<T> {
+        let scratch = forward.get_inplace_scratch_len().max(back.get_inplace_scratch_len());
+        Transform { forward: forward.clone(), back: back.clone(), scratch: vec![zero(); scratch] }
+    }
+
+    /// Packs a signal, with zeros behind it, and transforms it.
+    fn forward(&mut self, signal: &[T], points: &mut [Complex<T>]) {
+        let pairs = signal.chunks_exact(2);
+        let (full, last) = (pairs.len(), pairs.remainder().first());
+        for (point, pair) in points.iter_mut().zip(pairs) {
+            *point = Complex::new(pair[0], pair[1]);
+        }
+        points[full..].fill(zero());
+        if let Some(last) = last {
+            points[full].re = *last;
+        }
+        self.forward.process_with_scratch(points, &mut self.scratch);
+    }
+
+    /// Transforms back and hands out the samples from the first on, times the number of points.
+    fn back(&mut self, points: &mut [Complex<T>], out: &mut [T]) {
+        self.back.process_with_scratch(points, &mut self.scratch);
+        for (out, point) in out.chunks_mut(2).zip(points) {
+            out[0] = point.re;
+            if let Some(odd) = out.get_mut(1) {
+                *odd = point.im;
+            }
         }
     }
-
-    /// Transforms the signal that `write` puts into a buffer of zeros.
-    fn forward(&mut self, write: impl FnOnce(&mut [T])) -> &mut [Complex<T>] {
-        self.signal.fill(T::ZERO);
-        write(&mut self.signal);
-        let length = self.forward.get_scratch_len();
-        let done = self.forward.process_with_scratch(&mut self.signal, &mut self.bins, &mut self.scratch[..length]);
-        // The buffers were made for this transform, so their lengths fit.
-        done.expect("buffers of the length of the transform");
-        &mut self.bins
-    }
-
-    /// Transforms the bins back, without the division by the size.
-    fn back(&mut self) -> &[T] {
-        // A real signal has real first and last bins; rounding leaves them some imaginary part.
-        self.bins[0].im = T::ZERO;
-        let last = self.bins.len() - 1;
-        self.bins[last].im = T::ZERO;
-        let length = self.back.get_scratch_len();
-        let done = self.back.process_with_scratch(&mut self.bins, &mut self.signal, &mut self.scratch[..length]);
-        // As above, and the imaginary parts that it refuses are zero.
-        done.expect("buffers of the length of the transform");
-        &self.signal
-    }
 }
 
-type Pair<T> = (Arc<dyn RealToComplex<T>>, Arc<dyn ComplexToReal<T>>);
+type Pair<T> = (Arc<dyn Fft<T>>, Arc<dyn Fft<T>>);
 
 fn transforms<T: Real + FftNum>(plan: &Plan) -> Pair<T> {
-    let mut planner = RealFftPlanner::<T>::new();
-    (planner.plan_fft_forward(plan.size), planner.plan_fft_inverse(plan.size))
+    let mut planner = FftPlanner::<T>::new();
+    (planner.plan_fft_forward(plan.points), planner.plan_fft_inverse(plan.points))
 }
 
-/// Transforms of the kernels, divided by the size, with the origin at sample 0.
-fn spectra<T: Real + FftNum>(plan: &Plan, kernels: &[T]) -> Vec<Complex<T>> {
-    let (forward, back) = transforms::<T>(plan);
-    let mut out = vec![Complex::new(T::ZERO, T::ZERO); plan.channels * plan.bins()];
-    let scale = <T as Real>::from_f64(1.0 / plan.size as f64);
-    out.par_chunks_exact_mut(plan.bins()).zip(kernels.par_chunks_exact(plan.taps)).for_each_init(
-        || Transform::new(&forward, &back),
-        |transform, (out, kernel)| {
-            let bins = transform.forward(|signal| {
-                signal[..plan.after + 1].copy_from_slice(&kernel[plan.origin..plan.origin + plan.after + 1]);
-                signal[plan.size - plan.before..].copy_from_slice(&kernel[plan.origin - plan.before..plan.origin]);
-            });
-            for (out, bin) in out.iter_mut().zip(bins) {
-                *out = Complex::new(bin.re * scale, bin.im * scale);
-            }
-        },
-    );
-    out
+fn zero<T: Real>() -> Complex<T> {
+    Complex { re: T::ZERO, im: T::ZERO }
 }
 
-/// Convolution with the kernels of these transforms, or with the kernels turned around.
-fn apply<T: Real + FftNum>(plan: &Plan, x: &FlexTensor, spectra: &[Complex<T>], turned: bool) -> FlexTensor {
+/// `exp(-2 pi i k / count)` for every `k` below the number of points.
+fn turns<T: Real>(points: usize, count: usize) -> Vec<Complex<T>> {
+    let angle = |k: usize| -std::f64::consts::TAU * k as f64 / count as f64;
+    (0..points).map(|k| Complex { re: T::from_f64(angle(k).cos()), im: T::from_f64(angle(k).sin()) }).collect()
+}
+
+/// Spectra of the even and of the odd samples of a packed signal, at point `k`.
+#[inline(always)]
+fn halves<T: Real + FftNum>(point: Complex<T>, mirrored: Complex<T>) -> [Complex<T>; 2] {
+    let half = <T as Real>::from_f64(0.5);
+    let even = Complex::new((point.re + mirrored.re) * half, (point.im - mirrored.im) * half);
+    let odd = Complex::new((point.im + mirrored.im) * half, (mirrored.re - point.re) * half);
+    [even, odd]
+}
+
+/// What each point and its mirror image are multiplied with, for every channel; the division by the
+/// number of points is in it.
+struct Factors<T> {
+    own: Vec<Complex<T>>,
+    mirrored: Vec<Complex<T>>,
+}
+
+impl<T: Real + FftNum> Factors<T> {
+    /// With `e` and `o` the spectra of the kernel's even and odd samples, `w = exp(-i a)` and
+    /// `a = pi k / points`: `own = e - w o sin a`, `mirrored = i w o cos a`.
+    fn new(plan: &Plan, kernels: &[T]) -> Factors<T> {
+        let pair = transforms::<T>(plan);
+        let mut own = vec![zero(); plan.channels * plan.points];
+        let mut other = own.clone();
+        let scale = <T as Real>::from_f64(1.0 / plan.points as f64);
+        let turns = turns::<T>(plan.points, 2 * plan.points);
+        own.par_chunks_exact_mut(plan.points)
+            .zip(other.par_chunks_exact_mut(plan.points))
+            .zip(kernels.par_chunks_exact(plan.taps))
+            .for_each_init(
+                || (Transform::new(&pair), vec![T::ZERO; 2 * plan.points], vec![zero(); plan.points]),
+                |(transform, signal, points), ((own, other), kernel)| {
+                    signal.fill(T::ZERO);
+                    signal[..plan.after + 1].copy_from_slice(&kernel[plan.origin..plan.origin + plan.after + 1]);
+                    let before = 2 * plan.points - plan.before;
+                    signal[before..].copy_from_slice(&kernel[plan.origin - plan.before..plan.origin]);
+                    transform.forward(signal, points);
+                    for k in 0..plan.points {
+                        let [even, odd] = halves(points[k], points[(plan.points - k) % plan.points]);
+                        let (turn, turned) = (turns[k], turns[k] * odd);
+                        // The sine of the angle is minus the imaginary part of the turn.
+                        own[k] = Complex::new(even.re + turned.re * turn.im, even.im + turned.im * turn.im) * scale;
+                        other[k] = Complex::new(-turned.im * turn.re, turned.re * turn.re) * scale;
+                    }
+                },
+            );
+        Factors { own, mirrored: other }
+    }
+
+    fn channel(&self, plan: &Plan, channel: usize) -> [&[Complex<T>]; 2] {
+        let range = channel * plan.points..(channel + 1) * plan.points;
+        [&self.own[range.clone()], &self.mirrored[range]]
+    }
+}
+
+/// Multiplies packed spectra with factors, or with those of the kernel turned around.
+struct Multiply<'a, T> {
+    points: &'a [Complex<T>],
+    factors: [&'a [Complex<T>]; 2],
+    turned: bool,
+    out: &'a mut [Complex<T>],
+}
+
+impl<T: Real + FftNum> Job<T> for Multiply<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes<T>>(self) {
+        let Multiply { points, factors: [own, other], turned, out } = self;
+        // Turned around, `own` is conjugated and `mirrored` conjugated and negated.
+        let sign = if turned { -T::ONE } else { T::ONE };
+        let product = |z: Complex<T>, image: Complex<T>, a: Complex<T>, b: Complex<T>| {
+            let (a, b) = (Complex::new(a.re, a.im * sign), Complex::new(b.re * sign, b.im));
+            Complex::new(
+                a.re * z.re - a.im * z.im + b.re * image.re + b.im * image.im,
+                a.re * z.im + a.im * z.re + b.im * image.re - b.re * image.im,
+            )
+        };
+        // The first point is its own image; slices without it let the compiler use vectors.
+        out[0] = product(points[0], points[0], own[0], other[0]);
+        let images = points[1..].iter().zip(points[1..].iter().rev());
+        for (((z, image), (a, b)), out) in images.zip(own[1..].iter().zip(&other[1..])).zip(&mut out[1..]) {
+            *out = product(*z, *image, *a, *b);
+        }
+    }
+}
+
+/// Convolution with the kernels of these factors, or with the kernels turned around.
+fn apply<T: Real + FftNum>(plan: &Plan, x: &FlexTensor, factors: &Factors<T>, turned: bool) -> FlexTensor {
     let x = values::<T>(x);
-    let (forward, back) = transforms::<T>(plan);
+    let pair = transforms::<T>(plan);
     let mut out = vec![T::ZERO; x.len()];
     out.par_chunks_exact_mut(plan.length).zip(x.par_chunks_exact(plan.length)).enumerate().for_each_init(
-        || Transform::new(&forward, &back),
-        |transform, (row, (out, x))| {
-            let bins = transform.forward(|signal| signal[..plan.length].copy_from_slice(x));
-            let kernel = &spectra[row % plan.channels * plan.bins()..][..plan.bins()];
-            for (bin, kernel) in bins.iter_mut().zip(kernel) {
-                *bin = *bin * if turned { kernel.conj() } else { *kernel };
-            }
-            out.copy_from_slice(&transform.back()[..plan.length]);
+        || (Transform::new(&pair), vec![zero(); plan.points], vec![zero(); plan.points]),
+        |(transform, points, products), (row, (out, x))| {
+            transform.forward(x, points);
+            let factors = factors.channel(plan, row % plan.channels);
+            T::run(Multiply { points, factors, turned, out: products });
+            transform.back(products, out);
         },
     );
     tensor(out, &[x.len() / plan.channels / plan.length, plan.channels, plan.length])
+}
+
+/// Adds the correlation of two packed signals: the spectrum of its even lags, and those of the two
+/// products that the odd lags consist of.
+struct Correlate<'a, T> {
+    signal: &'a [Complex<T>],
+    grad: &'a [Complex<T>],
+    sums: [&'a mut [Complex<T>]; 3],
+}
+
+impl<T: Real + FftNum> Job<T> for Correlate<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes<T>>(self) {
+        let Correlate { signal, grad, sums: [even, ahead, behind] } = self;
+        let products = |x: [Complex<T>; 2], grad: [Complex<T>; 2]| {
+            let ([e, o], [ge, go]) = (halves(x[0], x[1]), halves(grad[0], grad[1]));
+            [e.conj() * ge + o.conj() * go, e.conj() * go, o.conj() * ge]
+        };
+        // As in `Multiply`.
+        let first = products([signal[0]; 2], [grad[0]; 2]);
+        for (sum, product) in [&mut even[0], &mut ahead[0], &mut behind[0]].into_iter().zip(first) {
+            *sum = *sum + product;
+        }
+        let x = signal[1..].iter().zip(signal[1..].iter().rev());
+        let grads = grad[1..].iter().zip(grad[1..].iter().rev());
+        let sums = even[1..].iter_mut().zip(&mut ahead[1..]).zip(&mut behind[1..]);
+        for (((x, x_image), (grad, grad_image)), ((even, ahead), behind)) in x.zip(grads).zip(sums) {
+            let products = products([*x, *x_image], [*grad, *grad_image]);
+            *even = *even + products[0];
+            *ahead = *ahead + products[1];
+            *behind = *behind + products[2];
+        }
+    }
 }
 
 fn gradients<T: Real + FftNum>(
@@ -283,42 +389,54 @@ fn gradients<T: Real + FftNum>(
     kept: &[FlexTensor],
     wanted: &[bool],
 ) -> Vec<Option<FlexTensor>> {
-    let for_signal = wanted[0].then(|| apply(plan, grad, &spectra(plan, values::<T>(&kept[1])), true));
+    let factors = || Factors::new(plan, values::<T>(&kept[1]));
     if !wanted[1] {
-        return vec![for_signal, None];
+        return vec![wanted[0].then(|| apply(plan, grad, &factors(), true)), None];
     }
-    // Correlation of signal and gradient, summed over the records in their order.
+    let factors = wanted[0].then(factors);
     let (grad, x) = (values::<T>(grad), values::<T>(&kept[0]));
-    let (forward, back) = transforms::<T>(plan);
-    let mut for_kernel = vec![T::ZERO; plan.channels * plan.taps];
-    let scale = <T as Real>::from_f64(1.0 / plan.size as f64);
-    let record = plan.channels * plan.length;
+    let pair = transforms::<T>(plan);
+    let Plan { channels, length, points: n, .. } = *plan;
+    let mut for_signal = vec![T::ZERO; if wanted[0] { x.len() } else { 0 }];
+    let mut for_kernel = vec![T::ZERO; channels * plan.taps];
+    let rows = Columns::new(&mut for_signal, length);
+    let turns = turns::<T>(n, n);
+    let scale = <T as Real>::from_f64(1.0 / n as f64);
     for_kernel.par_chunks_exact_mut(plan.taps).enumerate().for_each_init(
-        || {
-            let sum = vec![Complex::new(T::ZERO, T::ZERO); plan.bins()];
-            (Transform::new(&forward, &back), sum.clone(), sum)
-        },
-        |(transform, signal, sum), (channel, out)| {
-            sum.fill(Complex::new(T::ZERO, T::ZERO));
-            for first in (0..x.len()).step_by(record) {
-                let row = first + channel * plan.length..first + (channel + 1) * plan.length;
-                signal.copy_from_slice(transform.forward(|to| to[..plan.length].copy_from_slice(&x[row.clone()])));
-                let grads = transform.forward(|to| to[..plan.length].copy_from_slice(&grad[row]));
-                for ((sum, signal), grad) in sum.iter_mut().zip(&*signal).zip(grads) {
-                    *sum = *sum + signal.conj() * *grad;
+        || (Transform::new(&pair), vec![T::ZERO; 2 * n], vec![zero(); 6 * n]),
+        |(transform, lags, memory), (channel, out)| {
+            let mut parts = memory.chunks_exact_mut(n);
+            let [signal, grads, products, even, ahead, behind]: [&mut [Complex<T>]; 6] =
+                std::array::from_fn(|_| parts.next().expect("memory for six spectra"));
+            for sum in [&mut *even, &mut *ahead, &mut *behind] {
+                sum.fill(zero());
+            }
+            // Records are added in their order.
+            for record in 0..x.len() / (channels * length) {
+                let row = record * channels + channel;
+                transform.forward(&x[row * length..][..length], signal);
+                transform.forward(&grad[row * length..][..length], grads);
+                T::run(Correlate { signal, grad: grads, sums: [even, ahead, behind] });
+                if let Some(factors) = &factors {
+                    let factors = factors.channel(plan, channel);
+                    T::run(Multiply { points: grads, factors, turned: true, out: products });
+                    // SAFETY: a row belongs to one channel, and a channel to one piece of work.
+                    transform.back(products, unsafe { rows.piece(row, 0, length) });
                 }
             }
-            transform.bins.copy_from_slice(sum);
-            let lags = transform.back();
+            // A sample of the signal that is odd meets the next even one of the gradient.
+            for (((even, ahead), behind), turn) in even.iter_mut().zip(&*ahead).zip(&*behind).zip(&turns) {
+                let odd = *ahead + turn.conj() * *behind;
+                *even = Complex::new(even.re - odd.im, even.im + odd.re) * scale;
+            }
+            transform.back(even, lags);
             let kernel = &mut out[plan.origin - plan.before..plan.origin + plan.after + 1];
             let (negative, positive) = kernel.split_at_mut(plan.before);
-            for (to, lag) in positive.iter_mut().zip(lags) {
-                *to = *lag * scale;
-            }
-            for (to, lag) in negative.iter_mut().zip(&lags[plan.size - plan.before..]) {
-                *to = *lag * scale;
-            }
+            positive.copy_from_slice(&lags[..positive.len()]);
+            negative.copy_from_slice(&lags[2 * n - plan.before..]);
         },
     );
-    vec![for_signal, Some(tensor(for_kernel, &[plan.channels, plan.taps]))]
+    let batch = x.len() / (channels * length);
+    let for_signal = wanted[0].then(|| tensor(for_signal, &[batch, channels, length]));
+    vec![for_signal, Some(tensor(for_kernel, &[channels, plan.taps]))]
 }

@@ -252,8 +252,8 @@ impl FusedOp for Layer {
         // The gates were kept behind the inputs, because `keep` was set when this step was recorded.
         let gates = kept.split_off(wanted.len()).remove(0);
         match grad.dtype() {
-            DType::F64 => backward::run::<f64>(self, &grad, &kept, gates, wanted),
-            _ => backward::run::<f32>(self, &grad, &kept, gates, wanted),
+            DType::F64 => backward::run::<f64>(self, grad, &kept, gates, wanted),
+            _ => backward::run::<f32>(self, grad, &kept, gates, wanted),
         }
     }
 }

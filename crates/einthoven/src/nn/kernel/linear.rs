@@ -201,10 +201,12 @@ impl<T: Real> Product<'_, T> {
                 }
             }
         }
-        for (out, sums) in self.out.chunks_exact_mut(self.columns).skip(row).zip(sums) {
-            for (n, sum) in sums.into_iter().enumerate() {
-                if at + n * L::WIDTH < out.len() {
-                    sum.store(&mut out[at + n * L::WIDTH..]);
+        // By index: an iterator over the sums would move them to memory first.
+        for m in 0..M.min((self.out.len() / self.columns).saturating_sub(row)) {
+            let out = &mut self.out[(row + m) * self.columns..][..self.columns];
+            for n in 0..N {
+                if let Some(out) = out.get_mut(at + n * L::WIDTH..) {
+                    sums[m][n].store(out);
                 }
             }
         }

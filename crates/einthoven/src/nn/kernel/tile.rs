@@ -161,12 +161,13 @@ impl<T: Real, F: Fn(usize) -> usize + Copy> Product<'_, T, F> {
                 }
             }
         }
-        for (m, sums) in sums.into_iter().enumerate().take(rows) {
+        // By index: an iterator over the sums would move them to memory first.
+        for m in 0..rows {
             let start = (first + m) * self.out_pitch;
             let row = &mut self.out[start..start + self.columns];
-            for (n, sum) in sums.into_iter().enumerate() {
+            for n in 0..N {
                 if let Some(out) = row.get_mut(at + n * L::WIDTH..) {
-                    sum.store(out);
+                    sums[m][n].store(out);
                 }
             }
         }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 
 /// A published form of the method.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Form {
     /// The code of April 2023, with which the paper's numbers were made. Encoders see all rows, those of the other
@@ -13,6 +13,7 @@ pub enum Form {
     Paper,
     /// Release 1.0.1. Encoders see the rows of their band; convolutions are depth-wise separable; latents have
     /// length 1; the loss compares signals.
+    #[default]
     Release,
 }
 
@@ -44,9 +45,11 @@ impl Band {
 pub struct VqvaeConfig {
     /// Published form.
     pub form: Form,
-    /// Leads of the signal.
+    /// Leads of the signal; those of the data where they are not given.
+    #[serde(default)]
     pub channels: usize,
-    /// Points in time of the signal.
+    /// Points in time of the signal; those of the data where they are not given.
+    #[serde(default)]
     pub length: usize,
     /// Points of a segment of the spectrogram, a multiple of four.
     pub n_fft: usize,
@@ -99,6 +102,21 @@ impl VqvaeConfig {
             codes: [32, 32],
             code_width: 64,
             starts_by_means: false,
+            ..VqvaeConfig::release(channels, length)
+        }
+    }
+
+    /// For 10 s of an ECG at 100 Hz: latents of several columns for each beat, and codebooks of the release's size.
+    ///
+    /// # Differs from the paper
+    /// The published latents of 8 and 32 columns were meant for short series; here they have 62 and 125, the spectrogram
+    /// five rows instead of three, and channels start at 32 instead of 4.
+    pub fn ecg(channels: usize, length: usize) -> VqvaeConfig {
+        VqvaeConfig {
+            n_fft: 8,
+            first_width: 32,
+            target_widths: [64, 128],
+            code_width: 16,
             ..VqvaeConfig::release(channels, length)
         }
     }

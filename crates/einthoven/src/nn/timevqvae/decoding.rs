@@ -3,8 +3,9 @@
 //! Every random number is drawn by the caller, see [`Draws`], so that a run can be repeated.
 
 use burn::tensor::activation;
+use serde::{Deserialize, Serialize};
 
-use super::config::Band;
+use super::config::{Band, Form};
 use super::pass::Pass;
 use super::prior::{Prior, Query};
 use super::quantizer::Tokens;
@@ -13,7 +14,8 @@ use crate::nn::weights::{View, Weights, host};
 use crate::seed::Seed;
 
 /// How codes are decoded; pairs are low band, high band.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Decoding {
     /// Steps.
     pub steps: [usize; 2],
@@ -51,19 +53,19 @@ pub trait Draws {
     fn uniforms(&mut self, band: Band, step: usize, shape: [usize; 2]) -> Vec<Vec<f32>>;
 }
 
-/// Draws from streams of a seed: item `i` meets the same numbers in any batch.
-#[derive(Debug, Clone, Copy)]
+/// Draws from streams of a seed: an item meets the same numbers in any batch.
+#[derive(Debug, Clone)]
 pub struct SeededDraws {
     /// Root of the streams.
     pub seed: Seed,
-    /// Index of the batch's first item.
-    pub first_item: u64,
+    /// Index of each item of the batch.
+    pub items: Vec<u64>,
 }
 
 impl SeededDraws {
     fn seed(&self, what: &str, band: Band, step: usize, item: usize) -> Seed {
         let band = self.seed.purpose(what).purpose(band.letter());
-        band.index(self.first_item + item as u64).index(step as u64)
+        band.index(self.items[item]).index(step as u64)
     }
 }
 
@@ -98,6 +100,15 @@ fn drawn(logs: &[f32], uniform: f64) -> usize {
 }
 
 impl Decoding {
+    /// That of a published form.
+    pub fn published(form: Form) -> Decoding {
+        let temperatures = match form {
+            Form::Paper => [4.0, 4.0],
+            Form::Release => [10.0, 0.0],
+        };
+        Decoding { steps: [10, 10], temperatures, guidance: 1.0 }
+    }
+
     /// Checks the settings.
     ///
     /// # Errors
@@ -112,7 +123,7 @@ impl Decoding {
         }
     }
 
-    /// Codes of both bands, low first.
+    /// Codes of both bands, low first; `classes` as in [`Query`].
     ///
     /// # Errors
     /// [`Error::Config`] as in [`Decoding::validate`]; as [`Prior::logits`] for classes that do not fit.
@@ -245,13 +256,13 @@ mod tests {
             codes: 2,
             values: (0..2000).flat_map(|_| [0.25f32.ln(), 0.75f32.ln()]).collect(),
         };
-        let mut draws = SeededDraws { seed: Seed::new(3), first_item: 0 };
+        let mut draws = SeededDraws { seed: Seed::new(3), items: vec![0, 1] };
         let both = draws.codes(Band::Low, 0, &logs);
         let ones: usize = both.iter().flatten().sum();
         // 2000 draws of 0.75: five standard deviations are 97.
         assert!(ones.abs_diff(1500) < 97, "{ones}");
         let second = CodeLogs { n_items: 1, values: logs.values[2000..].to_vec(), ..logs };
-        let mut later = SeededDraws { first_item: 1, ..draws };
+        let mut later = SeededDraws { items: vec![1], ..draws };
         assert_eq!(later.codes(Band::Low, 0, &second)[0], both[1]);
         assert_eq!(drawn(&[0f32.ln(), 1f32.ln()], 0.0), 1);
     }

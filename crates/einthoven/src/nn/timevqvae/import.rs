@@ -3,9 +3,9 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::arguments;
 use super::config::{Band, Form, VqvaeConfig};
 use super::decoding::Decoding;
-use super::pass::Declared;
 use super::prior::{Prior, PriorConfig, TransformerConfig};
 use super::vqvae::Vqvae;
 use crate::config::from_json;
@@ -23,7 +23,7 @@ pub struct Imported<N> {
     pub buffers: Weights,
 }
 
-/// A whole generator of release 1.0.1.
+/// A whole generator of either form.
 #[derive(Debug, Clone)]
 pub struct ImportedMaskGit {
     /// Stage 1.
@@ -180,6 +180,14 @@ struct PaperPriorArguments {
     num_tokens: [usize; 2],
 }
 
+/// Arguments of a whole generator.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BothArguments {
+    stage1: Value,
+    stage2: Value,
+}
+
 /// The network that `VQVAE(**arguments)` of release 1.0.1 builds, and its state dict.
 ///
 /// # Errors
@@ -187,22 +195,23 @@ struct PaperPriorArguments {
 /// array that is missing, extra or has another shape.
 pub fn vqvae(arguments: &Value, state: &Weights) -> Result<Imported<Vqvae>> {
     let a: VqvaeArguments = from_json("VQVAE", arguments)?;
-    let network = Vqvae::new(VqvaeConfig {
-        form: Form::Release,
-        channels: a.in_channels,
-        length: a.input_length,
-        n_fft: a.n_fft,
-        first_width: a.init_dim,
-        width: a.hid_dim,
-        encoder_blocks: a.encoder_n_resnet_blocks,
-        decoder_blocks: a.decoder_n_resnet_blocks,
-        target_widths: [a.downsampled_width_l, a.downsampled_width_h],
-        codes: [a.codebook_size_l, a.codebook_size_h],
-        code_width: a.codebook_dim,
-        starts_by_means: a.kmeans_init,
-    })?;
-    let (params, buffers) = split(&network.declared(), state, "VQVAE state dict")?;
-    Ok(Imported { network, params, buffers })
+    stage1(
+        VqvaeConfig {
+            form: Form::Release,
+            channels: a.in_channels,
+            length: a.input_length,
+            n_fft: a.n_fft,
+            first_width: a.init_dim,
+            width: a.hid_dim,
+            encoder_blocks: a.encoder_n_resnet_blocks,
+            decoder_blocks: a.decoder_n_resnet_blocks,
+            target_widths: [a.downsampled_width_l, a.downsampled_width_h],
+            codes: [a.codebook_size_l, a.codebook_size_h],
+            code_width: a.codebook_dim,
+            starts_by_means: a.kmeans_init,
+        },
+        state,
+    )
 }
 
 /// The network of stage 1 as of the paper. The original stores each part alone; here the parts of `state` are
@@ -212,22 +221,23 @@ pub fn vqvae(arguments: &Value, state: &Weights) -> Result<Imported<Vqvae>> {
 /// As [`vqvae`].
 pub fn paper_vqvae(arguments: &Value, state: &Weights) -> Result<Imported<Vqvae>> {
     let a: PaperArguments = from_json("stage 1", arguments)?;
-    let network = Vqvae::new(VqvaeConfig {
-        form: Form::Paper,
-        channels: a.in_channels,
-        length: a.input_length,
-        n_fft: a.n_fft,
-        first_width: a.dim,
-        width: a.dim,
-        encoder_blocks: a.n_resnet_blocks,
-        decoder_blocks: a.n_resnet_blocks,
-        target_widths: a.downsampled_width.into(),
-        codes: a.codebook_sizes.into(),
-        code_width: a.codebook_dim,
-        starts_by_means: false,
-    })?;
-    let (params, buffers) = split(&network.declared(), state, "stage 1 state dict")?;
-    Ok(Imported { network, params, buffers })
+    stage1(
+        VqvaeConfig {
+            form: Form::Paper,
+            channels: a.in_channels,
+            length: a.input_length,
+            n_fft: a.n_fft,
+            first_width: a.dim,
+            width: a.dim,
+            encoder_blocks: a.n_resnet_blocks,
+            decoder_blocks: a.n_resnet_blocks,
+            target_widths: a.downsampled_width.into(),
+            codes: a.codebook_sizes.into(),
+            code_width: a.codebook_dim,
+            starts_by_means: false,
+        },
+        state,
+    )
 }
 
 /// The generator that `MaskGIT(VQVAE(**stage1), **arguments)` of release 1.0.1 builds, and its state dict, which
@@ -237,18 +247,7 @@ pub fn paper_vqvae(arguments: &Value, state: &Weights) -> Result<Imported<Vqvae>
 /// As [`vqvae`]; [`Error::Data`] if the two copies of stage 1 differ.
 pub fn maskgit(stage1: &Value, arguments: &Value, state: &Weights) -> Result<ImportedMaskGit> {
     let a: MaskGitArguments = from_json("MaskGIT", arguments)?;
-    let (mut of_stage1, mut of_stage2, mut again) = (Weights::default(), Weights::default(), Weights::default());
-    for (name, weight) in &state.entries {
-        let (part, name) = match name.strip_prefix("vqvae.") {
-            Some(name) => (&mut of_stage1, name),
-            None if name.starts_with("transformer_") => (&mut of_stage2, name.as_str()),
-            None => (&mut again, name.as_str()),
-        };
-        part.entries.insert(name.to_string(), weight.clone());
-    }
-    if !again.entries.is_empty() && again != of_stage1 {
-        return Err(Error::data("MaskGIT state dict", "the two copies of stage 1 differ"));
-    }
+    let [of_stage1, of_stage2] = stages(state)?;
     let vqvae = vqvae(stage1, &of_stage1)?;
     let codes = vqvae.network.config().codes;
     for (key, given, found) in
@@ -266,14 +265,75 @@ pub fn maskgit(stage1: &Value, arguments: &Value, state: &Weights) -> Result<Imp
         classes: a.n_classes,
         transformers: [(&a.lf_prior_model_config).into(), (&a.hf_prior_model_config).into()],
     })?;
-    let (params, buffers) = split(&network.declared(), &of_stage2, "MaskGIT state dict")?;
+    let prior = stage2(network, &of_stage2)?;
     let decoding = Decoding {
         steps: [a.lf_num_sampling_steps, a.hf_num_sampling_steps],
         temperatures: [a.lf_choice_temperature, a.hf_choice_temperature],
         guidance: a.classifier_free_guidance_scale,
     };
     decoding.validate()?;
-    Ok(ImportedMaskGit { vqvae, prior: Imported { network, params, buffers }, decoding })
+    Ok(ImportedMaskGit { vqvae, prior, decoding })
+}
+
+/// The generator of a whole state dict of either form: that of the release as [`maskgit`] takes it, or that as of the
+/// paper, where stage 1 lies beside the transformers.
+///
+/// `arguments` are those of both stages, `{"stage1": ..., "stage2": ...}`; without them the shapes follow from the
+/// arrays, for signals of `length` points, and codes are decoded as published.
+///
+/// # Errors
+/// As [`maskgit`]; [`Error::Config`] for a length that the latents cannot be of.
+pub fn generator(arguments: Option<&Value>, state: &Weights, length: usize) -> Result<ImportedMaskGit> {
+    let form = arguments::form(state)?;
+    let Some(arguments) = arguments else {
+        let [of_stage1, of_stage2] = stages(state)?;
+        let vqvae = stage1(arguments::vqvae(form, &of_stage1, &of_stage2, length)?, &of_stage1)?;
+        let network =
+            Prior::new(arguments::prior(form, &of_stage2)?.sized(&vqvae.network, arguments::classes(&of_stage2)?))?;
+        let prior = stage2(network, &of_stage2)?;
+        return Ok(ImportedMaskGit { vqvae, prior, decoding: Decoding::published(form) });
+    };
+    let both: BothArguments = from_json("arguments", arguments)?;
+    match form {
+        Form::Release => maskgit(&both.stage1, &both.stage2, state),
+        Form::Paper => {
+            let [of_stage1, of_stage2] = stages(state)?;
+            let vqvae = paper_vqvae(&both.stage1, &of_stage1)?;
+            let prior = paper_prior(&both.stage2, &of_stage2)?;
+            let sized = prior.network.config().sized(&vqvae.network, prior.network.config().classes);
+            if sized != *prior.network.config() {
+                let reason = format!(
+                    "stage 2 has {:?} positions and {:?} codes, stage 1 {:?} and {:?}",
+                    prior.network.config().positions,
+                    prior.network.config().codes,
+                    sized.positions,
+                    sized.codes
+                );
+                return Err(Error::config("arguments", reason));
+            }
+            Ok(ImportedMaskGit { vqvae, prior, decoding: Decoding::published(form) })
+        }
+    }
+}
+
+/// The state dicts of both stages under the names of the stages alone. The release holds stage 1 twice.
+fn stages(state: &Weights) -> Result<[Weights; 2]> {
+    let (mut of_stage1, mut of_stage2, mut again) = (Weights::default(), Weights::default(), Weights::default());
+    for (name, weight) in &state.entries {
+        let (part, name) = match name.strip_prefix("vqvae.") {
+            Some(name) => (&mut of_stage1, name),
+            None if name.starts_with("transformer_") => (&mut of_stage2, name.as_str()),
+            None => (&mut again, name.as_str()),
+        };
+        part.entries.insert(name.to_string(), weight.clone());
+    }
+    if of_stage1.entries.is_empty() {
+        return Ok([again, of_stage2]);
+    }
+    if !again.entries.is_empty() && again != of_stage1 {
+        return Err(Error::data("MaskGIT state dict", "the two copies of stage 1 differ"));
+    }
+    Ok([of_stage1, of_stage2])
 }
 
 /// The transformers of stage 2 as of the paper; the parts of `state` are called `transformer_l` and `transformer_h`.
@@ -290,18 +350,18 @@ pub fn paper_prior(arguments: &Value, state: &Weights) -> Result<Imported<Prior>
         classes: a.n_classes,
         transformers: [(&a.prior_model).into(), (&a.prior_model).into()],
     })?;
-    let (params, buffers) = split(&network.declared(), state, "stage 2 state dict")?;
+    stage2(network, state)
+}
+
+fn stage1(config: VqvaeConfig, state: &Weights) -> Result<Imported<Vqvae>> {
+    let network = Vqvae::new(config)?;
+    let (params, buffers) = network.declared().split(state.clone(), "stage 1 state dict")?;
     Ok(Imported { network, params, buffers })
 }
 
-/// Parameters and buffers of a state dict, each checked.
-fn split(declared: &Declared, state: &Weights, what: &str) -> Result<(Weights, Weights)> {
-    let is_buffer = |name: &String| declared.buffers.iter().any(|buffer| &buffer.name == name);
-    let (buffers, params) = state.entries.clone().into_iter().partition(|(name, _)| is_buffer(name));
-    let (params, buffers) = (Weights { entries: params }, Weights { entries: buffers });
-    params.check(&declared.params, what)?;
-    buffers.check(&declared.buffers, what)?;
-    Ok((params, buffers))
+fn stage2(network: Prior, state: &Weights) -> Result<Imported<Prior>> {
+    let (params, buffers) = network.declared().split(state.clone(), "stage 2 state dict")?;
+    Ok(Imported { network, params, buffers })
 }
 
 #[cfg(test)]

@@ -2,12 +2,13 @@
 //!
 //! Both published forms are here: that of the paper and release 1.0.1, which differ in most layers and share the
 //! method. [`Vqvae`] is stage 1, the signal as codes and back; [`Prior`] is stage 2, which codes go together;
-//! [`Decoding`] draws new ones. Checkpoints load by the original's key names, see [`import`].
+//! [`Decoding`] draws new ones, and [`training`] has what both learn. Checkpoints load by the original's key names, see [`import`].
 //!
 //! # Reference
 //! Lee, Malacarne and Aune 2023, "Vector quantized time series generation with a bidirectional prior model";
 //! ML4ITS/TimeVQVAE (MIT license).
 
+mod arguments;
 mod coder;
 pub mod config;
 pub mod decoding;
@@ -19,6 +20,7 @@ pub mod prior;
 pub mod quantizer;
 mod separable;
 pub mod stft;
+pub mod training;
 mod transformer;
 mod transformer_paper;
 pub mod vqvae;

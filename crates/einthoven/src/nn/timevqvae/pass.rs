@@ -6,7 +6,9 @@
 
 use burn::tensor::{Tensor, TensorData};
 
+use crate::error::Result;
 use crate::nn::kernel::{Affine, ChannelStatistics, Pointwise, batch_norm_act, batch_norm_act_fixed};
+use crate::nn::layer::{declare_affine, declare_constant, declare_normed};
 use crate::nn::running::{self, BatchStatistics, EPS, MOMENTUM};
 use crate::nn::weights::{Init, ParamSpec, View, Weights};
 use crate::seed::Stream;
@@ -23,32 +25,22 @@ pub struct Declared {
 impl Declared {
     /// Adds an array that gradients move.
     pub(super) fn param(&mut self, name: String, shape: &[usize], init: Init) {
-        self.params.push(ParamSpec { name, shape: shape.to_vec(), init });
+        declare_constant(&mut self.params, &name, shape, init);
     }
 
     /// Adds an array that they do not move.
     pub(super) fn buffer(&mut self, name: String, shape: &[usize], init: Init) {
-        self.buffers.push(ParamSpec { name, shape: shape.to_vec(), init });
+        declare_constant(&mut self.buffers, &name, shape, init);
     }
 
-    /// Adds a weight, drawn as PyTorch draws it: its first axis, and in `n_bias` the length of its bias, are
-    /// channels; the product of the other axes is the fan-in.
+    /// Adds a weight and, where `n_bias` is its length, a bias.
     pub(super) fn affine(&mut self, name: &str, shape: &[usize], n_bias: Option<usize>) {
-        let bound = Init::Uniform(1.0 / (shape[1..].iter().product::<usize>() as f64).sqrt());
-        self.param(format!("{name}.weight"), shape, bound);
-        if let Some(n_bias) = n_bias {
-            self.param(format!("{name}.bias"), &[n_bias], bound);
-        }
+        declare_affine(&mut self.params, name, shape, n_bias);
     }
 
     /// As [`Declared::affine`], the weight being a direction and a length for each entry of its first axis.
     pub(super) fn normed(&mut self, name: &str, shape: &[usize], n_bias: Option<usize>) {
-        let from = self.params.len();
-        self.affine(name, shape, n_bias);
-        self.params[from].name = format!("{name}.weight_v");
-        let mut lengths = vec![1; shape.len()];
-        lengths[0] = shape[0];
-        self.param(format!("{name}.weight_g"), &lengths, Init::Ones);
+        declare_normed(&mut self.params, name, shape, n_bias);
     }
 
     /// Adds the gain and the bias of a normalization.
@@ -61,6 +53,20 @@ impl Declared {
     pub(super) fn batch_norm(&mut self, name: &str, channels: usize) {
         self.norm(name, channels);
         running::declare(&mut self.buffers, name, channels);
+    }
+
+    /// Parameters and buffers of a state dict, each checked.
+    ///
+    /// # Errors
+    /// [`Error::Data`](crate::Error::Data) under the name `what`, listing every array that is missing, extra or has
+    /// another shape.
+    pub fn split(&self, state: Weights, what: &str) -> Result<(Weights, Weights)> {
+        let is_buffer = |name: &String| self.buffers.iter().any(|buffer| &buffer.name == name);
+        let (buffers, params) = state.entries.into_iter().partition(|(name, _)| is_buffer(name));
+        let (params, buffers) = (Weights { entries: params }, Weights { entries: buffers });
+        params.check(&self.params, what)?;
+        buffers.check(&self.buffers, what)?;
+        Ok((params, buffers))
     }
 }
 

@@ -11,7 +11,7 @@ use super::decoding::masked;
 use super::pass::{Declared, Pass};
 use super::quantizer::Tokens;
 use super::stft::positions;
-use super::vqvae::check_tokens;
+use super::vqvae::{Vqvae, check_tokens};
 use super::{transformer, transformer_paper};
 use crate::error::{Error, Result};
 use crate::nn::kernel::{Conv1dOptions, conv1d};
@@ -43,21 +43,36 @@ pub struct TransformerConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PriorConfig {
-    /// Published form.
+    /// Published form; this and the next two are those of stage 1, see [`PriorConfig::sized`].
+    #[serde(default)]
     pub form: Form,
     /// Positions of a latent.
+    #[serde(default)]
     pub positions: [usize; 2],
     /// Entries of the codebooks.
+    #[serde(default)]
     pub codes: [usize; 2],
     /// Width of the codes' embedding.
     pub embedding: usize,
-    /// Classes.
+    /// Classes; those of the data where they are not given.
+    #[serde(default)]
     pub classes: usize,
     /// The transformers.
     pub transformers: [TransformerConfig; 2],
 }
 
 impl PriorConfig {
+    /// The same transformers for the codes of a stage-1 network and a number of classes.
+    pub fn sized(&self, vqvae: &Vqvae, classes: usize) -> PriorConfig {
+        PriorConfig {
+            form: vqvae.config().form,
+            positions: Band::BOTH.map(|band| vqvae.latent_size(band).iter().product()),
+            codes: vqvae.config().codes,
+            classes,
+            ..self.clone()
+        }
+    }
+
     /// Checks that a network can be built.
     ///
     /// # Errors
@@ -110,7 +125,7 @@ pub struct Query<'a> {
     pub low: &'a Tokens,
     /// Codes of the high band, if it is asked for.
     pub high: Option<&'a Tokens>,
-    /// Class of each item; none for no class.
+    /// Class of each item, the number of classes standing for no class; none where no item has one.
     pub classes: Option<&'a [usize]>,
 }
 
@@ -127,7 +142,7 @@ pub struct Lesson<'a> {
     pub tokens: [&'a Tokens; 2],
     /// Whether each is shown; the others are to be filled in. Some of each band must be hidden.
     pub shown: [&'a [Vec<bool>]; 2],
-    /// Class of each item.
+    /// Class of each item, as in [`Query`].
     pub classes: Option<&'a [usize]>,
 }
 
@@ -250,8 +265,8 @@ impl Prior {
                 actual,
             });
         }
-        match query.classes.into_iter().flatten().find(|class| **class >= c.classes) {
-            Some(class) => Err(Error::data("classes", format!("found {class}, expected less than {}", c.classes))),
+        match query.classes.into_iter().flatten().find(|class| **class > c.classes) {
+            Some(class) => Err(Error::data("classes", format!("found {class}, expected at most {}", c.classes))),
             None => Ok(()),
         }
     }

@@ -101,6 +101,11 @@ impl Quantizer {
         }
     }
 
+    /// Whether the codebook has its first entries.
+    pub fn has_started(&self, buffers: &Weights) -> bool {
+        buffer(buffers, &self.array("initted")).iter().all(|&flag| flag != 0.0)
+    }
+
     /// Quantizes a latent.
     ///
     /// # Shape
@@ -159,6 +164,29 @@ impl Quantizer {
         let rows = average.chunks(self.code_width).zip(&sizes);
         let embed = rows.flat_map(|(row, &size)| row.iter().map(move |value| value / smoothed(size))).collect();
         for (what, values) in [("cluster_size", sizes), ("embed_avg", average.clone()), ("embed", embed)] {
+            self.set(buffers, what, values);
+        }
+    }
+
+    /// Puts a sample of the batch in the place of each entry on which fewer than `dead_below` samples fall on average,
+    /// as if that many had fallen on it.
+    ///
+    /// # Reference
+    /// Dhariwal et al. 2020, "Jukebox", section 3.1: random restarts.
+    /// # Differs from the paper
+    /// TimeVQVAE itself never restarts an entry, which is what 0 does.
+    pub fn restart_dead(&self, buffers: &mut Weights, quantized: &Quantized, dead_below: f32, stream: &mut Stream) {
+        let d = self.code_width;
+        let samples = host(quantized.projected.clone());
+        let [mut sizes, mut average, mut embed] =
+            ["cluster_size", "embed_avg", "embed"].map(|what| buffer(buffers, &self.array(what)).to_vec());
+        for code in (0..self.codes).filter(|&code| sizes[code] < dead_below).collect::<Vec<_>>() {
+            let sample = &samples[stream.below(samples.len() / d) * d..][..d];
+            sizes[code] = dead_below;
+            embed[code * d..][..d].copy_from_slice(sample);
+            average[code * d..][..d].iter_mut().zip(sample).for_each(|(sum, value)| *sum = value * dead_below);
+        }
+        for (what, values) in [("cluster_size", sizes), ("embed_avg", average), ("embed", embed)] {
             self.set(buffers, what, values);
         }
     }
@@ -258,5 +286,22 @@ mod tests {
         }
         let embed = buffer(&buffers, "vq._codebook.embed");
         assert!((embed[0] - 2.0).abs() < 1e-4 && (embed[1] - 4.0).abs() < 1e-4, "{embed:?}");
+    }
+
+    #[test]
+    fn an_entry_that_nothing_falls_on_starts_again_at_a_sample() {
+        let (quantizer, mut buffers) = quantizer(2);
+        quantizer.set(&mut buffers, "embed", vec![1.0, 1.0, 50.0, 50.0]);
+        quantizer.set(&mut buffers, "cluster_size", vec![2.0, 0.5]);
+        let device = Device::flex();
+        let z = Tensor::<3>::from_data(TensorData::new(vec![1f32, 2.0, 1.0, 2.0], [1, 2, 2]), &device);
+        let params = Weights::default().on(&device);
+        let found = quantizer.quantize(&params.root(), &Pass::evaluation(&buffers), z);
+        quantizer.restart_dead(&mut buffers, &found, 1.0, &mut Seed::new(2).stream());
+        assert_eq!(buffer(&buffers, "vq._codebook.embed"), [1.0, 1.0, 1.0, 2.0]);
+        assert_eq!(buffer(&buffers, "vq._codebook.cluster_size"), [2.0, 1.0]);
+        let before = buffers.clone();
+        quantizer.restart_dead(&mut buffers, &found, 0.0, &mut Seed::new(2).stream());
+        assert_eq!(buffers, before);
     }
 }

@@ -124,6 +124,15 @@ impl Vqvae {
         &self.config
     }
 
+    /// Points in time of the signals that come out: in the paper's form a whole number of segments.
+    pub fn output_length(&self) -> usize {
+        let hop = self.config.n_fft / 4;
+        match self.config.form {
+            Form::Paper => self.config.length / hop * hop,
+            Form::Release => self.config.length,
+        }
+    }
+
     /// Rows and columns of a band's latent.
     pub fn latent_size(&self, band: Band) -> [usize; 2] {
         let rows = match (self.config.form, band) {
@@ -180,6 +189,11 @@ impl Vqvae {
             }
         }
         (params, buffers)
+    }
+
+    /// Whether the codebooks have their first entries.
+    pub fn has_codebooks(&self, buffers: &Weights) -> bool {
+        self.quantizers.iter().all(|quantizer| quantizer.has_started(buffers))
     }
 
     /// Starts the codebooks at the means of what the encoders make of signals, as the first training step of the
@@ -292,6 +306,15 @@ impl Vqvae {
             quantizer.follow(buffers, &branch.quantized);
         }
         running::follow(buffers, statistics);
+    }
+
+    /// Puts samples of a training batch in the place of codes that are hardly ever used: those on which fewer than
+    /// `dead_below` positions of a batch fall on average.
+    pub fn restart_dead_codes(&self, buffers: &mut Weights, branches: &[Branch; 2], dead_below: f32, seed: Seed) {
+        for (quantizer, branch) in self.quantizers.iter().zip(branches) {
+            let mut stream = seed.purpose(&quantizer.name).stream();
+            quantizer.restart_dead(buffers, &branch.quantized, dead_below, &mut stream);
+        }
     }
 
     /// Codes of both bands of signals.

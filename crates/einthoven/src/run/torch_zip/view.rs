@@ -134,8 +134,6 @@ impl Layout {
 /// The values of a storage whose length is a multiple of the type's width.
 pub(super) fn decode(bytes: Vec<u8>, dtype: &str) -> Vec<f32> {
     match dtype {
-        "I64" => bytes.as_chunks().0.iter().map(|eight| i64::from_le_bytes(*eight) as f32).collect(),
-        "I32" => bytes.as_chunks().0.iter().map(|four| i32::from_le_bytes(*four) as f32).collect(),
         "I16" => bytes.as_chunks().0.iter().map(|pair| f32::from(i16::from_le_bytes(*pair))).collect(),
         "I8" => bytes.iter().map(|byte| f32::from(*byte as i8)).collect(),
         "U8" => bytes.iter().map(|byte| f32::from(*byte)).collect(),

@@ -59,7 +59,7 @@ fn time_first(x: Tensor<3>) -> Vec<f64> {
 fn check_forward(f: &Fixture, backbone: &DiffusionTsBackbone, device: &Device) {
     let (x, time) = (signals(f.get("input.x"), device), f.get("input.t").tensor(device));
     let trace = &mut |name: &str, value: &Tensor<3>| f.compare_mid(name, &value.clone().swap_dims(1, 2));
-    let parts = backbone.network.forward_traced(&backbone.params.root(), x, time, trace);
+    let parts = backbone.network.forward_traced(&backbone.params.root(), x, time, None, trace);
     let parts = parts.unwrap_or_else(|error| panic!("{}: {error}", f.name));
     let season_error = parts.season.clone() + parts.residual.clone();
     for (key, value) in [

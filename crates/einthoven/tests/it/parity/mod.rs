@@ -69,6 +69,7 @@ fn read_arrays(path: &Path) -> BTreeMap<String, Array> {
 /// One folder: its arrays, its tolerances, and what has been compared so far.
 struct Fixture {
     name: String,
+    folder: PathBuf,
     config: Value,
     io: BTreeMap<String, Array>,
     compared: RefCell<BTreeSet<String>>,
@@ -222,6 +223,7 @@ fn published_networks_agree_with_their_originals() {
         let fixture = Fixture {
             io: read_arrays(&path.join("io.safetensors")),
             name: name.clone(),
+            folder: path.clone(),
             config,
             compared: RefCell::default(),
             failures: RefCell::default(),

@@ -15,12 +15,18 @@ use super::Conv1dOptions;
 use super::grid::{Grid, Joined, TILE, pack, sized};
 use super::product::{Sizes, pieces};
 
-/// Output channels per piece of work, a multiple of [`TILE`]. Fixed, so that pieces do not depend
-/// on batch size or threads.
+/// Output channels whose weights are used together, a multiple of [`TILE`]: as many as stay in the
+/// cache while the loop goes along the signal.
 const CHANNELS: usize = 64;
 
 /// Samples over which one task sums a weight gradient before the tasks' sums are added in order.
 const SAMPLES: usize = 1024;
+
+/// Channels of the result per piece of work: all of a record where there are records enough for every
+/// thread, so that the signal is copied once per record. No sum depends on it.
+fn piece_channels(batch: usize, channels: usize) -> usize {
+    if batch >= 2 * rayon::current_num_threads() { channels } else { CHANNELS }
+}
 
 /// Output of the convolution: `[batch, channels_out, length_out]`.
 pub(super) fn forward(
@@ -35,24 +41,28 @@ pub(super) fn forward(
     let grid = Grid::new(&shifts, options.stride, length_out, options.padding as isize);
     let weights =
         pack(channels_out, channels_in, kernel, |out, input, tap| weight[(out * channels_in + input) * kernel + tap]);
-    let blocks = channels_out.div_ceil(CHANNELS);
+    let share = piece_channels(batch, channels_out);
+    let shares = channels_out.div_ceil(share);
 
     let mut out = vec![0.0; batch * channels_out * length_out];
-    pieces(&mut out, channels_out * length_out, CHANNELS * length_out).into_par_iter().enumerate().for_each_init(
+    pieces(&mut out, channels_out * length_out, share * length_out).into_par_iter().enumerate().for_each_init(
         Vec::new,
         |rows, (piece, out)| {
-            let (record, channel) = (piece / blocks, piece % blocks * CHANNELS);
+            let (record, first) = (piece / shares, piece % shares * share);
             let (rows, pitch) = x.rows(&grid, record, 1, rows);
-            f32::run(Correlate {
-                rows,
-                channels: channels_in,
-                channel: pitch,
-                taps: &grid.taps,
-                weights: &weights[channel * channels_in * kernel..],
-                bias: bias.map(|bias| &bias[channel..]),
-                out,
-                count: length_out,
-            });
+            for (block, out) in out.chunks_mut(CHANNELS * length_out).enumerate() {
+                let channel = first + block * CHANNELS;
+                f32::run(Correlate {
+                    rows,
+                    channels: channels_in,
+                    channel: pitch,
+                    taps: &grid.taps,
+                    weights: &weights[channel * channels_in * kernel..],
+                    bias: bias.map(|bias| &bias[channel..]),
+                    out,
+                    count: length_out,
+                });
+            }
         },
     );
     tensor(out, &[batch, channels_out, length_out])
@@ -89,37 +99,40 @@ pub(super) fn signal_gradient(
             (grid, weights, sample, count, taps.len())
         })
         .collect();
-    let blocks = channels_in.div_ceil(CHANNELS);
+    let share = piece_channels(batch, channels_in);
+    let shares = channels_in.div_ceil(share);
 
     let mut out = vec![0.0; batch * channels_in * length];
-    pieces(&mut out, channels_in * length, CHANNELS * length).into_par_iter().enumerate().for_each_init(
+    pieces(&mut out, channels_in * length, share * length).into_par_iter().enumerate().for_each_init(
         || (Vec::new(), Vec::new()),
         |(buffer, part), (piece, out)| {
-            let (record, channel) = (piece / blocks, piece % blocks * CHANNELS);
+            let (record, first) = (piece / shares, piece % shares * share);
             let grad = &grad[record * channels_out * length_out..][..channels_out * length_out];
             for (grid, weights, sample, count, taps) in &phases {
                 if *taps == 0 || *count == 0 {
                     continue;
                 }
                 let (rows, pitch) = grid.rows(grad, length_out, buffer);
-                let channels = out.len() / length;
-                if stride > 1 {
-                    part.resize(channels * count, 0.0);
-                }
-                f32::run(Correlate {
-                    rows,
-                    channels: channels_out,
-                    channel: pitch,
-                    taps: &grid.taps,
-                    weights: &weights[channel * channels_out * taps..],
-                    bias: None,
-                    out: if stride > 1 { &mut part[..channels * count] } else { out },
-                    count: *count,
-                });
-                if stride > 1 {
-                    for (out, part) in out.chunks_exact_mut(length).zip(part.chunks_exact(*count)) {
-                        for (out, value) in out[*sample..].iter_mut().step_by(stride).zip(part) {
-                            *out = *value;
+                for (block, out) in out.chunks_mut(CHANNELS * length).enumerate() {
+                    let (channel, channels) = (first + block * CHANNELS, out.len() / length);
+                    if stride > 1 {
+                        part.resize(channels * count, 0.0);
+                    }
+                    f32::run(Correlate {
+                        rows,
+                        channels: channels_out,
+                        channel: pitch,
+                        taps: &grid.taps,
+                        weights: &weights[channel * channels_out * taps..],
+                        bias: None,
+                        out: if stride > 1 { &mut part[..channels * count] } else { &mut *out },
+                        count: *count,
+                    });
+                    if stride > 1 {
+                        for (out, part) in out.chunks_exact_mut(length).zip(part.chunks_exact(*count)) {
+                            for (out, value) in out[*sample..].iter_mut().step_by(stride).zip(part) {
+                                *out = *value;
+                            }
                         }
                     }
                 }
@@ -150,16 +163,17 @@ pub(super) fn weight_gradients(
         .collect();
 
     let records = (SAMPLES / length_out).max(1);
-    let blocks = channels_out.div_ceil(CHANNELS);
-    let tasks = batch.div_ceil(records) * blocks;
-    let sums: Vec<(Vec<f32>, Vec<f32>)> = (0..tasks)
+    let groups = batch.div_ceil(records);
+    let share = piece_channels(groups, channels_out);
+    let shares = channels_out.div_ceil(share);
+    let sums: Vec<(Vec<f32>, Vec<f32>)> = (0..groups * shares)
         .into_par_iter()
         .map_init(
             || (Vec::new(), Vec::new()),
             |(left, right), task| {
-                let (first, channel) = (task / blocks * records, task % blocks * CHANNELS);
+                let (first, channel) = (task / shares * records, task % shares * share);
                 let records = records.min(batch - first);
-                let channels = CHANNELS.min(channels_out - channel);
+                let channels = share.min(channels_out - channel);
                 let mut sum = vec![0.0; channels * columns.len()];
                 let mut bias = vec![0.0; channels];
 
@@ -180,17 +194,19 @@ pub(super) fn weight_gradients(
                 let (right, _) = x.rows(&signals, first, records, right);
                 let right_record = channels_in * right_pitch;
                 f32::run(RowSums { left, records, left_record, pitch: left_pitch, count: length_out, sums: &mut bias });
-                f32::run(Outer {
-                    left,
-                    right,
-                    records,
-                    left_record,
-                    right_record,
-                    pitch: left_pitch,
-                    columns: &columns,
-                    count: length_out,
-                    sum: &mut sum,
-                });
+                for (block, sum) in sum.chunks_mut(CHANNELS * columns.len()).enumerate() {
+                    f32::run(Outer {
+                        left: &left[block * CHANNELS * left_pitch..],
+                        right,
+                        records,
+                        left_record,
+                        right_record,
+                        pitch: left_pitch,
+                        columns: &columns,
+                        count: length_out,
+                        sum,
+                    });
+                }
                 (sum, bias)
             },
         )
@@ -199,7 +215,7 @@ pub(super) fn weight_gradients(
     let mut out = vec![0.0; channels_out * channels_in * kernel];
     let mut bias = vec![0.0; channels_out];
     for (task, (sum, part)) in sums.iter().enumerate() {
-        let channel = task % blocks * CHANNELS;
+        let channel = task % shares * share;
         for (out, value) in out[channel * columns.len()..].iter_mut().zip(sum) {
             *out += *value;
         }
@@ -343,12 +359,14 @@ impl Correlate<'_> {
                 row = row.wrapping_add(self.channel);
             }
         }
+        // By index: an iterator over the sums would move them to memory first.
         let first = tile + lane;
-        for (out, sums) in self.out.chunks_exact_mut(self.count).skip(first).zip(sums) {
-            for (n, sum) in sums.into_iter().enumerate() {
-                let from = at + n * L::WIDTH;
-                if from < out.len() {
-                    sum.store(&mut out[from..]);
+        let outputs = (self.out.len() / self.count).saturating_sub(first);
+        for m in 0..M.min(outputs) {
+            let out = &mut self.out[(first + m) * self.count..][..self.count];
+            for n in 0..N {
+                if let Some(out) = out.get_mut(at + n * L::WIDTH..) {
+                    sums[m][n].store(out);
                 }
             }
         }
@@ -426,9 +444,9 @@ impl Outer<'_> {
                         }
                     }
                 }
-                for (row, sums) in self.sum.chunks_exact_mut(width).skip(first_row).zip(sums) {
-                    for (sum, lanes) in row[first_column..].iter_mut().zip(sums) {
-                        *sum += lanes.sum();
+                for m in 0..M.min(rows - first_row) {
+                    for n in 0..N.min(width - first_column) {
+                        self.sum[(first_row + m) * width + first_column + n] += sums[m][n].sum();
                     }
                 }
             }

@@ -98,6 +98,15 @@ impl Grid {
                 let (inside, after) = row.split_at_mut(count);
                 if self.phases == 1 {
                     inside.copy_from_slice(&signal[start..start + count]);
+                } else if self.phases == 2 {
+                    // Pairs of a fixed size become vector instructions, steps of a variable size do not.
+                    let pairs = signal[start..].chunks_exact(2);
+                    if let (Some(last), true) = (inside.get_mut(pairs.len()), pairs.remainder().len() == 1) {
+                        *last = pairs.remainder()[0];
+                    }
+                    for (value, pair) in inside.iter_mut().zip(pairs) {
+                        *value = pair[0];
+                    }
                 } else {
                     for (value, sample) in inside.iter_mut().zip(signal[start..].iter().step_by(self.phases)) {
                         *value = *sample;

@@ -5,7 +5,7 @@ use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 use super::super::columns::Columns;
-use super::super::cpu::{Real, View, tensor, values};
+use super::super::cpu::{Real, View, tensor, values, values_mut};
 use super::super::lanes::{Job, Lanes};
 use super::super::tile::{LINE, Scratch, multiply};
 use super::{BLOCK, Gate, Layer, Sizes, window};
@@ -14,17 +14,18 @@ use super::{BLOCK, Gate, Layer, Sizes, window};
 const ROWS: usize = 32;
 const SAMPLES: usize = 128;
 
-/// Gradients in the order of the inputs.
+/// Gradients in the order of the inputs. `for_state` holds the gradient of the result and becomes the one
+/// for the state.
 pub(super) fn run<T: Real>(
     layer: &Layer,
-    grad: &FlexTensor,
+    mut for_state: FlexTensor,
     inputs: &[FlexTensor],
     gates: FlexTensor,
     wanted: &[bool],
 ) -> Vec<Option<FlexTensor>> {
     let sizes = Sizes::<T>::new(layer, inputs);
     let Sizes { batch, residual, state, gated, length, kernel, .. } = sizes;
-    let grad = values::<T>(grad);
+    let grad = values::<T>(&for_state);
     let pieces = batch * sizes.blocks();
 
     // Gradient for the input of the gate, and the gated signal with its channels side by side.
@@ -52,14 +53,13 @@ pub(super) fn run<T: Real>(
     }
     let mut all = vec![None, Some(tensor(for_out, &[state, gated, 1])), Some(tensor(for_bias, &[state]))];
 
-    let mut for_state = grad.to_vec();
     if layer.dilation.is_none() {
-        for record in for_state.chunks_exact_mut(state * length) {
+        for record in values_mut::<T>(&mut for_state).chunks_exact_mut(state * length) {
             for value in &mut record[..residual * length] {
                 *value = *value * root;
             }
         }
-        all[0] = Some(tensor(for_state, &[batch, state, length]));
+        all[0] = Some(for_state);
         all.push(Some(tensor(slopes, &[batch, 2 * gated, length])));
         return all;
     }
@@ -72,7 +72,7 @@ pub(super) fn run<T: Real>(
             let (channel, tap) = (index / kernel % residual, index % kernel);
             turned[(channel * 2 * gated + index / kernel / residual) * kernel + tap] = *value;
         }
-        let out = Columns::new(&mut for_state, length);
+        let out = Columns::new(values_mut::<T>(&mut for_state), length);
         sums.par_chunks_exact_mut(residual).enumerate().for_each_init(Scratch::new, |scratch, (index, sums)| {
             let (weight, slopes) = (&turned, &slopes);
             T::run(ThroughConv { sizes: &sizes, index, weight, slopes, out: &out, sums, scratch })
@@ -100,7 +100,7 @@ pub(super) fn run<T: Real>(
     let weights = WeightSizes { batch, rows: 2 * gated, columns: residual, length, taps: &taps, width, samples };
     let (for_weight, for_bias) = weight_gradient(&weights, &slopes, &signal);
 
-    all[0] = Some(tensor(for_state, &[batch, state, length]));
+    all[0] = Some(for_state);
     all.push(Some(tensor(for_shift, &[batch, residual])));
     all.push(Some(tensor(for_weight, &[2 * gated, residual, kernel])));
     all.push(Some(tensor(for_bias, &[2 * gated])));

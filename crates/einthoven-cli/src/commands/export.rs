@@ -1,0 +1,54 @@
+//! `einthoven export RUN|MODEL --onnx X.onnx`: a trained model for other programs.
+
+use std::path::PathBuf;
+
+use einthoven::Result;
+use einthoven::experiment::{self, ExportRequest};
+use einthoven::run::StoredType;
+use serde_json::json;
+
+use super::{print_json, print_line, refuse_overwrite};
+
+/// Write a trained model as ONNX (opset 17: the network alone, one step of a sampler) or safetensors
+#[derive(clap::Args)]
+pub struct Args {
+    /// Run folder or model file
+    #[arg(value_name = "RUN|MODEL")]
+    source: PathBuf,
+    /// Model of a run by its role, such as teacher [default: as for sample]
+    #[arg(long, value_name = "ROLE")]
+    model: Option<String>,
+    /// ONNX file to write; a model of latents also writes X.decoder.onnx
+    #[arg(long, value_name = "X.onnx")]
+    onnx: Option<PathBuf>,
+    /// Safetensors file to write, with the model card in its metadata
+    #[arg(long, value_name = "X.safetensors")]
+    safetensors: Option<PathBuf>,
+    /// Store the values of the safetensors file in 16 bits
+    #[arg(long, requires = "safetensors")]
+    f16: bool,
+    /// Replace what exists
+    #[arg(long)]
+    force: bool,
+    /// Print the files as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub fn execute(args: Args) -> Result<u8> {
+    for out in [&args.onnx, &args.safetensors].into_iter().flatten() {
+        refuse_overwrite(out, args.force)?;
+    }
+    let written = experiment::export(&ExportRequest {
+        source: &args.source,
+        model: args.model.as_deref(),
+        onnx: args.onnx.as_deref(),
+        safetensors: args.safetensors.as_deref(),
+        stored: if args.f16 { StoredType::F16 } else { StoredType::F32 },
+    })?;
+    match args.json {
+        true => print_json(&json!({ "files": written }))?,
+        false => written.iter().try_for_each(|file| print_line(&file.display().to_string()))?,
+    }
+    Ok(0)
+}

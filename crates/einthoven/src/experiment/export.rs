@@ -1,0 +1,78 @@
+//! A trained model as files that other programs read: ONNX for its computation, safetensors for its weights.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+
+use super::sampling::run_model;
+use crate::classifiers::beat_cnn::BeatCnn;
+use crate::error::{Error, Result};
+use crate::generators::diffusion_model::DiffusionModel;
+use crate::run::{StoredType, safetensors, write_atomic};
+
+/// What a user asks of [`export`].
+pub struct ExportRequest<'a> {
+    /// Run folder or model file.
+    pub source: &'a Path,
+    /// Model of a run by its role, as in [`super::DrawRequest`].
+    pub model: Option<&'a str>,
+    /// ONNX file to write; that of a decoder stands beside it, as `X.decoder.onnx`.
+    pub onnx: Option<&'a Path>,
+    /// Safetensors file to write, with the card in its metadata.
+    pub safetensors: Option<&'a Path>,
+    /// How its values are stored.
+    pub stored: StoredType,
+}
+
+/// Writes the files and returns them.
+///
+/// # Errors
+/// [`Error::Config`] if no file is asked for; [`Error::Data`] for a file that is no model; [`Error::Unsupported`] naming what
+/// cannot be exported; [`Error::Io`].
+pub fn export(request: &ExportRequest) -> Result<Vec<PathBuf>> {
+    if request.onnx.is_none() && request.safetensors.is_none() {
+        return Err(Error::config(
+            "--onnx",
+            "name a file to write with --onnx X.onnx, --safetensors X.safetensors or both",
+        ));
+    }
+    let path = match request.source.is_dir() && !request.source.join("model.safetensors").is_file() {
+        true => run_model(request.source, request.model)?,
+        // The folder of one model, below checkpoint/ in a run.
+        false if request.source.is_dir() => request.source.join("model.safetensors"),
+        false => request.source.to_path_buf(),
+    };
+    let file = safetensors::read(&path)?;
+    let is = |key: &str| file.metadata.contains_key(key);
+    let mut written = Vec::new();
+    if let Some(out) = request.onnx {
+        let device = Device::flex();
+        let (network, decoder) = if is("einthoven.card") {
+            DiffusionModel::load(&path, &device)?.to_onnx()?
+        } else if is("einthoven.beat_cnn") {
+            (BeatCnn::load(&path, &device)?.to_onnx()?, None)
+        } else {
+            return Err(no_model(&path));
+        };
+        write_atomic(out, &network)?;
+        written.push(out.to_path_buf());
+        if let Some(decoder) = decoder {
+            let beside = out.with_extension("decoder.onnx");
+            write_atomic(&beside, &decoder)?;
+            written.push(beside);
+        }
+    }
+    if let Some(out) = request.safetensors {
+        if !is("einthoven.card") && !is("einthoven.beat_cnn") {
+            return Err(no_model(&path));
+        }
+        write_atomic(out, &safetensors::to_bytes(&file.tensors, &file.metadata, request.stored)?)?;
+        written.push(out.to_path_buf());
+    }
+    Ok(written)
+}
+
+fn no_model(path: &Path) -> Error {
+    let reason = "has no card of a diffusion model or of a beat classifier: not a model that can be exported";
+    Error::data(path.display().to_string(), reason)
+}

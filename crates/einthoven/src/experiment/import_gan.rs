@@ -1,0 +1,120 @@
+//! Published adversarial generators as runs that can be drawn from; critics are not read.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use burn::tensor::Device;
+
+use super::generation::ROLE;
+use super::import::{ImportRequest, labels, leads, leave_run, published_labels, read_json, unknown_data};
+use crate::error::Result;
+use crate::generators::gan_model::{GanCard, GanModel};
+use crate::nn::gan::import::{
+    cond_pulse2pulse_generator, deepfake_ecg_generator, generator_arguments, pulse2pulse_generator,
+    wavegan_star_generator,
+};
+use crate::nn::gan::network::GanNetworkConfig;
+use crate::nn::weights::{Weight, Weights};
+
+/// What a publication says beside the arrays.
+struct Facts {
+    leads: [&'static str; 8],
+    fs_hz: f64,
+    /// Points in time, unless the network fixes them.
+    sig_len: usize,
+    /// Amplitude of one in the network's output, mV.
+    scale_mv: f32,
+}
+
+/// Pulse2Pulse and WaveGAN*: 10 s at 500 Hz, divided by 6,000 uV (`pulse2pulse_train.py`).
+const DEEPFAKE: Facts =
+    Facts { leads: ["I", "II", "V1", "V2", "V3", "V4", "V5", "V6"], fs_hz: 500.0, sig_len: 5000, scale_mv: 6.0 };
+/// The baselines of SSSD-ECG: 10 s at 100 Hz in mV as they are (`train_pulse2pulse.py`).
+const BASELINE: Facts =
+    Facts { leads: ["I", "V1", "V2", "V3", "V4", "V5", "V6", "aVF"], fs_hz: 100.0, sig_len: 1000, scale_mv: 1.0 };
+
+/// Where the published files keep the generator: a training checkpoint, which holds the critic and the optimizers too,
+/// and the inference package.
+const ENTRIES: [&str; 2] = ["netG_state_dict.", "stat_dict."];
+
+/// The generator's part of a checkpoint that was read whole.
+fn generator_part(state: &Weights) -> Weights {
+    for entry in ENTRIES {
+        let own = |(name, array): (&String, &Weight)| Some((name.strip_prefix(entry)?.to_string(), array.clone()));
+        let entries: BTreeMap<String, Weight> = state.entries.iter().filter_map(own).collect();
+        if !entries.is_empty() {
+            return Weights { entries };
+        }
+    }
+    state.clone()
+}
+
+/// Reads the state dict of a generator and leaves a run with one model.
+pub(super) fn import(request: &ImportRequest, state: &Weights) -> Result<PathBuf> {
+    let state = &generator_part(state);
+    let arguments = match request.arguments {
+        Some(path) => read_json(path)?,
+        None => generator_arguments(state)?,
+    };
+    let (network, state, facts) = match request.generator {
+        "cond-pulse2pulse" => {
+            let (network, mut weights, running) = cond_pulse2pulse_generator(&arguments, state)?;
+            weights.entries.extend(running.entries);
+            (GanNetworkConfig::CondPulse2Pulse(*network.config()), weights, BASELINE)
+        }
+        "wavegan-star" => {
+            let (network, weights) = wavegan_star_generator(&arguments, state)?;
+            (GanNetworkConfig::WaveganStar(*network.config()), weights, DEEPFAKE)
+        }
+        // The inference package stores one more layer that it never runs.
+        _ => {
+            let read =
+                if state.entries.contains_key("fc1.weight") { deepfake_ecg_generator } else { pulse2pulse_generator };
+            let (network, weights) = read(&arguments, state)?;
+            (GanNetworkConfig::Pulse2Pulse(*network.config()), weights, DEEPFAKE)
+        }
+    };
+    let n_channels = match &network {
+        GanNetworkConfig::Pulse2Pulse(c) => c.channels,
+        GanNetworkConfig::CondPulse2Pulse(c) => c.channels,
+        GanNetworkConfig::WaveganStar(c) => c.channels,
+    };
+    let leads = leads(request, &facts.leads.map(String::from), n_channels)?;
+    let n_labels = network.n_labels();
+    let published = if n_labels > 0 { published_labels(n_labels)? } else { Vec::new() };
+    let card = GanCard {
+        format: 1,
+        generator: request.generator.into(),
+        role: ROLE.into(),
+        label_names: labels(request, published, n_labels)?,
+        network,
+        scale_mv: vec![facts.scale_mv; leads.len()],
+        leads,
+        sig_len: request.sig_len.unwrap_or(facts.sig_len),
+        fs_hz: request.fs_hz.unwrap_or(facts.fs_hz),
+        training_data: unknown_data(request),
+    };
+    let model = GanModel::new(card, state, &Device::flex())?;
+    leave_run(request, model.hash(), |path| model.save(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_generator_is_found_beside_its_critic() {
+        let state = |names: &[&str]| Weights {
+            entries: names
+                .iter()
+                .map(|name| ((*name).to_string(), Weight { shape: vec![1], values: vec![0.0] }))
+                .collect(),
+        };
+        let names = |state: &Weights| state.entries.keys().cloned().collect::<Vec<_>>().join(" ");
+        let whole =
+            state(&["netD_state_dict.conv1.bias", "netG_state_dict.conv_1.bias", "optimizerG_state_dict.state.0"]);
+        assert_eq!(names(&generator_part(&whole)), "conv_1.bias");
+        assert_eq!(names(&generator_part(&state(&["stat_dict.fc1.bias"]))), "fc1.bias");
+        assert_eq!(names(&generator_part(&state(&["conv_1.bias", "fc1.bias"]))), "conv_1.bias fc1.bias");
+    }
+}
