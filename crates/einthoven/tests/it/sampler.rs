@@ -429,6 +429,15 @@ struct Oracle {
 impl Backbone for Oracle {
     fn predict(&self, x: Tensor<3>, time: Tensor<1>, _: &Condition) -> Result<Tensor<3>> {
         *self.seen_time.borrow_mut() = time.try_into_vec_as::<f32>().unwrap();
+        // A flow is shown the point on its path; the guess wants the signal.
+        let x = match self.parameterization {
+            Parameterization::Flow => {
+                let factors: Vec<f32> = self.levels.iter().map(|level| level.path_factor() as f32).collect();
+                let shape = [factors.len(), 1, 1];
+                x.clone() * Tensor::<3>::from_data(TensorData::new(factors, shape), &x.device())
+            }
+            _ => x,
+        };
         let guess = Prediction::from_x0(self.x0.clone() + self.off, x, &self.levels)?;
         self.parameterization.target(guess.x0, guess.noise, &self.levels)
     }
