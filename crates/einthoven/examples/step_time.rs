@@ -17,8 +17,8 @@ use std::time::Instant;
 use burn::tensor::Device;
 use einthoven::dataset::catalog::{OpenOptions, database};
 use einthoven::error::{Error, Result};
-use einthoven::generators::Generator;
 use einthoven::generators::diffusion_model::DiffusionModel;
+use einthoven::generators::{Generator, Item};
 use einthoven::nn::device::device;
 use einthoven::nn::weights::host;
 use einthoven::record::format::wfdb::read_annotations;
@@ -117,8 +117,8 @@ fn annotations(file: PathBuf) -> Work {
 /// A batch of beats from a model file by its own sampler; returns their mean square in mV².
 fn samples(model: &Path, steps: usize, batch: usize) -> Result<Work> {
     let model = DiffusionModel::load(model, &Device::flex())?;
-    let classes = (0..batch).map(|i| i % model.card().label_names.len()).collect();
-    let mut request = model.request(classes);
+    let classes: Vec<usize> = (0..batch).map(|i| i % model.card().label_names.len()).collect();
+    let mut request = model.request(Item::of_classes(&classes));
     request.batch = batch;
     if steps > 0 {
         request.steps = steps;

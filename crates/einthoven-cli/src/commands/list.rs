@@ -11,7 +11,7 @@ use einthoven::delineators::DELINEATORS;
 use einthoven::diffusion::SAMPLERS;
 use einthoven::diffusion::schedule::SCHEDULES;
 use einthoven::experiment::{GENERATION_PRESETS, PRESETS};
-use einthoven::generators::GENERATORS;
+use einthoven::generators::{GENERATORS, GeneratorSpec};
 use einthoven::metrics::METRICS;
 use einthoven::record::FORMATS;
 use serde_json::{Value, json};
@@ -70,8 +70,14 @@ fn entries(kind: Kind) -> Vec<Value> {
             "waivers": d.waivers().iter().map(|(code, reason)| json!({ "code": code, "reason": reason })).collect::<Vec<_>>(),
         })
     }
+    fn generator(g: &dyn GeneratorSpec) -> Value {
+        json!({
+            "name": g.name(), "summary": g.summary(), "reference": g.reference(), "conditions": g.conditions(),
+            "parameters": g.default_config(), "n_weights": g.n_weights(),
+        })
+    }
     match kind {
-        Kind::Generators => GENERATORS.iter().map(|g| entry(g.name(), g.summary(), g.reference())).collect(),
+        Kind::Generators => GENERATORS.iter().map(|g| generator(*g)).collect(),
         Kind::Samplers => SAMPLERS.iter().map(|s| entry(s.name(), s.summary(), s.reference())).collect(),
         Kind::Datasets => DATABASES.iter().map(|d| database(*d)).collect(),
         Kind::Presets => PRESETS.iter().chain(GENERATION_PRESETS).map(|p| entry(p.name, p.summary, "")).collect(),

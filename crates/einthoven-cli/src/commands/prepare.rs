@@ -63,6 +63,9 @@ pub struct Args {
     /// Keep recordings that are stored twice, and refuse a split that two patients share one of
     #[arg(long)]
     refuse_copies: bool,
+    /// Read heart rate, PR, QRS, QTc and axis on each item by the default delineator, for generators that are told them
+    #[arg(long)]
+    measure: bool,
     /// Seed of what has chance in it
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -103,6 +106,7 @@ pub fn execute(args: Args) -> Result<u8> {
         high_pass_hz: args.high_pass,
         records: &args.records,
         whole,
+        measure: args.measure,
         seed: args.seed,
         out: &args.out,
     })?;

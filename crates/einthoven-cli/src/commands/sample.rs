@@ -2,9 +2,13 @@
 
 use std::path::PathBuf;
 
-use einthoven::Result;
+use einthoven::dataset::condition::Fact;
+use einthoven::dataset::label::text;
+use einthoven::dataset::wish::Wish;
 use einthoven::experiment::{self, DrawRequest};
-use einthoven::run::Stop;
+use einthoven::run::{Progress, Stop};
+use einthoven::{Error, Result};
+use serde_json::json;
 
 use super::{print_json, print_line, refuse_overwrite};
 use crate::progress::Printer;
@@ -17,9 +21,22 @@ pub struct Args {
     /// Number of items
     #[arg(short, long)]
     n: u64,
-    /// Label of the items; several, separated by commas, are taken in turn [default: all]
-    #[arg(long = "labels", alias = "label", value_delimiter = ',')]
+    /// Label of the items; AFIB+CRBBB is both at once, NORM:0.3+AFIB:0.7 lies between; several, repeated or apart by
+    /// commas, are taken in turn [default: all in turn, or the generator's choice where anything else is asked for]
+    #[arg(long = "label", value_delimiter = ',')]
     labels: Vec<String>,
+    #[command(flatten)]
+    facts: Facts,
+    /// Label, numbers and sex in words, as in "atrial fibrillation with fast rate, female, 70 years"
+    #[arg(long)]
+    text: Option<String>,
+    /// Draw each item anew until every requested number is measured within its tolerance: 5 bpm, PR 20 ms, QRS 15 ms,
+    /// QTc 30 ms, axis 15 degrees
+    #[arg(long)]
+    exact: bool,
+    /// Most draws of an item with --exact
+    #[arg(long, default_value_t = 50, requires = "exact", value_name = "N")]
+    tries: u64,
     /// Model of a run: teacher, student, control, few-step-04, consistency-01 ... [default: the few-step student that
     /// the run chose, else its lightest model]
     #[arg(long, visible_alias = "role")]
@@ -57,13 +74,73 @@ pub struct Args {
     pub json: bool,
 }
 
+/// What the items are to be like beside their labels: a number, or two between which each item draws its own.
+#[derive(clap::Args)]
+struct Facts {
+    /// Heart rate, bpm, as in 110..140
+    #[arg(long, value_name = "BPM")]
+    hr: Option<String>,
+    /// PR interval, ms
+    #[arg(long, value_name = "MS")]
+    pr: Option<String>,
+    /// QRS duration, ms
+    #[arg(long, value_name = "MS")]
+    qrs: Option<String>,
+    /// QTc after Fridericia, ms
+    #[arg(long, value_name = "MS")]
+    qtc: Option<String>,
+    /// Frontal axis, degrees
+    #[arg(long, value_name = "DEG", allow_hyphen_values = true)]
+    axis: Option<String>,
+    /// Age, years
+    #[arg(long, value_name = "YEARS")]
+    age: Option<String>,
+    /// female or male
+    #[arg(long)]
+    sex: Option<String>,
+    /// Site by its name in the training data
+    #[arg(long)]
+    site: Option<String>,
+}
+
+impl Facts {
+    fn each(&self) -> [(Fact, &Option<String>); 8] {
+        [
+            (Fact::Hr, &self.hr),
+            (Fact::Pr, &self.pr),
+            (Fact::Qrs, &self.qrs),
+            (Fact::Qtc, &self.qtc),
+            (Fact::Axis, &self.axis),
+            (Fact::Age, &self.age),
+            (Fact::Sex, &self.sex),
+            (Fact::Site, &self.site),
+        ]
+    }
+}
+
 pub fn execute(args: Args) -> Result<u8> {
     refuse_overwrite(&args.out, args.force)?;
+    let mut printer = Printer::new();
+    let reading = args.text.as_deref().map(text::read).transpose()?;
+    let (mut wish, understood) = reading.map_or((Wish::default(), Vec::new()), |r| (r.wish, r.understood));
+    for (said, meant) in &understood {
+        printer.tell(&format!("{said}: {meant}"));
+    }
+    if !wish.labels.is_empty() && !args.labels.is_empty() {
+        return Err(Error::config("label", "is asked for in --text and in --label, expected one of them"));
+    }
+    wish.labels.extend(args.labels);
+    for (fact, asked) in args.facts.each() {
+        if let Some(asked) = asked {
+            wish.add(fact, asked)?;
+        }
+    }
     let request = DrawRequest {
         source: &args.source,
         model: args.model.as_deref(),
         n: args.n,
-        labels: &args.labels,
+        wish: &wish,
+        exact_tries: args.exact.then_some(args.tries),
         first: args.first,
         sampler: args.sampler.as_deref(),
         steps: args.steps,
@@ -73,10 +150,14 @@ pub fn execute(args: Args) -> Result<u8> {
         device: &args.device,
         out: &args.out,
     };
-    let data = experiment::sample(&request, &Stop::on_signals()?, &mut Printer::new())?;
-    match args.json {
-        true => print_json(&request.summary(&data))?,
-        false => print_line(&args.out.display().to_string())?,
+    let drawn = experiment::sample(&request, &Stop::on_signals()?, &mut printer)?;
+    if args.json {
+        let mut summary = request.summary(&drawn);
+        summary["understood"] = json!(understood);
+        print_json(&summary)?;
+        return Ok(0);
     }
+    drawn.lines().iter().for_each(|line| printer.tell(line));
+    print_line(&args.out.display().to_string())?;
     Ok(0)
 }

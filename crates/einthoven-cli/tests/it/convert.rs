@@ -52,7 +52,7 @@ fn existing_files_are_replaced_only_with_force() {
 #[test]
 fn a_synthetic_data_set_becomes_marked_records() {
     let folder = TempFolder::new("plus");
-    let drawn = ["sample", "beat-simulator", "-n", "4", "--labels", "N,V", "--out", &folder.at("x.npz")];
+    let drawn = ["sample", "beat-simulator", "-n", "4", "--label", "N,V", "--out", &folder.at("x.npz")];
     assert_eq!(einthoven(drawn).code, 0);
     let done = einthoven(["convert", &folder.at("x.npz"), &folder.at("plus"), "--json"]).json();
     assert_eq!(done["written"].as_array().map(Vec::len), Some(2));

@@ -130,7 +130,7 @@ fn every_generator_of_records_trains_and_gives_twelve_lawful_leads() {
         assert_eq!(std::fs::read(&model).expect("a model file"), bytes, "{generator}");
 
         let out = folder.at(&format!("{generator}-set"));
-        let drawn = einthoven(["sample", &run, "-n", "3", "--labels", "af", "--out", &out, "--json"]).json();
+        let drawn = einthoven(["sample", &run, "-n", "3", "--label", "af", "--out", &out, "--json"]).json();
         assert_eq!(drawn["counts"]["af"], 3, "{generator}: {drawn}");
         let set = npz::read(&Path::new(&out).join("records.npz")).expect("a data set");
         assert_eq!((set.leads.as_slice(), set.sig_len, set.fs_hz), (TWELVE.map(String::from).as_slice(), 400, 100.0));
@@ -151,7 +151,7 @@ fn every_generator_of_records_trains_and_gives_twelve_lawful_leads() {
 
         // Batches and threads change no byte of a draw.
         let one = folder.at("one.npz");
-        let again = einthoven(["sample", &run, "-n", "3", "--labels", "af", "--batch", "1", "--out", &one, "--force"]);
+        let again = einthoven(["sample", &run, "-n", "3", "--label", "af", "--batch", "1", "--out", &one, "--force"]);
         assert_eq!(again.code, 0, "{}", again.stderr);
         assert_eq!(npz::read(Path::new(&one)).expect("a data set").ecg, set.ecg, "{generator}: batch 1");
 
@@ -162,7 +162,7 @@ fn every_generator_of_records_trains_and_gives_twelve_lawful_leads() {
         let n_files = if generator == "latent-diffusion" { 3 } else { 2 };
         assert_eq!(files["files"].as_array().map(Vec::len), Some(n_files), "{generator}: {files}");
         assert!(std::fs::metadata(&graph).is_ok_and(|file| file.len() > 1000), "{generator}");
-        let words = ["sample", &weights, "-n", "3", "--labels", "af", "--batch", "1", "--out", &one, "--force"];
+        let words = ["sample", &weights, "-n", "3", "--label", "af", "--batch", "1", "--out", &one, "--force"];
         assert_eq!(einthoven(words).code, 0);
         assert_eq!(npz::read(Path::new(&one)).expect("a data set").ecg, set.ecg, "{generator}: exported weights");
     }
@@ -180,7 +180,7 @@ fn adversarial_generators_train_and_give_twelve_lawful_leads() {
         assert_eq!(train(&data, generator, &run).json(), first);
         assert_eq!(std::fs::read(&model).expect("a model file"), bytes, "{generator}");
 
-        let labels: &[&str] = if generator == "cond-pulse2pulse" { &["--labels", "af"] } else { &[] };
+        let labels: &[&str] = if generator == "cond-pulse2pulse" { &["--label", "af"] } else { &[] };
         let out = folder.at(&format!("{generator}.npz"));
         let call = ["sample", &run, "-n", "3", "--out", &out, "--json"];
         let drawn = einthoven(call.iter().chain(labels)).json();
@@ -206,9 +206,12 @@ fn adversarial_generators_train_and_give_twelve_lawful_leads() {
         let error = einthoven(["sample", &run, "-n", "1", "--steps", "8", "--out", &none, "--json"]).error();
         assert!(error["error"].as_str().is_some_and(|text| text.contains("in one pass")), "{error}");
         if labels.is_empty() {
-            let error = einthoven(["sample", &run, "-n", "1", "--labels", "af", "--out", &none, "--json"]).error();
+            let error = einthoven(["sample", &run, "-n", "1", "--label", "af", "--out", &none, "--json"]).error();
             assert_eq!(error["exit_code"], 2, "{error}");
+            assert!(error["error"].as_str().is_some_and(|text| text.contains("knows no labels")), "{error}");
         }
+        let error = einthoven(["sample", &run, "-n", "1", "--hr", "60", "--out", &none, "--json"]).error();
+        assert!(error["error"].as_str().is_some_and(|text| text.contains("does not know it")), "{error}");
     }
     let record = simulated(&folder, "whole", &["--seconds", "5", "--fs", "100"]);
     let (run, out) = (folder.at("wavegan-star"), folder.at("no.hea"));
@@ -366,6 +369,41 @@ fn a_checkpoint_without_labels_is_drawn_from_without_one() {
     let error =
         einthoven(["sample", &run, "-n", "1", "--label", "AFIB", "--out", &folder.at("y.npz"), "--json"]).error();
     assert_eq!(error["exit_code"], 2, "{error}");
+}
+
+#[test]
+fn a_trained_generator_is_asked_for_what_it_was_told_and_nothing_else() {
+    let folder = TempFolder::new("told");
+    let data = prepared(&folder);
+    let run = folder.at("run");
+    let done = train(&data, "diffwave", &run);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    // The records have no age; rate, intervals and axis were measured on them.
+    assert!(done.stderr.contains("age is known of no record"), "{}", done.stderr);
+    let sample = |extra: &[&str], out: &str| {
+        let call = ["sample", &run, "-n", "2", "--out", &folder.at(out), "--force", "--json"].map(String::from);
+        einthoven(call.into_iter().chain(extra.iter().map(|word| (*word).to_string())))
+    };
+    let slow = sample(&["--label", "af", "--hr", "50"], "slow.npz").json();
+    assert_eq!((&slow["counts"]["af"], &slow["provenance"]["request"]["numbers"]["hr"][1]), (&2.into(), &50.0.into()));
+    assert_eq!((&slow["delivered"][0]["fact"], &slow["delivered"][0]["n_requested"]), (&"hr".into(), &2.into()));
+    let read = |out: &str| npz::read(&folder.path().join(out)).expect("a data set");
+    assert_eq!(sample(&["--label", "af", "--hr", "150"], "fast.npz").code, 0);
+    assert_eq!(sample(&["--label", "af:0.4+sinus:0.6", "--hr", "50"], "between.npz").code, 0);
+    let (slow, fast, between) = (read("slow.npz"), read("fast.npz"), read("between.npz"));
+    assert!(slow.ecg != fast.ecg && slow.ecg != between.ecg);
+    assert_eq!(between.labels, [1, 1, 1, 1]);
+    assert_eq!(slow.conditions(1).facts.hr_bpm, Some(50.0));
+    for (words, wanted) in [
+        (["--age", "50"], "it knows label, hr"),
+        (["--site", "x"], "site: diffwave does not know it"),
+        (["--label", "NORMAL"], "af"),
+        (["--hr", "fast"], "a number"),
+    ] {
+        let error = sample(&words, "no.npz").error();
+        assert_eq!(error["exit_code"], 2, "{error}");
+        assert!(error["error"].as_str().is_some_and(|text| text.contains(wanted)), "{error}");
+    }
 }
 
 /// Arrays and configurations of fixtures of TimeVQVAE, in one checkpoint and one file of arguments.

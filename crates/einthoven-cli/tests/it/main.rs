@@ -3,6 +3,7 @@
 mod augment;
 mod check;
 mod command;
+mod conditions;
 mod convert;
 mod delineate;
 mod experiment;

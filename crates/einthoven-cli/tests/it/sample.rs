@@ -49,7 +49,7 @@ fn every_source_gives_a_marked_set_with_the_labels_asked_for() {
     for (source, generator) in [(text(run), "dgn"), (text(&model), "dgn"), ("beat-simulator", "beat-simulator")] {
         let out = folder.at("x.npz");
         let found = einthoven([
-            "sample", source, "-n", "6", "--labels", "N,V", "--seed", "7", "--out", &out, "--force", "--json",
+            "sample", source, "-n", "6", "--label", "N,V", "--seed", "7", "--out", &out, "--force", "--json",
         ]);
         let found = found.json();
         assert_eq!(
@@ -89,7 +89,7 @@ fn names_that_do_not_exist_are_refused() {
     for (arguments, wanted) in [
         (vec!["sample", run, "--model", "teacherr"], "did you mean \\\"teacher\\\"?"),
         (vec!["sample", run, "--sampler", "dimm"], "did you mean \\\"ddim\\\"?"),
-        (vec!["sample", run, "--labels", "X"], "known: N, S, V, F, Q"),
+        (vec!["sample", run, "--label", "X"], "known: N, S, V, F, Q"),
         (vec!["sample", "beat-simulater"], "did you mean \\\"beat-simulator\\\"?"),
         (vec!["sample", run, "--steps", "0"], "steps"),
     ] {

@@ -7,8 +7,8 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor, TensorData};
 use einthoven::diffusion::{Condition, NetworkConfig};
 use einthoven::error::{Error, Result};
-use einthoven::generators::Generator;
 use einthoven::generators::diffusion_model::{DiffusionModel, ModelCard};
+use einthoven::generators::{Generator, Item};
 use einthoven::nn::adamw::AdamWConfig;
 use einthoven::nn::train::{Learner, NetworkTrainee};
 use einthoven::nn::unet1d::{Unet1d, Unet1dConfig};
@@ -150,7 +150,8 @@ impl Problem {
             latent: None,
         };
         let model = DiffusionModel::new(card, self.weights.clone(), device)?;
-        let request = model.request((0..self.input("time")?.len()).map(|item| item % CLASSES).collect());
+        let classes: Vec<usize> = (0..self.input("time")?.len()).map(|item| item % CLASSES).collect();
+        let request = model.request(Item::of_classes(&classes));
         Ok(model.sample(&request, Seed::new(1))?.ecg)
     }
 }

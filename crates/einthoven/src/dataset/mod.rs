@@ -8,6 +8,7 @@
 pub mod augment;
 pub mod catalog;
 pub mod check;
+pub mod condition;
 #[cfg(feature = "fetch")]
 pub mod fetch;
 pub mod guard;
@@ -20,7 +21,9 @@ pub mod records;
 pub mod split;
 pub mod table;
 pub mod window;
+pub mod wish;
 
+pub use condition::{Conditions, Facts};
 pub use prepare::{Preparation, Prepared, assemble, manifest, prepare, store};
 
 use sha2::{Digest, Sha256};
@@ -86,6 +89,8 @@ pub struct Dataset {
     pub index: Vec<i64>,
     /// RR interval before and after the beat in seconds, where the source has rhythm.
     pub rr_s: Option<Vec<[f32; 2]>>,
+    /// What is known of each item beside its labels, where anything is.
+    pub facts: Option<Vec<Facts>>,
     /// Where the data came from: source, licence, version, seed, and `"synthetic": true` when it is.
     pub provenance: serde_json::Value,
 }
@@ -105,6 +110,7 @@ impl Dataset {
             split: Vec::new(),
             index: Vec::new(),
             rr_s: None,
+            facts: None,
             provenance: serde_json::Value::Null,
         }
     }
@@ -179,6 +185,7 @@ impl Dataset {
         let mut out = Dataset::new(self.leads.clone(), self.sig_len, self.fs_hz, self.label_names.clone());
         out.provenance = self.provenance.clone();
         out.rr_s = self.rr_s.as_ref().map(|rr| order.iter().map(|&i| rr[i]).collect());
+        out.facts = self.facts.as_ref().map(|facts| order.iter().map(|&i| facts[i].clone()).collect());
         for &i in order {
             out.ecg.extend_from_slice(self.item(i));
             out.labels.extend_from_slice(&self.labels[i * n_labels..(i + 1) * n_labels]);
@@ -211,7 +218,7 @@ impl Dataset {
         Ok(counts)
     }
 
-    /// Appends the items of `other`. RR intervals stay only if both sets have them.
+    /// Appends the items of `other`. RR intervals stay only if both sets have them; facts that one lacks are missing.
     ///
     /// # Errors
     /// [`Error::Data`] if leads, length, sampling rate or label names differ.
@@ -233,6 +240,14 @@ impl Dataset {
         match (&mut self.rr_s, &other.rr_s) {
             (Some(ours), Some(theirs)) => ours.extend_from_slice(theirs),
             (ours, _) => *ours = None,
+        }
+        if self.facts.is_some() || other.facts.is_some() {
+            let n = self.len();
+            let ours = self.facts.get_or_insert_with(|| vec![Facts::default(); n]);
+            match &other.facts {
+                Some(theirs) => ours.extend_from_slice(theirs),
+                None => ours.resize(n + other.len(), Facts::default()),
+            }
         }
         self.ecg.extend_from_slice(&other.ecg);
         self.labels.extend_from_slice(&other.labels);
@@ -274,6 +289,17 @@ impl Dataset {
         for rr in self.rr_s.iter().flatten().flatten() {
             hash.update(rr.to_le_bytes());
         }
+        // A set of which nothing is known keeps the hash that it had before facts were stored.
+        for facts in self.facts.iter().flatten() {
+            for number in &condition::NUMBERS {
+                hash.update(facts.number(number.fact).unwrap_or(f64::NAN).to_le_bytes());
+            }
+            let words = [facts.sex.map_or("", condition::sex_name), facts.site.as_deref().unwrap_or_default()];
+            for word in words {
+                hash.update((word.len() as u64).to_le_bytes());
+                hash.update(word.as_bytes());
+            }
+        }
         hex(&hash.finalize())
     }
 
@@ -296,6 +322,7 @@ impl Dataset {
             ("split", self.split.len(), n),
             ("index", self.index.len(), n),
             ("rr_s", self.rr_s.as_ref().map_or(n, Vec::len), n),
+            ("facts", self.facts.as_ref().map_or(n, Vec::len), n),
         ];
         for (what, actual, expected) in lengths {
             if actual != expected {

@@ -2,6 +2,7 @@
 //!
 //! They find waves; what is measured between the waves is in [`beat::interval`](crate::beat::interval).
 
+pub mod facts;
 pub mod record;
 pub mod wavelet;
 

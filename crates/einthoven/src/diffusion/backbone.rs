@@ -3,12 +3,15 @@
 use burn::tensor::{Tensor, TensorData};
 
 use super::denoiser::{Backbone, Condition};
+use crate::dataset::Facts;
+use crate::dataset::condition::Told;
 use crate::error::Result;
 use crate::nn::diffusion_ts::DiffusionTs;
 use crate::nn::diffwave::Diffwave;
 use crate::nn::dit::Dit;
 use crate::nn::sssd::{KernelCache, Sssd};
 use crate::nn::temporal_blocks::TemporalBlocks;
+use crate::nn::told;
 use crate::nn::unet1d::Unet1d;
 use crate::nn::weights::Params;
 
@@ -26,7 +29,7 @@ impl Backbone for UnetBackbone {
     fn predict(&self, x: Tensor<3>, time: Tensor<1>, condition: &Condition) -> Result<Tensor<3>> {
         let [n_items, _, length] = x.dims();
         let config = self.network.config();
-        let labels = condition.label_rows(n_items, config.classes)?;
+        let labels = told_rows(condition, n_items, config.classes, &config.told)?;
         let x = filled_up(x, config.length_multiple());
         Ok(self.network.forward(&self.params.root(), x, time, &labels, None)?.narrow(2, 0, length))
     }
@@ -45,7 +48,8 @@ pub struct DiffwaveBackbone {
 
 impl Backbone for DiffwaveBackbone {
     fn predict(&self, x: Tensor<3>, time: Tensor<1>, condition: &Condition) -> Result<Tensor<3>> {
-        let labels = label_tensor(condition, &x, self.network.config().labels)?;
+        let c = self.network.config();
+        let labels = told_tensor(condition, &x, c.labels, &c.told)?;
         self.network.forward(&self.params.root(), x, time, labels, self.spectrogram.clone())
     }
 }
@@ -63,7 +67,8 @@ pub struct SssdBackbone {
 
 impl Backbone for SssdBackbone {
     fn predict(&self, x: Tensor<3>, time: Tensor<1>, condition: &Condition) -> Result<Tensor<3>> {
-        let labels = label_tensor(condition, &x, self.network.config().labels)?;
+        let c = self.network.config();
+        let labels = told_tensor(condition, &x, c.labels, &c.told)?;
         self.network.forward(&self.params.root(), x, time, labels, self.cache.as_ref())
     }
 }
@@ -82,7 +87,7 @@ impl Backbone for DitBackbone {
     fn predict(&self, x: Tensor<3>, time: Tensor<1>, condition: &Condition) -> Result<Tensor<3>> {
         let config = self.network.config();
         let length = x.dims()[2];
-        let labels = label_tensor(condition, &x, config.labels)?;
+        let labels = told_tensor(condition, &x, config.labels, &config.told)?;
         let x = filled_up(x, config.patch);
         Ok(self.network.forward(&self.params.root(), x, time, labels)?.narrow(2, 0, length))
     }
@@ -99,7 +104,8 @@ pub struct TemporalBlocksBackbone {
 
 impl Backbone for TemporalBlocksBackbone {
     fn predict(&self, x: Tensor<3>, time: Tensor<1>, condition: &Condition) -> Result<Tensor<3>> {
-        let labels = label_tensor(condition, &x, self.network.config().labels)?;
+        let c = self.network.config();
+        let labels = told_tensor(condition, &x, c.labels, &c.told)?;
         self.network.forward(&self.params.root(), x, time, labels)
     }
 }
@@ -115,16 +121,30 @@ pub struct DiffusionTsBackbone {
 
 impl Backbone for DiffusionTsBackbone {
     fn predict(&self, x: Tensor<3>, time: Tensor<1>, condition: &Condition) -> Result<Tensor<3>> {
-        let labels = label_tensor(condition, &x, self.network.config().labels)?;
+        let c = self.network.config();
+        let labels = told_tensor(condition, &x, c.labels, &c.told)?;
         Ok(self.network.forward(&self.params.root(), x, time, labels)?.signal())
     }
 }
 
-/// Label weights `[batch, label]` on the device of `x`; `None` for a network without labels.
-fn label_tensor(condition: &Condition, x: &Tensor<3>, n_labels: usize) -> Result<Option<Tensor<2>>> {
+/// How much each label and each row of the facts counts, `[batch, label + fact row]`.
+fn told_rows(condition: &Condition, n_items: usize, n_labels: usize, told: &Told) -> Result<Vec<f32>> {
+    let labels = condition.label_rows(n_items, n_labels)?;
+    if told.is_empty() {
+        return Ok(labels);
+    }
+    let unknown = Facts::default();
+    let facts = |item: usize| condition.facts.as_ref().map_or(&unknown, |facts| &facts[item]);
+    let row = |item: usize| [&labels[item * n_labels..(item + 1) * n_labels], &told::rows(told, facts(item))].concat();
+    Ok((0..n_items).flat_map(row).collect())
+}
+
+/// The same on the device of `x`; `None` for a network that is told nothing.
+fn told_tensor(condition: &Condition, x: &Tensor<3>, n_labels: usize, told: &Told) -> Result<Option<Tensor<2>>> {
     let n_items = x.dims()[0];
-    let rows = condition.label_rows(n_items, n_labels)?;
-    Ok((n_labels > 0).then(|| Tensor::from_data(TensorData::new(rows, [n_items, n_labels]), &x.device())))
+    let rows = told_rows(condition, n_items, n_labels, told)?;
+    let width = n_labels + told::n_rows(told);
+    Ok((width > 0).then(|| Tensor::from_data(TensorData::new(rows, [n_items, width]), &x.device())))
 }
 
 /// A signal whose length is the next multiple, filled up with the mirror image of its end; one that is too short for

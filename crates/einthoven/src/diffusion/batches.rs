@@ -6,6 +6,8 @@ use std::thread::JoinHandle;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::denoiser::Condition;
+use crate::dataset::Facts;
+use crate::dataset::condition::FACTS;
 use crate::seed::{Seed, Stream};
 
 /// Training items and the rule by which a step draws its batch.
@@ -21,13 +23,18 @@ pub struct Batches {
     pub classes: Vec<usize>,
     /// Label weights `[n, label]` that the network is told instead of the class.
     pub labels: Option<Vec<f32>>,
+    /// What the network is told of each item beside its labels, if anything.
+    pub facts: Option<Arc<[Facts]>>,
     /// Signals in a batch.
     pub batch: usize,
     /// Exponent p of the class shares: a class of n items is drawn in proportion to n^p. 1 keeps
     /// the shares of the data, 0 makes all classes equally frequent.
     pub class_exponent: f64,
-    /// Share of items whose label is hidden, so that the network also learns "no class".
+    /// Share of items of which everything is hidden, so that the network also learns "no condition".
     pub label_dropout: f64,
+    /// Share of items whose labels are hidden, and of those of which each fact is, one by one: what remains visible
+    /// is then any subset. Without facts it does nothing.
+    pub fact_dropout: f64,
     /// Seed of the data order, the noise levels and the noise.
     pub seed: Seed,
     /// Device of the tensors.
@@ -67,10 +74,28 @@ impl Batches {
         let uniform = (0..self.batch).map(|i| (i as f64 + offset) / self.batch as f64).collect();
         let mut noise = vec![0.0; x0.len()];
         stream.fill_normal(&mut noise);
-        Drawn { x0, noise, uniform, condition: self.condition(&items, &shown), items }
+        Drawn { x0, noise, uniform, condition: self.told(step, &items, shown), items }
     }
 
-    /// What a network is told of items whose labels are shown or hidden.
+    /// What a network is told of items that are shown or hidden as a whole, after facts are hidden one by one.
+    fn told(&self, step: u64, items: &[u64], mut shown: Vec<bool>) -> Condition {
+        let Some(facts) = &self.facts else { return self.condition(items, &shown) };
+        let mut stream = self.seed.purpose("facts").index(step).stream();
+        let mut told = Vec::with_capacity(items.len());
+        for (&item, is_shown) in items.iter().zip(&mut shown) {
+            let mut of_item = if *is_shown { facts[item as usize].clone() } else { Facts::default() };
+            for fact in FACTS {
+                if stream.uniform() < self.fact_dropout {
+                    of_item.hide(fact);
+                }
+            }
+            *is_shown &= stream.uniform() >= self.fact_dropout;
+            told.push(of_item);
+        }
+        Condition { facts: Some(told), ..self.condition(items, &shown) }
+    }
+
+    /// The labels that a network is told of items whose labels are shown or hidden.
     fn condition(&self, items: &[u64], shown: &[bool]) -> Condition {
         let each = items.iter().map(|&item| item as usize).zip(shown);
         match &self.labels {

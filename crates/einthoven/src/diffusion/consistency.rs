@@ -99,9 +99,11 @@ mod tests {
             sig_len: 16,
             classes: vec![0, 1, 0, 1, 0, 1],
             labels: None,
+            facts: None,
             batch: 8,
             class_exponent: 1.0,
             label_dropout: 0.0,
+            fact_dropout: 0.0,
             seed: Seed::new(3),
             device: Device::flex(),
         }

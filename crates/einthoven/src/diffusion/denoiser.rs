@@ -8,6 +8,7 @@ use burn::tensor::Tensor;
 use super::level::{NoiseLevel, check_same_shape, per_item};
 use super::parameterization::Parameterization;
 use super::time::TimeView;
+use crate::dataset::{Conditions, Facts};
 use crate::error::{Error, Result};
 
 /// A denoiser's answer: `x = alpha * x0 + sigma * noise` holds for the noisy signal that it was given.
@@ -46,6 +47,8 @@ pub struct Condition {
     pub classes: Option<Vec<Option<usize>>>,
     /// How much each label counts, one row for each item; a row of zeros says nothing.
     pub labels: Option<Vec<Vec<f32>>>,
+    /// What else is told of each item; `None` as a whole tells nothing of any.
+    pub facts: Option<Vec<Facts>>,
 }
 
 impl Condition {
@@ -69,11 +72,30 @@ impl Condition {
         Condition { labels: Some(labels), ..Condition::none() }
     }
 
-    /// The same number of items with every label dropped, as guidance needs.
+    /// What each of some items is to be like, for a network that knows `n_labels` labels.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a label that is none of them.
+    pub fn of_items<'a>(items: impl Iterator<Item = &'a Conditions>, n_labels: usize) -> Result<Condition> {
+        let (mut labels, mut facts) = (Vec::new(), Vec::new());
+        for conditions in items {
+            let mut row = vec![0.0; n_labels];
+            for &(label, weight) in &conditions.labels {
+                let place = row.get_mut(label).ok_or_else(|| unknown_class(label, n_labels))?;
+                *place += weight;
+            }
+            labels.push(row);
+            facts.push(conditions.facts.clone());
+        }
+        Ok(Condition { labels: Some(labels), facts: Some(facts), ..Condition::none() })
+    }
+
+    /// The same number of items with everything hidden, as guidance needs.
     pub fn unconditional(&self) -> Condition {
         Condition {
             classes: self.classes.as_ref().map(|classes| vec![None; classes.len()]),
             labels: self.labels.as_ref().map(|rows| rows.iter().map(|row| vec![0.0; row.len()]).collect()),
+            facts: self.facts.as_ref().map(|facts| vec![Facts::default(); facts.len()]),
         }
     }
 
@@ -94,10 +116,7 @@ impl Condition {
         }
         for (item, class) in self.classes.iter().flatten().enumerate() {
             match class {
-                Some(class) if *class >= n_labels => {
-                    let reason = format!("found {class}, but the network knows {n_labels} classes");
-                    return Err(Error::config("class", reason));
-                }
+                Some(class) if *class >= n_labels => return Err(unknown_class(*class, n_labels)),
                 Some(class) => rows[item * n_labels + class] += 1.0,
                 None => {}
             }
@@ -108,17 +127,22 @@ impl Condition {
     /// Refuses a condition that is not for `n_items` items.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the number of classes or of label rows differs.
+    /// [`Error::Shape`] if the number of classes, of label rows or of facts differs.
     pub fn check(&self, n_items: usize) -> Result<()> {
         let classes = self.classes.as_ref().map(|classes| ("classes of the condition", classes.len()));
         let labels = self.labels.as_ref().map(|rows| ("label rows of the condition", rows.len()));
-        match [classes, labels].into_iter().flatten().find(|(_, found)| *found != n_items) {
+        let facts = self.facts.as_ref().map(|facts| ("facts of the condition", facts.len()));
+        match [classes, labels, facts].into_iter().flatten().find(|(_, found)| *found != n_items) {
             Some((what, found)) => {
                 Err(Error::Shape { what: what.into(), expected: vec![n_items], actual: vec![found] })
             }
             None => Ok(()),
         }
     }
+}
+
+fn unknown_class(class: usize, n_labels: usize) -> Error {
+    Error::config("class", format!("found {class}, but the network knows {n_labels} classes"))
 }
 
 /// Something that estimates the clean signal and the noise in a noisy signal.

@@ -202,9 +202,11 @@ mod tests {
             sig_len: 32,
             classes: vec![0; 8],
             labels: None,
+            facts: None,
             batch: 4,
             class_exponent: 1.0,
             label_dropout: 0.0,
+            fact_dropout: 0.0,
             seed: Seed::new(1),
             device: device.clone(),
         };

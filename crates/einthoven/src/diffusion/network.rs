@@ -7,6 +7,7 @@ use super::backbone::{
     DiffusionTsBackbone, DiffwaveBackbone, DitBackbone, SssdBackbone, TemporalBlocksBackbone, UnetBackbone,
 };
 use super::denoiser::{Backbone, Condition};
+use crate::dataset::condition::Told;
 use crate::error::Result;
 use crate::nn::diffusion_ts::{DiffusionTs, DiffusionTsConfig};
 use crate::nn::diffwave::{Diffwave, DiffwaveConfig};
@@ -16,6 +17,7 @@ use crate::nn::sssd::{Sssd, SssdConfig, StateSpace};
 use crate::nn::temporal_blocks::{TemporalBlocks, TemporalBlocksConfig};
 use crate::nn::unet1d::{Unet1d, Unet1dConfig};
 use crate::nn::weights::{ParamSpec, Params, Weights};
+use crate::record::lead_law::EIGHT;
 use crate::seed::Seed;
 
 /// Shape of a network, by its kind.
@@ -51,6 +53,32 @@ impl NetworkConfig {
         sized
     }
 
+    /// The same shape, told these facts beside its labels.
+    pub fn with_told(&self, told: Told) -> NetworkConfig {
+        let mut out = self.clone();
+        match &mut out {
+            NetworkConfig::Unet(c) => c.told = told,
+            NetworkConfig::Diffwave(c) => c.told = told,
+            NetworkConfig::Sssd(c) => c.told = told,
+            NetworkConfig::Dit(c) => c.told = told,
+            NetworkConfig::TemporalBlocks(c) => c.told = told,
+            NetworkConfig::DiffusionTs(c) => c.told = told,
+        }
+        out
+    }
+
+    /// The facts that the network is told beside its labels.
+    pub fn told(&self) -> &Told {
+        match self {
+            NetworkConfig::Unet(c) => &c.told,
+            NetworkConfig::Diffwave(c) => &c.told,
+            NetworkConfig::Sssd(c) => &c.told,
+            NetworkConfig::Dit(c) => &c.told,
+            NetworkConfig::TemporalBlocks(c) => &c.told,
+            NetworkConfig::DiffusionTs(c) => &c.told,
+        }
+    }
+
     /// Number of labels that the network is told.
     pub fn n_labels(&self) -> usize {
         match self {
@@ -61,6 +89,31 @@ impl NetworkConfig {
             NetworkConfig::TemporalBlocks(c) => c.labels,
             NetworkConfig::DiffusionTs(c) => c.labels,
         }
+    }
+
+    /// Number of weights; a shape without leads counts for eight.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] naming the key of a shape that cannot be built.
+    pub fn n_weights(&self) -> Result<usize> {
+        let has_leads = match self {
+            NetworkConfig::Unet(c) => c.channels > 0,
+            NetworkConfig::Diffwave(c) => c.channels > 0,
+            NetworkConfig::Sssd(c) => c.channels > 0,
+            NetworkConfig::Dit(c) => c.channels > 0,
+            NetworkConfig::TemporalBlocks(c) => c.channels > 0,
+            NetworkConfig::DiffusionTs(c) => c.channels > 0,
+        };
+        let config = if has_leads { self.clone() } else { self.sized(EIGHT.len(), self.n_labels()) };
+        let params = match config {
+            NetworkConfig::Unet(config) => Unet1d::new(config)?.params(),
+            NetworkConfig::Diffwave(config) => Diffwave::new(config)?.params(),
+            NetworkConfig::Sssd(config) => Sssd::params_of(config)?,
+            NetworkConfig::Dit(config) => Dit::new(config)?.params(),
+            NetworkConfig::TemporalBlocks(config) => TemporalBlocks::new(config)?.params(),
+            NetworkConfig::DiffusionTs(config) => DiffusionTs::new(config)?.params(),
+        };
+        Ok(params.iter().map(|spec| spec.shape.iter().product::<usize>()).sum())
     }
 
     /// Bytes of the widest feature maps of one item, which its computation takes some times over.

@@ -1,7 +1,7 @@
 //! Denoising networks as ONNX graphs: one step of a sampler for other programs.
 //!
-//! A graph is the network alone, its raw prediction for a noisy signal, a network time and label weights; what these mean is
-//! in the metadata. A sampler is a short loop around it.
+//! A graph is the network alone, its raw prediction for a noisy signal, a network time, label weights and rows of facts; what
+//! these mean is in the metadata. A sampler is a short loop around it.
 
 use super::latent::LatentSpace;
 use super::network::Network;

@@ -1,5 +1,6 @@
 //! Training a diffusion generator of whole records and its students: the recipe, and the course of it within a run.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use burn::tensor::Device;
@@ -13,6 +14,9 @@ use crate::beat::rpeak::r_peaks;
 use crate::classifiers::beat_cnn::lead_scales;
 use crate::config::check;
 use crate::dataset::Dataset;
+use crate::dataset::condition::{Fact, Told};
+use crate::delineators::DELINEATORS;
+use crate::delineators::facts::add_measured;
 use crate::diffusion::auxiliary::beats::BeatDecoder;
 use crate::diffusion::auxiliary::{Auxiliary, AuxiliaryConfig};
 use crate::diffusion::batches::Batches;
@@ -37,8 +41,14 @@ pub struct DiffusionRecipe {
     pub schedule: String,
     /// Steps of a discrete schedule.
     pub schedule_steps: usize,
-    /// Share of items whose labels are hidden in training.
+    /// Share of items of which everything is hidden in training, for guidance.
     pub label_dropout: f64,
+    /// What the network is told beside labels.
+    #[serde(default)]
+    pub conditions: Vec<Fact>,
+    /// Share of items whose labels are hidden, and of those of which each of `conditions` is, one by one.
+    #[serde(default)]
+    pub condition_dropout: f64,
     /// Optimizer steps.
     pub steps: u64,
     /// Records in a batch.
@@ -72,6 +82,8 @@ impl DiffusionRecipe {
         sampler::find(&self.sampler)?;
         let dropout = self.label_dropout;
         check(&key("label_dropout"), (0.0..1.0).contains(&dropout), dropout, "0 to below 1")?;
+        let dropout = self.condition_dropout;
+        check(&key("condition_dropout"), (0.0..1.0).contains(&dropout), dropout, "0 to below 1")?;
         let rate = self.optimizer.learning_rate;
         check(&key("optimizer.learning_rate"), rate > 0.0 && rate < 1.0, rate, "above 0 and below 1")?;
         let ema = self.optimizer.ema_decay;
@@ -112,12 +124,13 @@ impl DiffusionRecipe {
 pub(super) fn train(
     generator: &str,
     recipe: &DiffusionRecipe,
-    part: Dataset,
+    mut part: Dataset,
     trainer: Trainer,
     progress: &mut dyn Progress,
 ) -> Result<Vec<PathBuf>> {
     let run = trainer.run;
-    let mut card = card(generator, recipe, &part)?;
+    let told = told(recipe, &mut part, progress)?;
+    let mut card = card(generator, recipe, told.clone(), &part)?;
     let mut items = batches(&part, &card.scale_mv, recipe, trainer.seed, trainer.device);
     let auxiliary = auxiliary(&part, &card, recipe)?;
     let n_labels = part.n_labels();
@@ -127,7 +140,7 @@ pub(super) fn train(
         let Latent { space, decoder, signals } = latent.train(&trainer, &items, progress)?;
         let [channels, length] = space.shape(items.sig_len)?;
         items = Batches { signals: signals.into(), n_leads: channels, sig_len: length, ..items };
-        card.network = recipe.network.sized(channels, n_labels);
+        card.network = recipe.network.sized(channels, n_labels).with_told(told.clone());
         card.latent = Some(space);
         beside = decoder;
     }
@@ -138,7 +151,7 @@ pub(super) fn train(
     let mut all = vec![first];
     if let Some(c) = recipe.distillation.as_ref().and_then(|students| students.student.as_ref()) {
         let course = Course { n_steps: c.steps, batch: c.batch, optimizer: &c.optimizer, start: None };
-        let network = c.network.sized(n_channels, n_labels);
+        let network = c.network.sized(n_channels, n_labels).with_told(told);
         let student = lineage.student(STUDENT, &network, (&all[0].model, c.lambda), course, progress)?;
         all.push(student);
     }
@@ -155,6 +168,25 @@ pub(super) fn train(
     }
     all.extend(few.into_iter().map(|(_, trained)| trained));
     Ok(all.iter().map(|trained| model_path(run, &trained.model.card().role)).collect())
+}
+
+/// The facts of a recipe that the data know, with their sites; what an ECG shows is measured where they do not say it.
+fn told(recipe: &DiffusionRecipe, part: &mut Dataset, progress: &mut dyn Progress) -> Result<Told> {
+    let known = part.known_facts();
+    let is_shown = |fact: &Fact| fact.number().is_some_and(|number| number.tolerance.is_some());
+    if recipe.conditions.iter().any(|fact| is_shown(fact) && !known.contains(fact)) {
+        progress.tell(&format!("measuring intervals and axis of {} records", part.len()));
+        add_measured(part, DELINEATORS[0])?;
+    }
+    let known = part.known_facts();
+    let (facts, missing): (Vec<Fact>, Vec<Fact>) =
+        recipe.conditions.iter().copied().partition(|fact| known.contains(fact));
+    for fact in missing {
+        progress.tell(&format!("{} is known of no record: the generator is not told it", fact.name()));
+    }
+    let sites: BTreeSet<&String> = part.facts.iter().flatten().filter_map(|facts| facts.site.as_ref()).collect();
+    let sites = if facts.contains(&Fact::Site) { sites.into_iter().cloned().collect() } else { Vec::new() };
+    Ok(Told { facts, sites })
 }
 
 /// The auxiliary losses of a recipe, with the beats of the training part where they are needed.
@@ -184,20 +216,22 @@ fn batches(part: &Dataset, scale_mv: &[f32], recipe: &DiffusionRecipe, seed: See
         sig_len: part.sig_len,
         classes: vec![0; part.len()],
         labels: Some(part.labels.iter().map(|&label| f32::from(label)).collect()),
+        facts: part.facts.as_ref().filter(|_| !recipe.conditions.is_empty()).map(|facts| facts.clone().into()),
         batch: recipe.batch,
         class_exponent: 1.0,
         label_dropout: recipe.label_dropout,
+        fact_dropout: recipe.condition_dropout,
         seed,
         device: device.clone(),
     }
 }
 
-fn card(generator: &str, recipe: &DiffusionRecipe, part: &Dataset) -> Result<ModelCard> {
+fn card(generator: &str, recipe: &DiffusionRecipe, told: Told, part: &Dataset) -> Result<ModelCard> {
     Ok(ModelCard {
         format: 1,
         generator: generator.into(),
         role: recipe.first_role().into(),
-        network: recipe.network.sized(part.leads.len(), part.n_labels()),
+        network: recipe.network.sized(part.leads.len(), part.n_labels()).with_told(told),
         parameterization: recipe.parameterization.clone(),
         schedule: recipe.schedule.clone(),
         schedule_steps: recipe.schedule_steps,

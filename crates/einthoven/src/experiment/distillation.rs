@@ -271,7 +271,7 @@ impl Lineage<'_> {
         LatentDecoder::split(&mut state);
         let (network, weights) = Network::of_state(&start.card().network, &state, &role)?;
         let objective = self.objective()?;
-        // The grid of the student is that of its network's time, and its condition is always shown.
+        // The grid of the student is that of its network's time, and its condition is never hidden as a whole.
         let items = self.items_of(&role, 0.0);
         let card = ModelCard {
             role,

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::generators::diffusion_model::DiffusionModel;
-use crate::generators::{Generator, SampleRequest};
+use crate::generators::{Generator, Item, SampleRequest};
 use crate::seed::Seed;
 use crate::signal::median::median;
 
@@ -70,8 +70,12 @@ pub fn measure(
 ) -> Result<Vec<Measured>> {
     let request = |c: &Contender| {
         let n_classes = c.model.card().label_names.len();
-        let classes = (0..beats).map(|i| i % n_classes).collect();
-        SampleRequest { sampler: c.sampler.clone(), batch: beats, ..SampleRequest::new(classes, c.steps) }
+        let classes: Vec<usize> = (0..beats).map(|i| i % n_classes).collect();
+        SampleRequest {
+            sampler: c.sampler.clone(),
+            batch: beats,
+            ..SampleRequest::new(Item::of_classes(&classes), c.steps)
+        }
     };
     let total: usize = contenders.iter().map(|c| c.runs + 1).sum();
     let mut done = 0;

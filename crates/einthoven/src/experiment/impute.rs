@@ -11,10 +11,12 @@ use serde_json::{Value, json};
 
 use super::device;
 use super::distillation::TEACHER;
-use super::sampling::{label, run_model};
+use super::sampling::run_model;
+use crate::dataset::Conditions;
+use crate::dataset::label::synonym::find_label;
 use crate::error::{Error, Result};
 use crate::generators::diffusion_model::DiffusionModel;
-use crate::generators::{Generator, SampleRequest};
+use crate::generators::{Generator, Item, SampleRequest};
 use crate::record::lead::DEFAULT_GAIN;
 use crate::record::lead_law::{TWELVE, limb_leads, standard_name};
 use crate::record::{self, Annotators, Frames, Lead, ReadOptions, Record, WriteOptions};
@@ -71,7 +73,7 @@ pub fn impute(request: &ImputeRequest, stop: &Stop, progress: &mut dyn Progress)
         false => request.source.to_path_buf(),
     };
     let model = DiffusionModel::load(&file, &device(request.device)?)?;
-    let label = request.label.map(|name| label(&model.card().label_names, name)).transpose()?;
+    let label = request.label.map(|name| find_label(&model.card().label_names, name)).transpose()?;
     let mut mv = amplitudes(&record, request)?;
     let was_missing = missing(&mv);
     if !was_missing.iter().flatten().any(|&is_missing| is_missing) {
@@ -159,7 +161,8 @@ fn draw(
         let (needed, found) = (card.sig_len as f64 / card.fs_hz, n as f64 / card.fs_hz);
         return Err(Error::data(&record.name, format!("lasts {found} s, the model needs {needed} s")));
     }
-    let mut call: SampleRequest = model.request(vec![label.unwrap_or(0)]);
+    let conditions = label.map(Conditions::of_class).unwrap_or_default();
+    let mut call: SampleRequest = model.request(vec![Item { index: 0, conditions }]);
     if let Some(sampler) = request.sampler {
         call.sampler = sampler.into();
     }
@@ -170,8 +173,8 @@ fn draw(
         progress.update("windows", k as u64, starts.len() as u64, "");
         let window: Vec<f32> = coarse.iter().flat_map(|lead| lead[start..start + card.sig_len].to_vec()).collect();
         if window.iter().any(|v| v.is_nan()) {
-            call.first = k as u64;
-            let filled = model.fill(&window, label, &call, Seed::new(request.seed))?;
+            call.items[0].index = k as u64;
+            let filled = model.fill(&window, &call, Seed::new(request.seed))?;
             for (lead, filled) in coarse.iter_mut().zip(filled.chunks(card.sig_len)) {
                 lead[start..start + card.sig_len].copy_from_slice(filled);
             }

@@ -79,6 +79,7 @@ impl LatentRecipe {
                 batch,
                 device: device.clone(),
                 labels: None,
+                facts: None,
                 seed: seed.purpose("training"),
                 ..batches.clone()
             }

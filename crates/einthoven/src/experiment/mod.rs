@@ -12,6 +12,7 @@ pub mod diffusion;
 pub mod distillation;
 pub mod efficiency;
 mod evaluate;
+mod exact;
 mod export;
 pub mod generation;
 pub mod import;
@@ -40,7 +41,7 @@ pub use export::{ExportRequest, export};
 pub use generation::GENERATION_PRESETS;
 pub use import::{IMPORTS, ImportRequest, import};
 pub use impute::{ImputeRequest, Imputed, impute};
-pub use sampling::{DrawRequest, run_model, sample};
+pub use sampling::{DrawRequest, Drawn, run_model, sample};
 pub use training::model_path;
 
 pub use crate::nn::device::device;
@@ -50,9 +51,11 @@ use crate::dataset::catalog::{self, OpenOptions, simulated};
 use crate::dataset::split::{Scheme, generator_training, split};
 use crate::dataset::window::RecordOptions;
 use crate::dataset::{self, Dataset, Prepared, Split, label};
+use crate::delineators::DELINEATORS;
+use crate::delineators::facts::add_measured;
 use crate::error::{Error, Result};
 use crate::generators::diffusion_model::DiffusionModel;
-use crate::generators::{Generator, SampleRequest, dgn};
+use crate::generators::{Generator, Item, SampleRequest, dgn};
 use crate::report::Report;
 use crate::run::{Progress, Run, RunInfo, Stop};
 use crate::seed::Seed;
@@ -207,6 +210,8 @@ pub struct PrepareRequest<'a> {
     pub records: &'a [String],
     /// How whole records become items. Only for databases of whole records.
     pub whole: RecordOptions,
+    /// Whether the default delineator reads heart rate, PR, QRS, QTc and axis on each item. Only for whole records.
+    pub measure: bool,
     /// Seed of the run.
     pub seed: u64,
     /// Folder to write into.
@@ -230,10 +235,10 @@ pub fn prepare(request: &PrepareRequest) -> Result<Prepared> {
     {
         return prepare_records(request);
     }
-    if !request.records.is_empty() || request.whole != RecordOptions::default() {
+    if !request.records.is_empty() || request.measure || request.whole != RecordOptions::default() {
         return Err(Error::config(
             request.name,
-            "it has beats: seconds, rate, leads, records and copies are chosen for whole records only",
+            "it has beats: seconds, rate, leads, records, copies and measuring are for whole records only",
         ));
     }
     let mut config = match PRESETS.iter().find(|preset| preset.name == request.name) {
@@ -279,7 +284,12 @@ fn prepare_records(request: &PrepareRequest) -> Result<Prepared> {
         records: request.records.to_vec(),
         whole: request.whole.clone(),
     };
-    dataset::prepare(&preparation, request.out)
+    if !request.measure {
+        return dataset::prepare(&preparation, request.out);
+    }
+    let mut data = dataset::assemble(&preparation)?;
+    add_measured(&mut data, DELINEATORS[0])?;
+    dataset::store(data, request.out)
 }
 
 /// An experiment at work: its data are read, its run folder is held.
@@ -372,7 +382,7 @@ pub fn run(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> Re
     let wanted = synthesis::wanted(config, &parts)?;
     let draw =
         |model: &DiffusionModel, what: &str, classes: &[usize], progress: &mut dyn Progress| -> Result<Dataset> {
-            let request = SampleRequest { batch: config.synthesis.batch, ..model.request(classes.to_vec()) };
+            let request = SampleRequest { batch: config.synthesis.batch, ..model.request(Item::of_classes(classes)) };
             let stage = format!("{what} {}", model.card().role);
             synthesis::draw(model, &request, seed.purpose(what), &stage, stop, progress)
         };

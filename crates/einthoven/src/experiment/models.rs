@@ -57,9 +57,11 @@ fn items(c: &Experiment, data: &Dataset, trainer: &Trainer) -> Result<Batches> {
         sig_len: data.sig_len,
         classes: data.classes()?,
         labels: None,
+        facts: None,
         batch: 1,
         class_exponent: c.teacher.class_exponent,
         label_dropout: c.teacher.label_dropout,
+        fact_dropout: 0.0,
         seed: trainer.seed,
         device: trainer.device.clone(),
     })

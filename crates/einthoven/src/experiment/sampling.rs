@@ -2,13 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::distillation::few_step_role;
+use super::exact::Rejection;
 use super::{device, generation, import, synthesis};
-use crate::dataset::{Dataset, npz};
+use crate::dataset::wish::{Turns, Wish};
+use crate::dataset::{Dataset, Facts, npz};
+use crate::delineators::{DELINEATORS, facts};
 use crate::error::{Error, Result};
-use crate::generators::{self, Generator};
+use crate::evaluation::delivery::{Acceptance, Delivered, delivered};
+use crate::generators::{self, Generator, Item};
 use crate::run::{Disk, Progress, Stop, Storage, available_memory, read_run};
 use crate::seed::Seed;
 
@@ -21,8 +25,10 @@ pub struct DrawRequest<'a> {
     pub model: Option<&'a str>,
     /// Number of items.
     pub n: u64,
-    /// Labels by name, which items take in turn by their index; all of the generator if empty.
-    pub labels: &'a [String],
+    /// What the items are to be like.
+    pub wish: &'a Wish,
+    /// Draws of an item until the delineator finds every requested number within its tolerance; `None` takes the first.
+    pub exact_tries: Option<u64>,
     /// Index of the first item.
     pub first: u64,
     /// Sampler by name; `None` for the model's own.
@@ -41,41 +47,80 @@ pub struct DrawRequest<'a> {
     pub out: &'a Path,
 }
 
+/// Items that were drawn.
+pub struct Drawn {
+    /// The items, which were also written.
+    pub data: Dataset,
+    /// Requested against delivered, for each requested number that an ECG shows.
+    pub delivered: Vec<Delivered>,
+    /// How many draws it took, where items were rejected.
+    pub acceptance: Option<Acceptance>,
+}
+
 /// Draws items and writes them.
 ///
 /// # Errors
 /// [`Error::Limit`] before any work if memory or disk cannot hold the result; [`Error::Unknown`] for a
-/// name that is in no list; everything that sampling and writing return.
-pub fn sample(request: &DrawRequest, stop: &Stop, progress: &mut dyn Progress) -> Result<Dataset> {
+/// name that is in no list; [`Error::Config`] for a condition that the generator does not know; [`Error::Data`] for an
+/// item that no try made exact; everything that sampling and writing return.
+pub fn sample(request: &DrawRequest, stop: &Stop, progress: &mut dyn Progress) -> Result<Drawn> {
     if request.batch == 0 {
         return Err(Error::config("--batch", "found 0, expected at least 1"));
     }
     let generator = open(request)?;
     let axes = generator.axes();
-    let turns: Vec<usize> = match request.labels {
-        // One turn for a generator without labels.
-        [] => (0..axes.n_labels().max(1)).collect(),
-        labels => labels.iter().map(|name| label(&axes.label_names, name)).collect::<Result<_>>()?,
-    };
+    let turns = request.wish.turns(&axes.label_names)?;
+    let is_measurable =
+        request.wish.numbers.iter().any(|(fact, _)| fact.number().is_some_and(|number| number.tolerance.is_some()));
+    if request.exact_tries.is_some() && !is_measurable {
+        return Err(Error::config(
+            "--exact",
+            "nothing is asked for that can be measured, expected one of --hr, --pr, --qrs, --qtc, --axis",
+        ));
+    }
     // More than are asked for are never computed at once.
     let batch = request.batch.min(usize::try_from(request.n).unwrap_or(usize::MAX)).max(1);
     refuse_oversize(request, generator.as_ref(), &axes, batch)?;
-    let classes = (0..request.n).map(|i| turns[((request.first + i) % turns.len() as u64) as usize]).collect();
-    let mut call = generator.request(classes);
-    call.first = request.first;
+    let mut call = generator.request(Vec::new());
     call.batch = batch;
     if let Some(sampler) = request.sampler {
         call.sampler = sampler.into();
     }
     call.steps = request.steps.unwrap_or(call.steps);
     call.guidance = request.guidance.unwrap_or(call.guidance);
-    let data = synthesis::draw(generator.as_ref(), &call, Seed::new(request.seed), "sample", stop, progress)?;
+
+    let seed = Seed::new(request.seed);
+    let mut rejection = request.exact_tries.map(|tries| Rejection::new(generator.as_ref(), tries)).transpose()?;
+    let mut data = axes;
+    let last = request.first + request.n;
+    let mut at = request.first;
+    while at < last {
+        stop.check("run the same command again")?;
+        let end = last.min(at + batch as u64);
+        call.items = (at..end).map(|index| request.item(&turns, index)).collect();
+        match &mut rejection {
+            None => generator.sample_into(&call, seed, &mut data)?,
+            Some(rejection) => rejection.sample_into(&call, seed, stop, &mut data)?,
+        }
+        at = end;
+        let note =
+            rejection.as_ref().map_or(String::new(), |r| format!("{:.0} % accepted", 100.0 * r.acceptance().rate));
+        progress.update("sample", data.len() as u64, request.n, &note);
+    }
+    data.validate()?;
+    let acceptance = rejection.map(|rejection| rejection.acceptance());
+    let delivered = if is_measurable { request.delivered(&turns, &data)? } else { Vec::new() };
+    data.provenance["sampler"] = synthesis::sampler_in_words(&call);
+    data.provenance["request"] = request.wish_in_words();
+    if is_measurable {
+        data.provenance["delivery"] = json!({ "delivered": delivered, "acceptance": acceptance });
+    }
     if request.out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npz")) {
         npz::write(request.out, &synthesis::stamped(&data, request.seed))?;
     } else {
         synthesis::write(&data, request.out, request.seed)?;
     }
-    Ok(data)
+    Ok(Drawn { data, delivered, acceptance })
 }
 
 /// The generator that a source names.
@@ -128,18 +173,6 @@ pub fn run_model(dir: &Path, role: Option<&str>) -> Result<PathBuf> {
     Err(Error::Unknown { kind: "finished model of this run", name: role, known })
 }
 
-/// Place of a label by name.
-///
-/// # Errors
-/// [`Error::Unknown`] if it is none of those known.
-pub(super) fn label(known: &[String], name: &str) -> Result<usize> {
-    known.iter().position(|label| label == name).ok_or_else(|| Error::Unknown {
-        kind: "label",
-        name: name.into(),
-        known: known.to_vec(),
-    })
-}
-
 /// Bytes of an item beside its amplitudes: names, labels, part, index, and their room in vectors.
 const ITEM_BYTES: u64 = 256;
 
@@ -172,11 +205,58 @@ fn refuse_oversize(request: &DrawRequest, generator: &dyn Generator, axes: &Data
 }
 
 impl DrawRequest<'_> {
+    fn item(&self, turns: &Turns, index: u64) -> Item {
+        Item { index, conditions: self.wish.item(turns, Seed::new(self.seed), index) }
+    }
+
+    /// Requested against what the default delineator reads.
+    fn delivered(&self, turns: &Turns, data: &Dataset) -> Result<Vec<Delivered>> {
+        let indexes = self.first..self.first + self.n;
+        let requested: Vec<Facts> = indexes.map(|index| self.item(turns, index).conditions.facts).collect();
+        Ok(delivered(&requested, &facts::measure_each(data, &data.ecg, DELINEATORS[0])?))
+    }
+
+    /// What was asked for, for the provenance.
+    fn wish_in_words(&self) -> Value {
+        let wish = self.wish;
+        let numbers: serde_json::Map<String, Value> =
+            wish.numbers.iter().map(|(fact, range)| (fact.name().to_string(), json!(range))).collect();
+        json!({
+            "labels": wish.labels, "numbers": numbers, "sex": wish.sex, "site": wish.site, "exact_tries": self.exact_tries,
+        })
+    }
+
     /// What was drawn, for scripts: files and counts.
-    pub fn summary(&self, data: &Dataset) -> serde_json::Value {
+    pub fn summary(&self, drawn: &Drawn) -> Value {
+        let data = &drawn.data;
         let counts = data.label_counts(crate::dataset::Split::Train);
-        let counts: serde_json::Map<String, serde_json::Value> =
+        let counts: serde_json::Map<String, Value> =
             data.label_names.iter().cloned().zip(counts.into_iter().map(Into::into)).collect();
-        json!({ "out": self.out, "n_items": data.len(), "counts": counts, "seed": self.seed, "provenance": data.provenance })
+        json!({
+            "out": self.out, "n_items": data.len(), "counts": counts, "seed": self.seed, "provenance": data.provenance,
+            "delivered": drawn.delivered, "acceptance": drawn.acceptance,
+        })
+    }
+}
+
+impl Drawn {
+    /// Requested against delivered, a line for each number.
+    pub fn lines(&self) -> Vec<String> {
+        let of = |d: &Delivered| {
+            let percent = 100.0 * d.within_tolerance;
+            let within = format!("{percent:.0} % of {} within {} {}", d.n_requested, d.tolerance, d.unit);
+            match (d.mean_error, d.sd_error, d.error_quantiles) {
+                (Some(mean), Some(sd), Some([low, .., high])) => format!(
+                    "{}: delivered less requested {mean:+.1} (sd {sd:.1}, 5 to 95 %: {low:+.1} to {high:+.1}) {}, {within}",
+                    d.fact, d.unit
+                ),
+                _ => format!("{}: could be measured on none, {within}", d.fact),
+            }
+        };
+        let accepted = self
+            .acceptance
+            .iter()
+            .map(|a| format!("accepted: {} of {} draws ({:.1} %)", a.n_accepted, a.n_drawn, 100.0 * a.rate));
+        self.delivered.iter().map(of).chain(accepted).collect()
     }
 }

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::config::Experiment;
 use crate::dataset::{Dataset, Split, npz, plus, records};
 use crate::diffusion::sampler;
 use crate::error::Result;
-use crate::generators::{Generator, SampleRequest, Sink};
+use crate::generators::{Generator, Item, SampleRequest, Sink};
 use crate::record::WriteOptions;
 use crate::run::{Progress, Stop};
 use crate::seed::Seed;
@@ -50,8 +50,8 @@ struct Watched<'a> {
 }
 
 impl Sink for Watched<'_> {
-    fn accept(&mut self, first: u64, classes: &[usize], ecg: &[f32]) -> Result<()> {
-        self.data.accept(first, classes, ecg)?;
+    fn accept(&mut self, items: &[Item], ecg: &[f32]) -> Result<()> {
+        self.data.accept(items, ecg)?;
         self.progress.update(self.stage, self.data.len() as u64, self.total, "");
         self.stop.check("run the same command again to go on")
     }
@@ -70,14 +70,19 @@ pub fn draw(
     progress: &mut dyn Progress,
 ) -> Result<Dataset> {
     let mut data = model.axes();
-    let total = request.classes.len() as u64;
+    let total = request.items.len() as u64;
     model.sample_into(request, seed, &mut Watched { data: &mut data, total, stage, stop, progress })?;
-    data.provenance["sampler"] = json!({
-        "name": request.sampler, "steps": request.steps, "guidance": request.guidance,
-        "denoiser_calls": denoiser_calls(request),
-    });
+    data.provenance["sampler"] = sampler_in_words(request);
     data.validate()?;
     Ok(data)
+}
+
+/// How items were drawn, for the provenance.
+pub fn sampler_in_words(request: &SampleRequest) -> Value {
+    json!({
+        "name": request.sampler, "steps": request.steps, "guidance": request.guidance,
+        "denoiser_calls": denoiser_calls(request),
+    })
 }
 
 /// Denoiser calls for each item; guidance compares two at every level. `None` where there is no sampler.

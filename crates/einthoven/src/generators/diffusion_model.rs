@@ -11,14 +11,16 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Generator, GeneratorSpec, SampleRequest, Sink, model_file};
+use super::{Generator, GeneratorSpec, Item, SampleRequest, Sink, model_file};
 use crate::dataset::Dataset;
+use crate::dataset::condition::{FACTS, Told};
 use crate::diffusion::latent::{LatentDecoder, LatentSpace};
 use crate::diffusion::{
     Condition, Denoiser, Guided, Known, Network, NetworkBackbone, NetworkConfig, NetworkDenoiser, Parameterization,
     TimeView, onnx, sampler,
 };
 use crate::error::{Error, Result};
+use crate::nn::told;
 use crate::nn::weights::{Weights, host};
 use crate::record::lead_law::{TWELVE, twelve_from};
 use crate::run::{sha256_hex, write_atomic};
@@ -132,8 +134,13 @@ impl DiffusionModel {
     /// [`Error::Unsupported`] naming what cannot be exported.
     pub fn to_onnx(&self) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
         let card = serde_json::to_string(&self.card).map_err(|error| Error::data("model card", error.to_string()))?;
-        let metadata =
-            [("einthoven.card", card), ("notice", "signals drawn with it are synthetic, not for clinical use".into())];
+        let mut metadata = vec![
+            ("einthoven.card", card),
+            ("notice", "signals drawn with it are synthetic, not for clinical use".into()),
+        ];
+        if !self.told().is_empty() {
+            metadata.push(("einthoven.fact_rows", json!(told::row_names(&self.told())).to_string()));
+        }
         let mut weights = self.state.clone();
         let decoder_weights = LatentDecoder::split(&mut weights);
         let (network, _) = Network::of_state(&self.card.network, &weights, &self.card.role)?;
@@ -186,16 +193,8 @@ impl DiffusionModel {
         model_file::gives_twelve(&self.card.leads)
     }
 
-    fn check(&self, request: &SampleRequest) -> Result<()> {
-        if request.batch == 0 {
-            return Err(Error::config("batch", "found 0, expected at least 1"));
-        }
-        let n_labels = self.card.label_names.len();
-        if let Some(class) = request.classes.iter().find(|&&class| n_labels > 0 && class >= n_labels) {
-            let reason = format!("found class {class}, expected one of {}", self.card.label_names.join(", "));
-            return Err(Error::config("classes", reason));
-        }
-        Ok(())
+    fn condition(&self, items: &[Item]) -> Result<Condition> {
+        Condition::of_items(items.iter().map(|item| &item.conditions), self.card.label_names.len())
     }
 }
 
@@ -208,12 +207,16 @@ impl Generator for DiffusionModel {
         data
     }
 
+    fn told(&self) -> Told {
+        self.card.network.told().clone()
+    }
+
     /// A request with the card's own sampler, steps and guidance.
-    fn request(&self, classes: Vec<usize>) -> SampleRequest {
+    fn request(&self, items: Vec<Item>) -> SampleRequest {
         SampleRequest {
             sampler: self.card.sampler.clone(),
             guidance: self.card.guidance,
-            ..SampleRequest::new(classes, self.card.steps)
+            ..SampleRequest::new(items, self.card.steps)
         }
     }
 
@@ -223,52 +226,39 @@ impl Generator for DiffusionModel {
     }
 
     fn sample_into(&self, request: &SampleRequest, seed: Seed, sink: &mut dyn Sink) -> Result<()> {
-        self.check(request)?;
+        request.check(&self.card.label_names, &self.told(), &self.card.generator)?;
         let guided = Guided::new(&self.denoiser, request.guidance)?;
         let size = self.card.leads.len() * self.card.sig_len;
-        let mut first = request.first;
-        for classes in request.classes.chunks(request.batch) {
-            let condition = match self.card.label_names.is_empty() {
-                true => Condition::none(),
-                false => Condition::of_classes(classes),
-            };
-            let mut ecg = self.draw(&guided, request, seed, first, classes.len(), &condition)?;
+        for items in request.items.chunks(request.batch) {
+            let mut ecg = self.draw(&guided, request, seed, items)?;
             if self.gives_twelve() {
                 let twelve = ecg.chunks(size).map(|item| twelve_from(&self.card.leads, item));
                 ecg = twelve.collect::<Result<Vec<_>>>()?.concat();
             }
-            sink.accept(first, classes, &ecg)?;
-            first += classes.len() as u64;
+            sink.accept(items, &ecg)?;
         }
         Ok(())
     }
 }
 
 impl DiffusionModel {
-    /// Items from `first` on by a denoiser of this model, mV, in the leads that are modelled.
-    fn draw(
-        &self,
-        denoiser: &dyn Denoiser,
-        request: &SampleRequest,
-        seed: Seed,
-        first: u64,
-        n_items: usize,
-        condition: &Condition,
-    ) -> Result<Vec<f32>> {
+    /// Items by a denoiser of this model, mV, in the leads that are modelled.
+    fn draw(&self, denoiser: &dyn Denoiser, request: &SampleRequest, seed: Seed, items: &[Item]) -> Result<Vec<f32>> {
+        let (n_items, condition) = (items.len(), self.condition(items)?);
         let [channels, length] = self.denoised;
         let (size, shape) = (channels * length, [n_items, channels, length]);
         // Noise belongs to the model, the seed, the item and the step, and to nothing else.
         let seed = seed.purpose("sample").purpose(&self.hash);
         let normal = |step: usize| {
             let mut noise = vec![0.0f32; n_items * size];
-            for (item, values) in noise.chunks_mut(size).enumerate() {
-                seed.index(first + item as u64).index(step as u64).stream().fill_normal(values);
+            for (item, values) in items.iter().zip(noise.chunks_mut(size)) {
+                seed.index(item.index).index(step as u64).stream().fill_normal(values);
             }
             Tensor::<3>::from_data(TensorData::new(noise, shape), &self.device)
         };
         let sampler = sampler::find(&request.sampler)?;
         let grid = self.denoiser.time().grid(request.steps, sampler.spacing())?;
-        let clean = sampler.sample(denoiser, &grid, normal(0), &mut |step| normal(step), condition)?;
+        let clean = sampler.sample(denoiser, &grid, normal(0), &mut |step| normal(step), &condition)?;
         let mut ecg = host(match &self.decoder {
             Some(decoder) => decoder.decode(clean)?,
             None => clean,
@@ -277,22 +267,31 @@ impl DiffusionModel {
             lead.iter_mut().for_each(|v| *v *= scale);
         }
         if ecg.iter().any(|v| !v.is_finite()) {
+            let first = items.first().map_or(0, |item| item.index);
             return Err(Error::data(&self.card.role, format!("items from {first} on came out not finite")));
         }
         Ok(ecg)
     }
 
-    /// One signal in the modelled leads, with its missing points drawn to fit the others and `label`.
+    /// One signal in the modelled leads, with its missing points drawn to fit the others and the request's one item.
     ///
     /// # Shape
     /// `ecg` and the result are `[lead, time]`, mV; NaN is missing. What is not missing comes back to rounding.
     /// # Errors
     /// [`Error::Shape`] for another size; [`Error::Unsupported`] for a model of latents; everything that sampling returns.
-    pub fn fill(&self, ecg: &[f32], label: Option<usize>, request: &SampleRequest, seed: Seed) -> Result<Vec<f32>> {
+    pub fn fill(&self, ecg: &[f32], request: &SampleRequest, seed: Seed) -> Result<Vec<f32>> {
         if self.decoder.is_some() {
             let what =
                 "filling by a generator that denoises latents: what is known of a signal is not known of its latent";
             return Err(Error::Unsupported { what: what.into() });
+        }
+        request.check(&self.card.label_names, &self.told(), &self.card.generator)?;
+        if request.items.len() != 1 {
+            return Err(Error::Shape {
+                what: "items to fill".into(),
+                expected: vec![1],
+                actual: vec![request.items.len()],
+            });
         }
         let shape = [1, self.card.leads.len(), self.card.sig_len];
         if ecg.len() != shape[1] * shape[2] {
@@ -305,8 +304,7 @@ impl DiffusionModel {
         let mask = ecg.iter().map(|v| f32::from(u8::from(!v.is_nan()))).collect();
         let guided = Guided::new(&self.denoiser, request.guidance)?;
         let known = Known::new(guided, tensor(scale), tensor(mask))?;
-        let condition = Condition::of_optional_classes(vec![label]);
-        self.draw(&known, request, seed, request.first, 1, &condition)
+        self.draw(&known, request, seed, &request.items)
     }
 }
 
@@ -333,6 +331,14 @@ impl GeneratorSpec for DiffusionSpec {
 
     fn reference(&self) -> &'static str {
         self.reference
+    }
+
+    fn conditions(&self) -> Vec<&'static str> {
+        std::iter::once("label").chain(FACTS.iter().map(|fact| fact.name())).collect()
+    }
+
+    fn n_weights(&self) -> Option<usize> {
+        (self.published)().n_weights().ok()
     }
 
     fn default_config(&self) -> Value {

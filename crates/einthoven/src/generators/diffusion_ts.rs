@@ -5,6 +5,7 @@
 //! original's absolute error with a Fourier term is in `diffusion::import`, for its own checkpoints.
 
 use super::diffusion_model::DiffusionSpec;
+use crate::dataset::condition::Told;
 use crate::diffusion::NetworkConfig;
 use crate::nn::diffusion_ts::{DiffusionTsConfig, Gelu};
 
@@ -28,6 +29,7 @@ pub static SPEC: DiffusionSpec = DiffusionSpec {
             season_kernel: 5,
             gelu: Gelu::Exact,
             labels: 0,
+            told: Told::default(),
         })
     },
 };

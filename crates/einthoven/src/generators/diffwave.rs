@@ -5,6 +5,7 @@
 //! layer, as in the ECG setting of AI4HealthUOL/SSSD.
 
 use super::diffusion_model::DiffusionSpec;
+use crate::dataset::condition::Told;
 use crate::diffusion::NetworkConfig;
 use crate::nn::diffwave::DiffwaveConfig;
 
@@ -25,6 +26,8 @@ pub static SPEC: DiffusionSpec = DiffusionSpec {
             mel_bands: 0,
             labels: 0,
             label_width: 128,
+            is_paired: false,
+            told: Told::default(),
         })
     },
 };

@@ -6,15 +6,17 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Generator, GeneratorSpec, SampleRequest, Sink};
+use super::{Generator, GeneratorSpec, Item, SampleRequest, Sink};
 use crate::config::from_json;
-use crate::dataset::Dataset;
+use crate::dataset::condition::{Fact, Told};
+use crate::dataset::{Dataset, Facts};
 use crate::error::{Error, Result};
 use crate::record::lead_law::TWELVE;
 use crate::seed::Seed;
-use crate::simulate::dipole::{Request, SimulatedEcg};
+use crate::simulate::dipole::condition::Effect;
+use crate::simulate::dipole::{CONDITIONS, Request, SimulatedEcg};
 
-/// Settings of the generator; the classes are the conditions in their order.
+/// Settings of the generator; the labels are the conditions in their order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DipoleConfig {
@@ -30,10 +32,11 @@ pub struct DipoleConfig {
 
 impl Default for DipoleConfig {
     fn default() -> DipoleConfig {
-        let conditions =
-            ["sinus", "af", "lbbb", "rbbb", "av-block-1", "pvc", "lvh", "mi-anterior-acute", "mi-inferior-acute"];
+        // What a patient can have; test waveforms and misplaced electrodes are for who names them.
+        let is_of_patient = |effect: &Effect| !matches!(effect, Effect::Reversal(_) | Effect::Waveform(_));
+        let conditions = CONDITIONS.iter().filter(|entry| is_of_patient(&entry.effect));
         DipoleConfig {
-            conditions: conditions.map(String::from).to_vec(),
+            conditions: conditions.map(|entry| entry.name.to_string()).collect(),
             fs_hz: 500.0,
             seconds: 10.0,
             snr_db: [8.0, 30.0],
@@ -45,6 +48,69 @@ impl Default for DipoleConfig {
 pub struct Dipole {
     config: DipoleConfig,
     requests: Vec<Request>,
+}
+
+/// The facts that a record can be asked for.
+const TOLD: [Fact; 7] = [Fact::Hr, Fact::Pr, Fact::Qrs, Fact::Qtc, Fact::Axis, Fact::Age, Fact::Sex];
+
+impl Dipole {
+    /// What to simulate for an item, and its labels: those asked for, or one drawn from those that can have the facts.
+    fn record(&self, item: &Item, own: Seed) -> Result<(Request, Vec<(usize, f32)>)> {
+        let labels = &item.conditions.labels;
+        if let Some((label, weight)) = labels.iter().find(|(_, weight)| *weight != 1.0) {
+            let reason =
+                format!("found a share of {weight} of {}, expected whole labels", self.config.conditions[*label]);
+            return Err(Error::config("label", reason));
+        }
+        if labels.is_empty() {
+            let fits = |label: &usize| asked(&self.requests[*label], &item.conditions.facts).validate().is_ok();
+            let fitting: Vec<usize> = (0..self.requests.len()).filter(fits).collect();
+            let Some(&label) = fitting.get(own.purpose("label").stream().below(fitting.len().max(1))) else {
+                let refused = asked(&self.requests[0], &item.conditions.facts).validate();
+                return Err(refused.err().unwrap_or_else(|| Error::config("label", "no condition fits the request")));
+            };
+            return Ok((asked(&self.requests[label], &item.conditions.facts), vec![(label, 1.0)]));
+        }
+        let request = match labels[..] {
+            [(label, _)] => self.requests[label].clone(),
+            _ => {
+                let names: Vec<&str> =
+                    labels.iter().map(|(label, _)| self.config.conditions[*label].as_str()).collect();
+                let (fs_hz, seconds) = (self.config.fs_hz, self.config.seconds);
+                Request { fs_hz, seconds, ..Request::new(&names.join("+"))? }
+            }
+        };
+        Ok((asked(&request, &item.conditions.facts), labels.clone()))
+    }
+}
+
+/// A request with the facts that are asked for.
+fn asked(request: &Request, facts: &Facts) -> Request {
+    Request {
+        hr_bpm: facts.hr_bpm,
+        pr_ms: facts.pr_ms,
+        qrs_ms: facts.qrs_ms,
+        qtc_ms: facts.qtc_ms,
+        axis_deg: facts.axis_deg,
+        age_years: facts.age_years,
+        sex: facts.sex,
+        ..request.clone()
+    }
+}
+
+/// What is true of a record.
+fn facts(ecg: &SimulatedEcg) -> Facts {
+    let truth = &ecg.truth;
+    Facts {
+        hr_bpm: truth.hr_bpm.delivered,
+        pr_ms: truth.pr_ms.delivered,
+        qrs_ms: truth.qrs_ms.delivered,
+        qtc_ms: truth.qtc_fridericia_ms.delivered,
+        axis_deg: truth.axis_deg.delivered,
+        age_years: Some(ecg.patient.age_years),
+        sex: Some(ecg.patient.sex),
+        site: None,
+    }
 }
 
 impl Generator for Dipole {
@@ -68,16 +134,23 @@ impl Generator for Dipole {
         (12 * 2 * 4 + 8 * 2 * 8) * self.requests[0].sig_len() as u64
     }
 
+    fn told(&self) -> Told {
+        Told { facts: TOLD.to_vec(), sites: Vec::new() }
+    }
+
+    /// The items come with the facts that are true of them, those that were not asked for too.
     fn sample_into(&self, request: &SampleRequest, seed: Seed, sink: &mut dyn Sink) -> Result<()> {
-        for (offset, &class) in request.classes.iter().enumerate() {
-            let index = request.first + offset as u64;
-            let own = seed.purpose("dipole").index(index);
-            let mut record = self.requests.get(class).cloned().ok_or_else(|| {
-                Error::config("classes", format!("{class}, expected 0 to {}", self.requests.len() - 1))
-            })?;
+        request.check(&self.config.conditions, &self.told(), Spec.name())?;
+        for item in &request.items {
+            let own = seed.purpose("dipole").index(item.index);
+            let (mut record, labels) = self.record(item, own.clone())?;
             let [low, high] = self.config.snr_db;
             record.snr_db = Some(own.purpose("snr").stream().uniform_in(low, high));
-            sink.accept(index, &[class], &SimulatedEcg::draw(&record, own)?.ecg_mv)?;
+            let ecg = SimulatedEcg::draw(&record, own)?;
+            let mut made = item.clone();
+            made.conditions.labels = labels;
+            made.conditions.facts.complete(&facts(&ecg));
+            sink.accept(&[made], &ecg.ecg_mv)?;
         }
         Ok(())
     }
@@ -99,6 +172,10 @@ impl GeneratorSpec for Spec {
         "@article{sameni2007, author={Sameni, Reza and Clifford, Gari D. and Jutten, Christian and Shamsollahi, Mohammad B.}, \
          title={Multichannel ECG and noise modeling: application to maternal and fetal ECG signals}, journal={EURASIP \
          Journal on Advances in Signal Processing}, volume={2007}, pages={043407}, year={2007}}"
+    }
+
+    fn conditions(&self) -> Vec<&'static str> {
+        std::iter::once("label").chain(TOLD.iter().map(|fact| fact.name())).collect()
     }
 
     fn default_config(&self) -> Value {

@@ -5,6 +5,7 @@
 //! latents of one, the same network is [`super::latent_diffusion`]'s.
 
 use super::diffusion_model::DiffusionSpec;
+use crate::dataset::condition::Told;
 use crate::diffusion::NetworkConfig;
 use crate::nn::dit::DitConfig;
 
@@ -26,6 +27,7 @@ pub static SPEC: DiffusionSpec = DiffusionSpec {
             hidden_times: 4,
             time_width: 256,
             labels: 0,
+            told: Told::default(),
         })
     },
 };

@@ -11,7 +11,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Generator, GeneratorSpec, SampleRequest, Sink, model_file};
+use super::{Generator, GeneratorSpec, Item, SampleRequest, Sink, model_file};
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::nn::gan::network::{GanNetwork, GanNetworkConfig};
@@ -22,6 +22,8 @@ use crate::seed::{Seed, Stream};
 
 /// The widest feature maps that are alive at once while a network is applied, roughly.
 const LIVE_MAPS: u64 = 16;
+/// Points of the signals of the published networks.
+const PUBLISHED_LEN: usize = 5000;
 /// What stands for a sampler in a request: there is nothing to choose.
 const ONE_PASS: &str = "one-pass";
 
@@ -136,9 +138,7 @@ impl GanModel {
     }
 
     fn check(&self, request: &SampleRequest) -> Result<()> {
-        if request.batch == 0 {
-            return Err(Error::config("batch", "found 0, expected at least 1"));
-        }
+        request.check(&self.card.label_names, &self.told(), &self.card.generator)?;
         let choices = [
             ("sampler", request.sampler != ONE_PASS),
             ("steps", request.steps != 1),
@@ -149,19 +149,25 @@ impl GanModel {
             return Err(Error::config(*key, reason));
         }
         let names = &self.card.label_names;
-        match request.classes.iter().find(|&&class| !names.is_empty() && class >= names.len()) {
-            Some(class) => {
-                let reason = format!("found class {class}, expected one of {}", names.join(", "));
-                Err(Error::config("classes", reason))
+        match request.items.iter().find(|item| !names.is_empty() && item.conditions.labels.is_empty()) {
+            // Labels scale the network's normalizations: without one nothing but a flat line comes out.
+            Some(item) => {
+                let reason = format!("item {} has none, expected one or more of {}", item.index, names.join(", "));
+                Err(Error::config("label", reason))
             }
             None => Ok(()),
         }
     }
 
-    /// Weights of the labels of items of one class each.
-    fn labels(&self, classes: &[usize]) -> Vec<f32> {
+    /// How much each label counts for items that were checked, `[n, label]`.
+    fn labels(&self, items: &[Item]) -> Vec<f32> {
         let n_labels = self.card.label_names.len();
-        classes.iter().flat_map(|&class| (0..n_labels).map(move |label| f32::from(u8::from(label == class)))).collect()
+        let of_item = |item: &Item| {
+            let mut row = vec![0.0; n_labels];
+            item.conditions.labels.iter().for_each(|&(label, weight)| row[label] += weight);
+            row
+        };
+        items.iter().flat_map(of_item).collect()
     }
 }
 
@@ -176,8 +182,8 @@ impl Generator for GanModel {
     }
 
     /// A request without sampler, steps and guidance.
-    fn request(&self, classes: Vec<usize>) -> SampleRequest {
-        SampleRequest { sampler: ONE_PASS.into(), ..SampleRequest::new(classes, 1) }
+    fn request(&self, items: Vec<Item>) -> SampleRequest {
+        SampleRequest { sampler: ONE_PASS.into(), ..SampleRequest::new(items, 1) }
     }
 
     fn working_bytes_per_item(&self) -> u64 {
@@ -188,14 +194,11 @@ impl Generator for GanModel {
         self.check(request)?;
         // Noise belongs to the model, the seed and the item, and to nothing else.
         let seed = seed.purpose("sample").purpose(&self.hash);
-        let mut first = request.first;
-        for classes in request.classes.chunks(request.batch) {
-            let next = first + classes.len() as u64;
-            let mut streams: Vec<Stream> = (first..next).map(|item| seed.index(item).stream()).collect();
+        for items in request.items.chunks(request.batch) {
+            let mut streams: Vec<Stream> = items.iter().map(|item| seed.index(item.index).stream()).collect();
             let noise = self.network.draw_noise(&mut streams);
-            let ecg = self.signals_from(first, &noise, &self.labels(classes))?;
-            sink.accept(first, classes, &model_file::all_leads(ecg, &self.card.leads, self.card.sig_len)?)?;
-            first = next;
+            let ecg = self.signals_from(items[0].index, &noise, &self.labels(items))?;
+            sink.accept(items, &model_file::all_leads(ecg, &self.card.leads, self.card.sig_len)?)?;
         }
         Ok(())
     }
@@ -224,6 +227,15 @@ impl GeneratorSpec for GanSpec {
 
     fn reference(&self) -> &'static str {
         self.reference
+    }
+
+    fn conditions(&self) -> Vec<&'static str> {
+        if (self.published)().n_labels() > 0 { vec!["label"] } else { Vec::new() }
+    }
+
+    fn n_weights(&self) -> Option<usize> {
+        let params = GanNetwork::new(&(self.published)(), PUBLISHED_LEN).ok()?.params();
+        Some(params.iter().map(|spec| spec.shape.iter().product::<usize>()).sum())
     }
 
     fn default_config(&self) -> Value {
@@ -278,18 +290,29 @@ mod tests {
             let path = folder.join(format!("{kind}.safetensors"));
             model.save(&path).unwrap();
             let stored = crate::generators::open(&path, &Device::flex()).unwrap();
-            let whole = model.sample(&model.request(vec![0, 1, 1, 0]), Seed::new(5)).unwrap();
+            let is_told = kind == "cond-pulse2pulse";
+            let items = |classes: &[usize]| {
+                let mut items = Item::of_classes(classes);
+                if !is_told {
+                    items.iter_mut().for_each(|item| item.conditions.labels.clear());
+                }
+                items
+            };
+            let whole = model.sample(&model.request(items(&[0, 1, 1, 0])), Seed::new(5)).unwrap();
             assert_eq!((whole.leads.len(), whole.len(), &whole.provenance["generator"]), (12, 4, &json!(kind)));
             assert!(whole.item(0) != whole.item(3), "{kind}: two items are alike");
             for (first, batch) in [(0, 1), (1, 2), (3, 1)] {
-                let classes = [0, 1, 1, 0][first as usize..].to_vec();
-                let request = SampleRequest { first, batch, ..model.request(classes) };
+                let rest = items(&[0, 1, 1, 0])[first..].to_vec();
+                let request = SampleRequest { batch, ..model.request(rest) };
                 let part = stored.sample(&request, Seed::new(5)).unwrap();
-                assert!(part.ecg == whole.ecg[first as usize * 12 * 40..], "{kind} from {first}");
+                assert!(part.ecg == whole.ecg[first * 12 * 40..], "{kind} from {first}");
             }
-            let other = model.sample(&model.request(vec![1, 1, 1, 0]), Seed::new(5)).unwrap();
-            let is_told = other.item(0) != whole.item(0);
-            assert_eq!(is_told, kind == "cond-pulse2pulse", "{kind}: a label counts where the network is told it");
+            let other = model.sample(&model.request(Item::of_classes(&[1, 1, 1, 0])), Seed::new(5));
+            match (is_told, other) {
+                (true, Ok(other)) => assert_ne!(other.item(0), whole.item(0), "{kind}: a label counts"),
+                (false, Err(error)) => assert!(error.to_string().contains("knows no labels"), "{error}"),
+                (_, other) => panic!("{kind}: {other:?}"),
+            }
         }
         std::fs::remove_dir_all(&folder).unwrap();
     }
@@ -298,13 +321,14 @@ mod tests {
     fn requests_for_what_it_has_not_are_refused() {
         let model = model("cond-pulse2pulse");
         let refused = |request: SampleRequest| model.sample(&request, Seed::new(1)).unwrap_err().to_string();
-        let plain = || model.request(vec![0]);
+        let plain = || model.request(Item::of_classes(&[0]));
         for (request, expected) in [
             (SampleRequest { steps: 8, ..plain() }, "steps: cond-pulse2pulse makes a signal in one pass"),
             (SampleRequest { sampler: "ddim".into(), ..plain() }, "sampler: cond-pulse2pulse"),
             (SampleRequest { guidance: 2.0, ..plain() }, "guidance: cond-pulse2pulse"),
             (SampleRequest { batch: 0, ..plain() }, "batch: found 0"),
-            (model.request(vec![2]), "classes: found class 2, expected one of a, b"),
+            (model.request(Item::of_classes(&[2])), "label: found label 2, expected one of a, b"),
+            (model.request(vec![Item::default()]), "label: item 0 has none, expected one or more of a, b"),
         ] {
             let error = refused(request);
             assert!(error.starts_with(expected), "{error}");

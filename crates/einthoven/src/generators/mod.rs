@@ -23,17 +23,33 @@ use std::path::Path;
 use burn::tensor::Device;
 use serde_json::Value;
 
-use crate::dataset::{Dataset, SYNTHETIC_PREFIX, Split};
+use crate::dataset::condition::Told;
+use crate::dataset::{Conditions, Dataset, Facts, SYNTHETIC_PREFIX, Split};
 use crate::error::{Error, Result};
 use crate::seed::Seed;
+
+/// One item to draw, or drawn.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Item {
+    /// Its index, which names its randomness: item i depends on the seed, i and its conditions alone.
+    pub index: u64,
+    /// What it is to be like.
+    pub conditions: Conditions,
+}
+
+impl Item {
+    /// Items from index 0 on, of one class each.
+    pub fn of_classes(classes: &[usize]) -> Vec<Item> {
+        let item = |(index, &class)| Item { index: index as u64, conditions: Conditions::of_class(class) };
+        classes.iter().enumerate().map(item).collect()
+    }
+}
 
 /// What to draw.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SampleRequest {
-    /// Index of the first item; item i depends on the seed and i alone.
-    pub first: u64,
-    /// Class of each item; a generator without labels takes their number and nothing else.
-    pub classes: Vec<usize>,
+    /// The items, in any order of their indexes.
+    pub items: Vec<Item>,
     /// Sampler by name; generators without a network ignore it.
     pub sampler: String,
     /// Sampler steps, one denoiser call each, two for some samplers; calls of the prior for codes.
@@ -45,21 +61,42 @@ pub struct SampleRequest {
 }
 
 impl SampleRequest {
-    /// Items `0..classes.len()` by the deterministic sampler of second order.
-    pub fn new(classes: Vec<usize>, steps: usize) -> SampleRequest {
-        SampleRequest { first: 0, classes, sampler: "dpm-solver++".into(), steps, guidance: 1.0, batch: 64 }
+    /// Items by the deterministic sampler of second order.
+    pub fn new(items: Vec<Item>, steps: usize) -> SampleRequest {
+        SampleRequest { items, sampler: "dpm-solver++".into(), steps, guidance: 1.0, batch: 64 }
+    }
+
+    /// Refuses items that a generator of these labels, told these facts, cannot make, and batches of nothing.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming what is asked for and what is known.
+    pub fn check(&self, label_names: &[String], told: &Told, who: &str) -> Result<()> {
+        if self.batch == 0 {
+            return Err(Error::config("batch", "found 0, expected at least 1"));
+        }
+        for Item { conditions, .. } in &self.items {
+            if let Some((label, _)) = conditions.labels.iter().find(|(label, _)| *label >= label_names.len()) {
+                let reason = match label_names {
+                    [] => format!("{who} knows no labels"),
+                    names => format!("found label {label}, expected one of {}", names.join(", ")),
+                };
+                return Err(Error::config("label", reason));
+            }
+            told.check(&conditions.facts, who)?;
+        }
+        Ok(())
     }
 }
 
 /// Receives items as they are made.
 pub trait Sink {
-    /// Takes consecutive items.
+    /// Takes items in the order of the request.
     ///
     /// # Shape
-    /// `ecg` is `[n, lead, time]`, mV; `first` is the index of the first; `classes` has one per item.
+    /// `ecg` is `[n, lead, time]`, mV, one for each of `items`, whose conditions are as asked for or as known better.
     /// # Errors
     /// Whatever keeps the sink from taking them.
-    fn accept(&mut self, first: u64, classes: &[usize], ecg: &[f32]) -> Result<()>;
+    fn accept(&mut self, items: &[Item], ecg: &[f32]) -> Result<()>;
 }
 
 /// Ready to draw from.
@@ -67,19 +104,24 @@ pub trait Generator {
     /// An empty data set with the axes of what this generator makes, and its provenance.
     fn axes(&self) -> Dataset;
 
+    /// The facts that it can be told beside the labels of [`Generator::axes`].
+    fn told(&self) -> Told {
+        Told::default()
+    }
+
     /// A request with the settings that suit this generator.
-    fn request(&self, classes: Vec<usize>) -> SampleRequest {
-        SampleRequest::new(classes, 16)
+    fn request(&self, items: Vec<Item>) -> SampleRequest {
+        SampleRequest::new(items, 16)
     }
 
     /// Bytes that one more item of a batch takes while it is computed, roughly.
     fn working_bytes_per_item(&self) -> u64;
 
-    /// Draws items into a sink, in order.
+    /// Draws items into a sink, in the order of the request.
     ///
     /// # Errors
     /// [`Error::Unknown`] for a sampler that does not exist; [`Error::Config`] for steps, guidance
-    /// or a class outside their range; whatever the sink returns.
+    /// or a label outside their range and for a condition that it does not know; whatever the sink returns.
     fn sample_into(&self, request: &SampleRequest, seed: Seed, sink: &mut dyn Sink) -> Result<()>;
 
     /// Draws items into a data set that says it is synthetic.
@@ -95,16 +137,23 @@ pub trait Generator {
 }
 
 impl Sink for Dataset {
-    fn accept(&mut self, first: u64, classes: &[usize], ecg: &[f32]) -> Result<()> {
+    /// Each label that counts at all is set.
+    fn accept(&mut self, items: &[Item], ecg: &[f32]) -> Result<()> {
         self.ecg.extend_from_slice(ecg);
-        for (offset, &class) in classes.iter().enumerate() {
-            let index = first + offset as u64;
-            self.labels.extend((0..self.label_names.len()).map(|label| u8::from(label == class)));
+        if self.facts.is_none() && items.iter().any(|item| !item.conditions.facts.is_empty()) {
+            self.facts = Some(vec![Facts::default(); self.len()]);
+        }
+        if let Some(facts) = &mut self.facts {
+            facts.extend(items.iter().map(|item| item.conditions.facts.clone()));
+        }
+        for Item { index, conditions } in items {
+            let is_set = |label| conditions.labels.iter().any(|&(of, weight)| of == label && weight > 0.0);
+            self.labels.extend((0..self.label_names.len()).map(|label| u8::from(is_set(label))));
             // Each item is a patient of its own: nobody's heart beats twice in a synthetic set.
             self.record.push(format!("{SYNTHETIC_PREFIX}{index:06}"));
             self.patient.push(format!("{SYNTHETIC_PREFIX}{index:06}"));
             self.split.push(Split::Train);
-            self.index.push(index as i64);
+            self.index.push(*index as i64);
         }
         Ok(())
     }
@@ -118,6 +167,15 @@ pub trait GeneratorSpec: Sync {
     fn summary(&self) -> &'static str;
     /// BibTeX of the source.
     fn reference(&self) -> &'static str;
+    /// What its items can be asked for: `label`, and the names of facts; a trained model knows those of its training.
+    fn conditions(&self) -> Vec<&'static str> {
+        vec!["label"]
+    }
+    /// Weights of the published network for one-lead beats or records of eight leads, without labels where it can be; `None` where
+    /// nothing is trained.
+    fn n_weights(&self) -> Option<usize> {
+        None
+    }
     /// Complete default configuration.
     fn default_config(&self) -> Value;
     /// A generator from a stored model file, or from the configuration alone where it needs none.

@@ -9,6 +9,7 @@ use super::{Generator, GeneratorSpec, SampleRequest, Sink};
 use crate::config::from_json;
 use crate::dataset::Dataset;
 use crate::dataset::catalog::simulated;
+use crate::dataset::condition::Told;
 use crate::error::{Error, Result};
 use crate::seed::Seed;
 use crate::simulate::beats::BeatCohort;
@@ -40,8 +41,9 @@ impl Generator for Simulator {
 
     fn sample_into(&self, request: &SampleRequest, seed: Seed, sink: &mut dyn Sink) -> Result<()> {
         // Item i is a beat of the wanted class out of cohort i, whose patients nobody else shares.
-        for (offset, &class) in request.classes.iter().enumerate() {
-            let index = request.first + offset as u64;
+        request.check(&crate::dataset::label::AAMI.names(), &Told::default(), Spec.name())?;
+        for item in &request.items {
+            let (index, class) = (item.index, item.conditions.class()?);
             let cohort = simulated::load(&self.cohort, seed.purpose("simulator").index(index))?;
             let classes = cohort.classes()?;
             let pool: Vec<usize> = (0..cohort.len()).filter(|&i| classes[i] == class).collect();
@@ -49,7 +51,7 @@ impl Generator for Simulator {
                 return Err(Error::config("classes", format!("the simulated cohort has no beat of class {class}")));
             }
             let mut stream = seed.purpose("simulator pick").index(index).stream();
-            sink.accept(index, &[class], cohort.item(pool[stream.below(pool.len())]))?;
+            sink.accept(std::slice::from_ref(item), cohort.item(pool[stream.below(pool.len())]))?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 //! against [`super::time_diffusion`], the U-Net.
 
 use super::diffusion_model::DiffusionSpec;
+use crate::dataset::condition::Told;
 use crate::diffusion::NetworkConfig;
 use crate::nn::temporal_blocks::TemporalBlocksConfig;
 
@@ -24,6 +25,7 @@ pub static SPEC: DiffusionSpec = DiffusionSpec {
             time_width: 128,
             embedding_width: 128,
             labels: 0,
+            told: Told::default(),
         })
     },
 };

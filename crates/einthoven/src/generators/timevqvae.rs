@@ -10,14 +10,14 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Generator, GeneratorSpec, SampleRequest, Sink, model_file};
+use super::{Generator, GeneratorSpec, Item, SampleRequest, Sink, model_file};
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::nn::timevqvae::{
     Band, Decoding, Form, Prior, PriorConfig, SeededDraws, TransformerConfig, Vqvae, VqvaeConfig,
 };
 use crate::nn::weights::{Params, Weights, host};
-use crate::record::lead_law::TWELVE;
+use crate::record::lead_law::{EIGHT, TWELVE};
 use crate::run::{sha256_hex, write_atomic};
 use crate::seed::Seed;
 
@@ -170,13 +170,19 @@ impl TimeVqvaeModel {
         Ok(decoding)
     }
 
-    /// Items from `first` on, mV, in the leads that are modelled.
-    fn draw(&self, decoding: &Decoding, seed: Seed, first: u64, classes: &[usize]) -> Result<Vec<f32>> {
+    /// The class that the prior is told of an item; the number of classes, as in training, for an item without a label.
+    fn class(&self, item: &Item) -> Result<usize> {
+        if item.conditions.labels.is_empty() { Ok(self.card.prior.classes) } else { item.conditions.class() }
+    }
+
+    /// Items of these classes, mV, in the leads that are modelled.
+    fn draw(&self, decoding: &Decoding, seed: Seed, items: &[Item], classes: &[usize]) -> Result<Vec<f32>> {
         // Chance belongs to the model, the seed, the item and the step, and to nothing else.
-        let mut draws = SeededDraws { seed: seed.purpose("sample").purpose(&self.hash), first_item: first };
+        let indexes = items.iter().map(|item| item.index).collect();
+        let mut draws = SeededDraws { seed: seed.purpose("sample").purpose(&self.hash), items: indexes };
         let Stage { network, params, buffers } = &self.prior;
         let told = (!self.card.label_names.is_empty()).then_some(classes);
-        let tokens = decoding.run(network, &params.root(), buffers, classes.len(), told, &mut draws)?;
+        let tokens = decoding.run(network, &params.root(), buffers, items.len(), told, &mut draws)?;
         let Stage { network, params, buffers } = &self.vqvae;
         let part = |band| network.decode_tokens(&params.root(), buffers, &tokens[band as usize], band, &self.device);
         let mut ecg = host(part(Band::Low)? + part(Band::High)?);
@@ -184,6 +190,7 @@ impl TimeVqvaeModel {
             lead.iter_mut().for_each(|value| *value *= scale);
         }
         if ecg.iter().any(|value| !value.is_finite()) {
+            let first = items.first().map_or(0, |item| item.index);
             return Err(Error::data(&self.card.role, format!("items from {first} on came out not finite")));
         }
         Ok(ecg)
@@ -204,12 +211,12 @@ impl Generator for TimeVqvaeModel {
     }
 
     /// A request with the card's own steps and guidance.
-    fn request(&self, classes: Vec<usize>) -> SampleRequest {
+    fn request(&self, items: Vec<Item>) -> SampleRequest {
         let decoding = &self.card.decoding;
         SampleRequest {
             sampler: SAMPLER.into(),
             guidance: decoding.guidance,
-            ..SampleRequest::new(classes, decoding.steps.iter().sum())
+            ..SampleRequest::new(items, decoding.steps.iter().sum())
         }
     }
 
@@ -227,22 +234,28 @@ impl Generator for TimeVqvaeModel {
     }
 
     fn sample_into(&self, request: &SampleRequest, seed: Seed, sink: &mut dyn Sink) -> Result<()> {
-        if request.batch == 0 {
-            return Err(Error::config("batch", "found 0, expected at least 1"));
-        }
-        let names = &self.card.label_names;
-        if let Some(class) = request.classes.iter().find(|&&class| !names.is_empty() && class >= names.len()) {
-            return Err(Error::config("classes", format!("found class {class}, expected one of {}", names.join(", "))));
-        }
+        request.check(&self.card.label_names, &self.told(), NAME)?;
+        let classes: Vec<usize> = request.items.iter().map(|item| self.class(item)).collect::<Result<_>>()?;
         let decoding = self.decoding(request)?;
-        let mut first = request.first;
-        for classes in request.classes.chunks(request.batch) {
-            let ecg = self.draw(&decoding, seed, first, classes)?;
+        for (items, classes) in request.items.chunks(request.batch).zip(classes.chunks(request.batch)) {
+            let ecg = self.draw(&decoding, seed, items, classes)?;
             let ecg = model_file::all_leads(ecg, &self.card.leads, self.vqvae.network.output_length())?;
-            sink.accept(first, classes, &ecg)?;
-            first += classes.len() as u64;
+            sink.accept(items, &ecg)?;
         }
         Ok(())
+    }
+}
+
+/// The prior for an ECG, before it is sized.
+fn ecg_prior() -> PriorConfig {
+    let transformer = || TransformerConfig { width: 256, layers: 6, heads: 4, ff_multiple: 4, has_rms_norm: true };
+    PriorConfig {
+        form: Form::Release,
+        positions: [0; 2],
+        codes: [0; 2],
+        embedding: 128,
+        classes: 0,
+        transformers: [transformer(), transformer()],
     }
 }
 
@@ -264,19 +277,19 @@ impl GeneratorSpec for Spec {
          Artificial Intelligence and Statistics}, year={2023}}"
     }
 
+    /// Of both stages, for ten seconds at 100 Hz.
+    fn n_weights(&self) -> Option<usize> {
+        let vqvae = Vqvae::new(VqvaeConfig::ecg(EIGHT.len(), 1000)).ok()?;
+        let prior = Prior::new(ecg_prior().sized(&vqvae, 0)).ok()?;
+        let params = [vqvae.declared().params, prior.declared().params].concat();
+        Some(params.iter().map(|spec| spec.shape.iter().product::<usize>()).sum())
+    }
+
     /// The networks for an ECG, before they are sized for the leads, the length and the labels of a data set.
     fn default_config(&self) -> Value {
-        let transformer = || TransformerConfig { width: 256, layers: 6, heads: 4, ff_multiple: 4, has_rms_norm: true };
         json!({
             "vqvae": VqvaeConfig::ecg(0, 0),
-            "prior": PriorConfig {
-                form: Form::Release,
-                positions: [0; 2],
-                codes: [0; 2],
-                embedding: 128,
-                classes: 0,
-                transformers: [transformer(), transformer()],
-            },
+            "prior": ecg_prior(),
             "decoding": Decoding::published(Form::Release),
         })
     }
@@ -335,27 +348,36 @@ mod tests {
         let eight = ["I", "II", "V1", "V2", "V3", "V4", "V5", "V6"];
         for form in [Form::Paper, Form::Release] {
             let model = model(form, &eight, &["NORM", "MI"]);
-            let request = model.request(vec![0, 1, 0, 1, 1]);
+            let request = model.request(Item::of_classes(&[0, 1, 0, 1, 1]));
             assert_eq!((request.steps, request.guidance), (7, 1.7));
             let all = model.sample(&request, Seed::new(1)).unwrap();
             // In the paper's form a whole number of segments, which start two points apart.
             assert_eq!((all.leads.len(), all.sig_len), (12, 66));
             assert_ne!(all.item(1), all.item(3));
-            let single = SampleRequest { first: 3, batch: 1, classes: vec![1, 1], ..request.clone() };
+            let single = SampleRequest { batch: 1, items: request.items[3..].to_vec(), ..request.clone() };
             let single = model.sample(&single, Seed::new(1)).unwrap();
             assert_eq!(single.ecg, all.ecg[3 * 12 * 66..]);
             for (i, (ii, iii)) in all.item(0)[..66].iter().zip(all.item(0)[66..].iter().zip(&all.item(0)[2 * 66..])) {
                 assert!((i + iii - ii).abs() < 1e-5);
             }
-            let other = SampleRequest { classes: vec![1; 5], ..request };
-            assert_ne!(model.sample(&other, Seed::new(1)).unwrap().item(0), all.item(0), "the class is told");
+            let other = SampleRequest { items: Item::of_classes(&[1; 5]), ..request.clone() };
+            let other = model.sample(&other, Seed::new(1)).unwrap();
+            assert_ne!(other.item(0), all.item(0), "the class is told");
+            let untold = SampleRequest { items: vec![Item::default()], ..request.clone() };
+            let untold = model.sample(&untold, Seed::new(1)).unwrap();
+            assert_eq!(untold.labels, [0, 0]);
+            assert!(untold.item(0) != all.item(0) && untold.item(0) != other.item(0), "no class is told");
+            let mut both = request;
+            both.items[0].conditions.labels = vec![(0, 1.0), (1, 1.0)];
+            let error = model.sample(&both, Seed::new(1)).unwrap_err().to_string();
+            assert_eq!(error, "label: found 2 labels, expected one whole label");
         }
     }
 
     #[test]
     fn steps_are_divided_and_what_does_not_fit_is_refused() {
         let model = model(Form::Release, &["MLII"], &[]);
-        let request = model.request(vec![0]);
+        let request = model.request(vec![Item::default()]);
         assert_eq!(model.decoding(&SampleRequest { steps: 14, ..request.clone() }).unwrap().steps, [8, 6]);
         assert_eq!(model.decoding(&SampleRequest { steps: 2, ..request.clone() }).unwrap().steps, [1, 1]);
         for (request, reason) in [

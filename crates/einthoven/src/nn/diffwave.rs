@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::kernel::{Gate, GateConv, GateOut, gated_residual};
 use super::layer::{conv, declare_constant, declare_conv, declare_linear, linear};
+use super::told::ToldTables;
 use super::weights::{Init, ParamSpec, View, host};
+use crate::dataset::condition::Told;
 use crate::error::{Error, Result};
 
 /// Sines and cosines of the step embedding.
@@ -41,8 +43,14 @@ pub struct DiffwaveConfig {
     /// Number of labels; 0 for a network without.
     #[serde(default)]
     pub labels: usize,
-    /// Width of their embedding.
+    /// Width of the embedding of labels and facts.
     pub label_width: usize,
+    /// Whether each label has a row for its absence too, as in SSSD-ECG-nle.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_paired: bool,
+    /// What it is told beside labels.
+    #[serde(default, skip_serializing_if = "Told::is_empty")]
+    pub told: Told,
 }
 
 impl DiffwaveConfig {
@@ -57,7 +65,7 @@ impl DiffwaveConfig {
             ("layers", self.layers),
             ("dilation_cycle", self.dilation_cycle),
             ("steps", self.steps),
-            ("label_width", if self.labels > 0 { self.label_width } else { 1 }),
+            ("label_width", if self.is_told() { self.label_width } else { 1 }),
         ];
         match positive.into_iter().find(|(_, value)| *value == 0) {
             Some((key, _)) => Err(Error::config(key, "found 0, expected at least 1")),
@@ -66,6 +74,15 @@ impl DiffwaveConfig {
             }
             None => Ok(()),
         }
+    }
+
+    fn is_told(&self) -> bool {
+        self.labels > 0 || !self.told.is_empty()
+    }
+
+    /// The tables of labels and facts.
+    pub(super) fn tables(&self) -> ToldTables<'_> {
+        ToldTables { name: "label_embedding", n_labels: self.labels, is_paired: self.is_paired, told: &self.told }
     }
 }
 
@@ -114,9 +131,7 @@ impl Diffwave {
                 declare_constant(&mut out, &format!("{name}.bias"), &[1], bound);
             }
         }
-        if c.labels > 0 {
-            declare_constant(&mut out, "label_embedding.weight", &[c.labels, c.label_width], Init::Normal(1.0));
-        }
+        c.tables().declare(&mut out, c.label_width);
         for layer in 0..c.layers {
             let name = format!("residual_layers.{layer}");
             declare(&mut out, &format!("{name}.dilated_conv"), c.width, 2 * c.width, 3);
@@ -124,7 +139,7 @@ impl Diffwave {
             if c.mel_bands > 0 {
                 declare(&mut out, &format!("{name}.conditioner_projection"), c.mel_bands, 2 * c.width, 1);
             }
-            if c.labels > 0 {
+            if c.is_told() {
                 declare_linear(&mut out, &format!("{name}.label_projection"), c.label_width, 2 * c.width);
             }
             declare(&mut out, &format!("{name}.output_projection"), c.width, 2 * c.width, 1);
@@ -140,8 +155,8 @@ impl Diffwave {
     ///
     /// # Shape
     /// `x` and the result are `[batch, lead, time]`; `time` is `[batch]`, one step number per item,
-    /// held within the table and interpolated between its rows; `labels` is `[batch, label]` and says
-    /// how much each label counts; `spectrogram` is `[batch, band, time / 256]` where the network takes one.
+    /// held within the table and interpolated between its rows; `labels` is `[batch, label + fact row]`
+    /// and says how much each counts; `spectrogram` is `[batch, band, time / 256]` where the network takes one.
     /// # Errors
     /// [`Error::Shape`] for other leads or a spectrogram of another size; [`Error::Config`] for a
     /// missing one.
@@ -179,10 +194,7 @@ impl Diffwave {
         if let Some(spectrogram) = &spectrogram {
             trace("upsampled_spectrogram", spectrogram);
         }
-        let labels = match labels {
-            Some(labels) if c.labels > 0 => Some(labels.matmul(p.get("label_embedding.weight"))),
-            _ => None,
-        };
+        let labels = labels.and_then(|rows| c.tables().embed(p, rows));
         let x = conv(&p.at("input_projection"), x, 1, 0);
         trace("input_projection", &x);
         let x = activation::relu(x);
@@ -305,6 +317,8 @@ mod tests {
             mel_bands: 0,
             labels: 0,
             label_width: 0,
+            is_paired: false,
+            told: Told::default(),
         };
         assert_eq!(count(plain), 2_308_737);
     }

@@ -7,7 +7,8 @@
 //! # Reference
 //! Peebles and Xie 2023, "Scalable diffusion models with transformers", section 3.2.
 //! # Differs from the paper
-//! Patches lie in time alone and hold all leads. Labels are a weighted sum of embeddings, and no label is none.
+//! Patches lie in time alone and hold all leads. Labels are a weighted sum of embeddings, and no label is none; facts are told
+//! beside them, see [`told`](super::told).
 //! The activation is the exact GELU.
 
 use burn::tensor::{Device, Tensor, TensorData, activation};
@@ -15,7 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use super::kernel::{Pointwise, attention, gelu, layer_norm_act, silu};
 use super::layer::{conv, declare_constant, declare_conv, declare_linear, dense, linear, sinusoidal_embedding};
+use super::told::ToldTables;
 use super::weights::{Init, ParamSpec, View};
+use crate::dataset::condition::Told;
 use crate::error::{Error, Result};
 
 /// Added to the variance in layer normalization, as in the original.
@@ -45,6 +48,9 @@ pub struct DitConfig {
     /// Number of labels; 0 for a network without.
     #[serde(default)]
     pub labels: usize,
+    /// What it is told beside labels.
+    #[serde(default, skip_serializing_if = "Told::is_empty")]
+    pub told: Told,
 }
 
 impl DitConfig {
@@ -74,7 +80,15 @@ impl DitConfig {
         }
         Ok(())
     }
+
+    /// The tables of labels and facts.
+    pub(super) fn tables(&self) -> ToldTables<'_> {
+        ToldTables { name: "y_embedder.embedding_table", n_labels: self.labels, is_paired: false, told: &self.told }
+    }
 }
+
+/// Standard deviation of the start of what turns noise level and labels into the width, as in the original.
+const TOLD_START: f64 = 0.02;
 
 /// The network: a shape, to be applied to parameters.
 #[derive(Debug, Clone)]
@@ -105,11 +119,12 @@ impl Dit {
         declare_linear(&mut out, "t_embedder.mlp.0", c.time_width, c.width);
         declare_linear(&mut out, "t_embedder.mlp.2", c.width, c.width);
         let told = out.len() - 4;
-        [told, told + 2].into_iter().for_each(|weight| out[weight].init = Init::Normal(0.02));
+        [told, told + 2].into_iter().for_each(|weight| out[weight].init = Init::Normal(TOLD_START));
         if c.labels > 0 {
             let table = "y_embedder.embedding_table.weight";
-            declare_constant(&mut out, table, &[c.labels, c.width], Init::Normal(0.02));
+            declare_constant(&mut out, table, &[c.labels, c.width], Init::Normal(TOLD_START));
         }
+        c.tables().declare_facts(&mut out, c.width, TOLD_START);
         for block in 0..c.depth {
             let name = format!("blocks.{block}");
             self.declare_glorot(&mut out, &format!("{name}.attn.qkv"), c.width, 3 * c.width);
@@ -134,7 +149,7 @@ impl Dit {
     ///
     /// # Shape
     /// `x` and the result are `[batch, lead, time]` with `time` a multiple of the patch; `time` is `[batch]`, one
-    /// network time per item; `labels` is `[batch, label]` and says how much each label counts.
+    /// network time per item; `labels` is `[batch, label + fact row]` and says how much each counts.
     /// # Errors
     /// [`Error::Shape`] for other leads or a length that is no multiple of the patch.
     pub fn forward(&self, p: &View, x: Tensor<3>, time: Tensor<1>, labels: Option<Tensor<2>>) -> Result<Tensor<3>> {
@@ -162,14 +177,14 @@ impl Dit {
         Ok(x.reshape([batch, c.channels, length]))
     }
 
-    /// What every block is told, after its activation: noise level and labels, `[batch, width]`.
+    /// What every block is told, after its activation: noise level, labels and facts, `[batch, width]`.
     fn told(&self, p: &View, time: Tensor<1>, labels: Option<Tensor<2>>) -> Tensor<2> {
         let features = sinusoidal_embedding(time, self.config.time_width, THETA);
         let hidden = silu(linear(&p.at("t_embedder.mlp.0"), features));
         let told = linear(&p.at("t_embedder.mlp.2"), hidden);
-        activation::silu(match labels {
-            Some(labels) if self.config.labels > 0 => told + labels.matmul(p.get("y_embedder.embedding_table.weight")),
-            _ => told,
+        activation::silu(match labels.and_then(|rows| self.config.tables().embed(p, rows)) {
+            Some(labels) => told + labels,
+            None => told,
         })
     }
 
@@ -225,7 +240,17 @@ mod tests {
     use crate::seed::Seed;
 
     fn config() -> DitConfig {
-        DitConfig { channels: 2, patch: 4, width: 8, depth: 2, heads: 2, hidden_times: 2, time_width: 6, labels: 3 }
+        DitConfig {
+            channels: 2,
+            patch: 4,
+            width: 8,
+            depth: 2,
+            heads: 2,
+            hidden_times: 2,
+            time_width: 6,
+            labels: 3,
+            told: Told::default(),
+        }
     }
 
     /// Weights without a zero among them, so that nothing is hidden behind a gate.
@@ -251,6 +276,7 @@ mod tests {
                 hidden_times: 4,
                 time_width: 256,
                 labels: 1000,
+                told: Told::default(),
             };
             let params = Dit::new(config).unwrap().params();
             let found = params.iter().map(|p| p.shape.iter().product::<usize>()).sum::<usize>() as f64 / 1e6;

@@ -16,6 +16,7 @@ pub mod s4;
 pub mod sssd;
 pub mod temporal_blocks;
 pub mod timevqvae;
+pub mod told;
 pub mod train;
 pub mod unet1d;
 pub mod vae1d;

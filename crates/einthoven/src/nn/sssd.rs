@@ -15,7 +15,9 @@ use super::layer::{
     sinusoidal_embedding, start_lengths,
 };
 use super::s4::{FrozenS4, S4d, join_kernels, residual_norm, s4_block, s4_block_cached, spectrum};
+use super::told::ToldTables;
 use super::weights::{Init, ParamSpec, View, Weights, host};
+use crate::dataset::condition::Told;
 use crate::error::{Error, Result};
 use crate::seed::Seed;
 
@@ -58,8 +60,14 @@ pub struct SssdConfig {
     /// Number of labels; 0 for a network without.
     #[serde(default)]
     pub labels: usize,
-    /// Width of their embedding.
+    /// Width of the embedding of labels and facts.
     pub label_width: usize,
+    /// Whether each label has a row for its absence too, as in SSSD-ECG-nle.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_paired: bool,
+    /// What it is told beside labels.
+    #[serde(default, skip_serializing_if = "Told::is_empty")]
+    pub told: Told,
     /// Kind of the state space layers.
     pub state_space: StateSpace,
 }
@@ -80,6 +88,8 @@ impl SssdConfig {
             has_norm: true,
             labels,
             label_width: 128,
+            is_paired: false,
+            told: Told::default(),
             state_space: StateSpace::Frozen,
         }
     }
@@ -96,7 +106,7 @@ impl SssdConfig {
             ("skip_width", self.skip_width),
             ("blocks", self.blocks),
             ("step_width", self.step_width[1].min(self.step_width[2])),
-            ("label_width", if self.labels > 0 { self.label_width } else { 1 }),
+            ("label_width", if self.is_told() { self.label_width } else { 1 }),
         ];
         if let Some((key, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
             return Err(Error::config(key, "found 0, expected at least 1"));
@@ -108,6 +118,15 @@ impl SssdConfig {
             }
         }
         Ok(())
+    }
+
+    fn is_told(&self) -> bool {
+        self.labels > 0 || !self.told.is_empty()
+    }
+
+    /// The tables of labels and facts.
+    pub(super) fn tables(&self) -> ToldTables<'_> {
+        ToldTables { name: "embedding", n_labels: self.labels, is_paired: self.is_paired, told: &self.told }
     }
 }
 
@@ -204,14 +223,21 @@ impl Sssd {
         &self.buffers
     }
 
+    /// Name, shape and start of every trained parameter of a shape, without the poles that cost time to make.
+    ///
+    /// # Errors
+    /// [`Error::Config`] as in [`SssdConfig::validate`].
+    pub fn params_of(config: SssdConfig) -> Result<Vec<ParamSpec>> {
+        config.validate()?;
+        Ok(Sssd { config, frozen: Vec::new(), buffers: Weights::default() }.params())
+    }
+
     /// Name, shape and start of every trained parameter.
     pub fn params(&self) -> Vec<ParamSpec> {
         let c = &self.config;
         let mut out = Vec::new();
         declare_normed_conv(&mut out, "init_conv.0.conv", c.channels, c.width, 1);
-        if c.labels > 0 {
-            declare_constant(&mut out, "embedding.weight", &[c.labels, c.label_width], Init::Normal(1.0));
-        }
+        c.tables().declare(&mut out, c.label_width);
         let [features, first, second] = c.step_width;
         declare_linear(&mut out, "residual_layer.fc_t1", features, first);
         declare_linear(&mut out, "residual_layer.fc_t2", first, second);
@@ -219,7 +245,7 @@ impl Sssd {
             let name = block_name(block);
             declare_linear(&mut out, &format!("{name}.fc_t"), second, c.width);
             declare_normed_conv(&mut out, &format!("{name}.conv_layer.conv"), c.width, 2 * c.width, 3);
-            if c.labels > 0 {
+            if c.is_told() {
                 declare_linear(&mut out, &format!("{name}.fc_label"), c.label_width, 2 * c.width);
             }
             LAYERS.iter().for_each(|layer| self.declare_layer(&mut out, &format!("{name}.{layer}")));
@@ -352,7 +378,7 @@ impl Sssd {
     ///
     /// # Shape
     /// `x` is `[batch, lead, time]`, `time` `[batch]`, one step number per item; `labels` is
-    /// `[batch, label]` and says how much each label counts; the result is `[batch, lead, time]`.
+    /// `[batch, label + fact row]` and says how much each counts; the result is `[batch, lead, time]`.
     /// `cache` holds the kernels of just these parameters for this length.
     /// # Errors
     /// [`Error::Shape`] for other leads or a signal that is longer than the kernels.
@@ -400,10 +426,7 @@ impl Sssd {
         let x = activation::relu(conv_normed(&p.at("init_conv.0.conv"), x, 0));
         trace("init_conv", &x);
         let embedding = self.embed_step(&p.at("residual_layer"), time, trace);
-        let labels = match labels {
-            Some(labels) if c.labels > 0 => Some(labels.matmul(p.get("embedding.weight"))),
-            _ => None,
-        };
+        let labels = labels.and_then(|rows| c.tables().embed(p, rows));
         if let Some(labels) = &labels {
             trace("label_embedding", &labels.clone().unsqueeze_dim(2));
         }

@@ -10,8 +10,8 @@
 //! empirical evaluation of generic convolutional and recurrent networks for sequence modeling".
 //! # Differs from the original
 //! The package fits one series, knows neither noise level nor labels, and repeats `x - network(x)`. Here the network is
-//! told both: their embedding shifts the input of every block, our choice after DiffWave. Its training drops 5 % of the
-//! first block's values; nothing is dropped here. Weights start as PyTorch draws them, which the package's own start
+//! told both, and facts: their embedding shifts the input of every block, our choice after DiffWave. Its training drops
+//! 5 % of the first block's values; nothing is dropped here. Weights start as PyTorch draws them, which the package's own start
 //! comes down to: it writes to the weights that their normalization then computes anew.
 
 use burn::tensor::{Tensor, activation};
@@ -19,10 +19,11 @@ use serde::{Deserialize, Serialize};
 
 use super::kernel::{Conv1dOptions, conv1d, silu};
 use super::layer::{
-    conv, declare_constant, declare_conv, declare_linear, declare_normed_conv, linear, normed_weight,
-    sinusoidal_embedding, start_lengths,
+    conv, declare_conv, declare_linear, declare_normed_conv, linear, normed_weight, sinusoidal_embedding, start_lengths,
 };
-use super::weights::{Init, ParamSpec, View, Weights};
+use super::told::ToldTables;
+use super::weights::{ParamSpec, View, Weights};
+use crate::dataset::condition::Told;
 use crate::error::{Error, Result};
 use crate::seed::Seed;
 
@@ -43,11 +44,14 @@ pub struct TemporalBlocksConfig {
     pub max_degree: usize,
     /// Sines and cosines of the noise level; even.
     pub time_width: usize,
-    /// Width of the embedding of noise level and labels.
+    /// Width of the embedding of noise level, labels and facts.
     pub embedding_width: usize,
     /// Number of labels; 0 for a network without.
     #[serde(default)]
     pub labels: usize,
+    /// What it is told beside labels.
+    #[serde(default, skip_serializing_if = "Told::is_empty")]
+    pub told: Told,
 }
 
 impl TemporalBlocksConfig {
@@ -71,6 +75,11 @@ impl TemporalBlocksConfig {
             return Err(Error::config("time_width", reason));
         }
         Ok(())
+    }
+
+    /// The tables of labels and facts.
+    pub(super) fn tables(&self) -> ToldTables<'_> {
+        ToldTables { name: "label_embedding", n_labels: self.labels, is_paired: false, told: &self.told }
     }
 
     /// Taps and dilation of each block.
@@ -118,10 +127,7 @@ impl TemporalBlocks {
         declare_conv(&mut out, "last", c.width, c.channels, 1, true);
         declare_linear(&mut out, "level.0", c.time_width, c.embedding_width);
         declare_linear(&mut out, "level.2", c.embedding_width, c.embedding_width);
-        if c.labels > 0 {
-            let shape = [c.labels, c.embedding_width];
-            declare_constant(&mut out, "label_embedding.weight", &shape, Init::Normal(1.0));
-        }
+        c.tables().declare(&mut out, c.embedding_width);
         out
     }
 
@@ -136,7 +142,7 @@ impl TemporalBlocks {
     ///
     /// # Shape
     /// `x` and the result are `[batch, lead, time]`; `time` is `[batch]`, one network time per item; `labels` is
-    /// `[batch, label]` and says how much each label counts.
+    /// `[batch, label + fact row]` and says how much each counts.
     /// # Errors
     /// [`Error::Shape`] for other leads.
     pub fn forward(&self, p: &View, x: Tensor<3>, time: Tensor<1>, labels: Option<Tensor<2>>) -> Result<Tensor<3>> {
@@ -148,9 +154,9 @@ impl TemporalBlocks {
         }
         let level = silu(linear(&p.at("level.0"), sinusoidal_embedding(time, c.time_width, 10_000.0)));
         let told = linear(&p.at("level.2"), level);
-        let told = silu(match labels {
-            Some(labels) if c.labels > 0 => told + labels.matmul(p.get("label_embedding.weight")),
-            _ => told,
+        let told = silu(match labels.and_then(|rows| c.tables().embed(p, rows)) {
+            Some(labels) => told + labels,
+            None => told,
         });
         let mut x = x;
         let mut skips: Option<Tensor<3>> = None;
@@ -190,8 +196,15 @@ mod tests {
     use crate::nn::weights::host;
 
     fn network() -> TemporalBlocks {
-        let config =
-            TemporalBlocksConfig { channels: 2, width: 6, max_degree: 3, time_width: 8, embedding_width: 4, labels: 2 };
+        let config = TemporalBlocksConfig {
+            channels: 2,
+            width: 6,
+            max_degree: 3,
+            time_width: 8,
+            embedding_width: 4,
+            labels: 2,
+            told: Told::default(),
+        };
         TemporalBlocks::new(config).unwrap()
     }
 
@@ -206,6 +219,7 @@ mod tests {
             time_width: 128,
             embedding_width: 128,
             labels: 0,
+            told: Told::default(),
         };
         let params = TemporalBlocks::new(config).unwrap().params();
         let stack = params.iter().filter(|p| p.name.starts_with("tcn.") || p.name.starts_with("last."));

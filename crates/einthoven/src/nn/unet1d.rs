@@ -9,6 +9,8 @@
 //! convolution; a middle with full attention; the mirror image with skip connections; a head that
 //! sees the stem again. Beyond both, a stem stride makes a cheaper network that works on a coarser
 //! grid and unfolds channels into time at the end.
+//!
+//! One file because the two forms share every block.
 
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
@@ -19,7 +21,9 @@ use super::layer::{
     fourier_embedding, linear, linear_attention, sinusoidal_embedding, upsample_nearest,
 };
 
+use super::told::{ToldTables, n_rows};
 use super::weights::{Init, ParamSpec, View};
+use crate::dataset::condition::Told;
 use crate::error::{Error, Result};
 
 /// Smallest norm that RMS normalization divides by, as in the published network.
@@ -84,6 +88,9 @@ pub struct Unet1dConfig {
     pub self_condition: bool,
     /// Points in time that the stem merges into one.
     pub stem_stride: usize,
+    /// What it is told beside labels.
+    #[serde(default, skip_serializing_if = "Told::is_empty")]
+    pub told: Told,
 }
 
 impl Unet1dConfig {
@@ -107,6 +114,7 @@ impl Unet1dConfig {
             middle_attention: [4, width / 2],
             self_condition: false,
             stem_stride: 1,
+            told: Told::default(),
         }
     }
 
@@ -168,6 +176,16 @@ impl Unet1dConfig {
     fn embedding_width(&self) -> usize {
         4 * self.width
     }
+
+    /// Whether a vector for classes and facts stands beside that of the time.
+    fn is_told(&self) -> bool {
+        self.classes > 0 || !self.told.is_empty()
+    }
+
+    /// The table of facts; that of the classes has one more row, for none.
+    fn tables(&self) -> ToldTables<'_> {
+        ToldTables { name: "classes_emb", n_labels: self.classes, is_paired: false, told: &self.told }
+    }
 }
 
 /// A 1-D U-Net: a shape, to be applied to parameters.
@@ -210,6 +228,9 @@ impl Unet1d {
         if c.classes > 0 {
             // The last row is the absent class.
             declare_constant(&mut out, "classes_emb.weight", &[c.classes + 1, c.width], Init::Normal(1.0));
+        }
+        c.tables().declare_facts(&mut out, c.width, 1.0);
+        if c.is_told() {
             declare_linear(&mut out, "classes_mlp.0", c.width, c.embedding_width());
             declare_linear(&mut out, "classes_mlp.2", c.embedding_width(), c.embedding_width());
         }
@@ -251,7 +272,7 @@ impl Unet1d {
 
     fn declare_block(&self, out: &mut Vec<ParamSpec>, name: &str, n_in: usize, n_out: usize) {
         let c = &self.config;
-        let embedding = c.embedding_width() * if c.classes > 0 { 2 } else { 1 };
+        let embedding = c.embedding_width() * if c.is_told() { 2 } else { 1 };
         declare_linear(out, &format!("{name}.mlp.1"), embedding, 2 * n_out);
         for (block, n_in) in [("block1", n_in), ("block2", n_out)] {
             declare_conv(out, &format!("{name}.{block}.proj"), n_in, n_out, 3, true);
@@ -281,8 +302,8 @@ impl Unet1d {
     /// # Shape
     /// `x` and the result are `[batch, lead, time]` with `time` a multiple of
     /// [`Unet1dConfig::length_multiple`]; `time` is `[batch]`, one network time per item; `labels` is
-    /// `[batch, class]`, how much each class counts, a row of zeros for "no class"; `previous` is the network's earlier
-    /// estimate where it takes one (zeros when absent).
+    /// `[batch, class + fact row]`, how much each counts, zeros over all classes for "no class"; `previous` is the
+    /// network's earlier estimate where it takes one (zeros when absent).
     /// # Errors
     /// [`Error::Shape`] for a length that the levels cannot halve.
     pub fn forward(
@@ -311,8 +332,9 @@ impl Unet1d {
     ) -> Result<Tensor<3>> {
         let c = &self.config;
         let [batch, channels, length] = x.dims();
-        if labels.len() != batch * c.classes {
-            let (expected, actual) = (vec![batch, c.classes], vec![labels.len()]);
+        let n_told = c.classes + n_rows(&c.told);
+        if labels.len() != batch * n_told {
+            let (expected, actual) = (vec![batch, n_told], vec![labels.len()]);
             return Err(Error::Shape { what: "labels of the network".into(), expected, actual });
         }
         if channels != c.channels || !length.is_multiple_of(c.length_multiple()) {
@@ -399,22 +421,14 @@ impl Unet1d {
         let hidden = activation::gelu(linear(&p.at("time_mlp.1"), features));
         let time = linear(&p.at("time_mlp.3"), hidden);
         trace("time_mlp", &time.clone().unsqueeze_dim(2));
-        let embedding = if c.classes > 0 {
-            let table: Tensor<2> = p.get("classes_emb.weight");
-            // Rows of weights instead of a lookup: its gradient adds in a fixed order.
-            let mut rows = vec![0.0f32; batch * (c.classes + 1)];
-            for (i, row) in rows.chunks_mut(c.classes + 1).enumerate() {
-                let told = &labels[i * c.classes..(i + 1) * c.classes];
-                row[..c.classes].copy_from_slice(told);
-                row[c.classes] = f32::from(u8::from(told.iter().all(|&weight| weight == 0.0)));
+        let told = c.tables().embed_or_none(p, labels, batch);
+        silu(match told {
+            Some(told) => {
+                let hidden = activation::gelu(linear(&p.at("classes_mlp.0"), told));
+                Tensor::cat(vec![time, linear(&p.at("classes_mlp.2"), hidden)], 1)
             }
-            let rows = Tensor::<1>::from_floats(rows.as_slice(), &table.device()).reshape([batch, c.classes + 1]);
-            let hidden = activation::gelu(linear(&p.at("classes_mlp.0"), rows.matmul(table)));
-            Tensor::cat(vec![time, linear(&p.at("classes_mlp.2"), hidden)], 1)
-        } else {
-            time
-        };
-        silu(embedding)
+            None => time,
+        })
     }
 
     /// Residual block: two convolutions with normalization and SiLU; the embedding scales and

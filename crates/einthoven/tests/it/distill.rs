@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use einthoven::dataset::condition::Fact;
+use einthoven::dataset::wish::Wish;
 use einthoven::dataset::{Dataset, Split, npz};
 use einthoven::experiment::{self, DrawRequest, RunRequest, run_model};
 use einthoven::generators::diffusion_model::DiffusionModel;
@@ -129,6 +131,11 @@ fn a_generator_and_its_students_resume_and_are_drawn_from() {
     // The decoder of beats, which was trained along, is in no model; a student of few steps has the width of its teacher.
     assert_eq!(card(&models[2]).network, card(&models[1]).network);
     assert_ne!(card(&models[1]).network, card(&models[0]).network);
+    // Teacher and students are told what was measured on their records.
+    let wish = Wish { labels: vec!["fast".into()], numbers: vec![(Fact::Hr, [60.0, 90.0])], ..Wish::default() };
+    for model in &models {
+        assert!(card(model).network.told().facts.contains(&Fact::Hr), "{}", model.display());
+    }
     for (role, sampler, steps, calls) in [
         (None, "ddim", 2, 2),
         (Some("teacher"), "flow-heun", 3, 5),
@@ -141,7 +148,8 @@ fn a_generator_and_its_students_resume_and_are_drawn_from() {
             source: whole.to_str().unwrap(),
             model: role,
             n: 3,
-            labels: &[],
+            wish: &wish,
+            exact_tries: None,
             first: 0,
             sampler: None,
             steps: None,
@@ -151,7 +159,7 @@ fn a_generator_and_its_students_resume_and_are_drawn_from() {
             device: "cpu",
             out: &out,
         };
-        let drawn = experiment::sample(&request, &Stop::never(), &mut Silent).unwrap();
+        let drawn = experiment::sample(&request, &Stop::never(), &mut Silent).unwrap().data;
         let used = &drawn.provenance["sampler"];
         assert_eq!((&used["name"], &used["steps"]), (&sampler.into(), &steps.into()), "{role:?}");
         assert_eq!(used["denoiser_calls"], calls, "{role:?}");

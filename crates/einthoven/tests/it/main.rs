@@ -7,6 +7,8 @@ mod beat;
 mod catalog;
 mod check;
 mod checkpoint;
+#[cfg(feature = "nn")]
+mod conditions;
 mod config;
 mod dataset;
 mod dipole;

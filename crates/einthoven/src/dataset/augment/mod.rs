@@ -99,7 +99,7 @@ pub fn augmentation(name: &str) -> Result<&'static dyn Augmentation> {
 /// [`mix::mix`] under the same plan. Each copy goes through all of `augmentations` in turn.
 ///
 /// A class that one of the augmentations cannot make gains nothing. A copy keeps record, patient and RR
-/// intervals of the item that it was made of; the provenance says when other patients contributed.
+/// intervals of the item that it was made of, but not its facts; the provenance says when other patients contributed.
 ///
 /// # Errors
 /// [`Error::Guard`] `L6` if synthetic items are in validation or test; [`Error::Data`] unless each item
@@ -157,6 +157,8 @@ pub fn augment_with(
         pool.restore_limb_leads(ecg);
         Ok(())
     };
+    // Intervals and patient are no longer those of the base.
+    copies.facts = None;
     let (n, mut done) = (order.len(), 0);
     progress.update("augment", 0, n as u64, "");
     for block in copies.ecg.chunks_mut(size * PROGRESS_EVERY) {

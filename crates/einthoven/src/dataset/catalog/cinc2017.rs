@@ -13,7 +13,7 @@ use std::path::Path;
 use super::recordings::{self, Layout, Recording};
 use super::{Database, OpenOptions};
 use crate::dataset::label::vocabulary::CodeSystem;
-use crate::dataset::{Dataset, Split, table};
+use crate::dataset::{Dataset, Facts, Split, table};
 use crate::error::{Error, Result};
 
 /// Name in the catalogue.
@@ -93,6 +93,7 @@ impl Database for Cinc2017 {
                 patient: String::new(),
                 split: Split::Train,
                 codes: vec![(CodeSystem::Own, label.trim().into())],
+                facts: Facts::default(),
             });
         }
         let read = recordings::read_wfdb(folder);

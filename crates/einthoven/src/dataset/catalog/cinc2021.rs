@@ -15,8 +15,9 @@ use rayon::prelude::*;
 
 use super::recordings::{self, Layout, Recording};
 use super::{Database, OpenOptions};
+use crate::dataset::condition::{is_age, sex_of};
 use crate::dataset::label::vocabulary::CodeSystem;
-use crate::dataset::{Dataset, Split};
+use crate::dataset::{Dataset, Facts, Split};
 use crate::error::{Error, Result};
 use crate::record::ReadOptions;
 use crate::record::format::wfdb;
@@ -110,6 +111,12 @@ pub(super) fn coded_recordings(
                 patient: patient(name),
                 split: Split::Train,
                 codes: codes.map(|code| (CodeSystem::Snomed, code.to_string())).collect(),
+                facts: Facts {
+                    // Headers write NaN and other words where it is not known.
+                    age_years: comment(path, "Age")?.and_then(|age| age.trim().parse().ok()).filter(|age| is_age(*age)),
+                    sex: comment(path, "Sex")?.and_then(|sex| sex_of(sex.trim())),
+                    ..Facts::default()
+                },
             })
         })
         .collect::<Result<_>>()?;

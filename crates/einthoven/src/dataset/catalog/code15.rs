@@ -14,9 +14,10 @@ use std::path::Path;
 use super::patients::{PatientRow, check_table, patient_id};
 use super::recordings::Recording;
 use super::{Database, OpenOptions};
+use crate::dataset::condition::{Sex, is_age, sex_name};
 use crate::dataset::label::vocabulary::CodeSystem;
 use crate::dataset::table::Table;
-use crate::dataset::{Dataset, Split};
+use crate::dataset::{Dataset, Facts, Split};
 use crate::error::{Error, Result};
 
 #[cfg(feature = "hdf5")]
@@ -93,6 +94,7 @@ fn exams(folder: &Path) -> Result<Vec<Recording>> {
     let column = |name| table.column(name);
     let (exam, patient) = (column("exam_id")?, column("patient_id")?);
     let (sex, file) = (column("is_male")?, column("trace_file")?);
+    let age = table.find("age");
     let labels = LABELS.map(|(name, code)| (table.find(name), code));
     for (name, _) in &LABELS[..6] {
         column(name)?;
@@ -107,7 +109,9 @@ fn exams(folder: &Path) -> Result<Vec<Recording>> {
         };
         let patient = patient_id(NAME, &row.cells[patient]);
         people.push(PatientRow { patient: patient.clone(), sex: row.cells[sex].clone(), birth_year: String::new() });
-        let mut codes = vec![(CodeSystem::Own, if is_true(sex)? { "male" } else { "female" }.to_string())];
+        let sex = if is_true(sex)? { Sex::Male } else { Sex::Female };
+        let mut codes = vec![(CodeSystem::Own, sex_name(sex).to_string())];
+        let age_years = age.map_or(Ok(None), |age| table.number(row, age))?.filter(|age| is_age(*age));
         for (column, code) in labels {
             if column.map_or(Ok(false), is_true)? {
                 codes.push((CodeSystem::Scp, code.into()));
@@ -118,7 +122,8 @@ fn exams(folder: &Path) -> Result<Vec<Recording>> {
             return Err(table.cell_error(row, file, "the name of a file beside exams.csv"));
         }
         let name = row.cells[exam].trim().to_string();
-        recordings.push(Recording { name, path: path.into(), patient, split: Split::Train, codes });
+        let facts = Facts { age_years, sex: Some(sex), ..Facts::default() };
+        recordings.push(Recording { name, path: path.into(), patient, split: Split::Train, codes, facts });
     }
     check_table(&table.path, &people)?;
     Ok(recordings)

@@ -14,7 +14,7 @@ use super::recordings::{self, Layout, Recording};
 use super::{Database, OpenOptions};
 use crate::dataset::label::vocabulary::CodeSystem;
 use crate::dataset::table::Table;
-use crate::dataset::{Dataset, SYNTHETIC_PREFIX, Split};
+use crate::dataset::{Dataset, Facts, SYNTHETIC_PREFIX, Split};
 use crate::error::{Error, InputError, Position, Result};
 use crate::record::{ReadOptions, Record, lead_law};
 
@@ -92,6 +92,7 @@ impl Database for DeepFake {
                 name,
                 split: Split::Train,
                 codes: vec![(CodeSystem::Own, label.into())],
+                facts: Facts::default(),
             });
         }
         let read = |recording: &Recording, _: &ReadOptions| read_asc(&folder.join(&recording.path), &recording.name);

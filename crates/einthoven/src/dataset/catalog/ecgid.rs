@@ -15,7 +15,7 @@ use super::recordings::{self, Layout, Recording};
 use super::{Database, OpenOptions};
 use crate::dataset::label::vocabulary::CodeSystem;
 use crate::dataset::window::{LeadPolicy, LeadRules};
-use crate::dataset::{Dataset, Split};
+use crate::dataset::{Dataset, Facts, Split};
 use crate::error::Result;
 
 /// Name in the catalogue, and prefix of the patient ids.
@@ -83,6 +83,7 @@ impl Database for EcgId {
                 name,
                 split: Split::Train,
                 codes: vec![(CodeSystem::Own, sex)],
+                facts: Facts::default(),
             });
         }
         let read = recordings::read_wfdb(folder);

@@ -2,7 +2,7 @@
 //!
 //! `labels.csv` has a column `record` (path below the folder; without an extension it is WFDB). Optional columns:
 //! `patient`, `split` (train, validation or test), `sex`, `birth_year`, `labels` (several, apart by semicolons),
-//! `item` (position in an NPZ data set). Every other column whose cells are 0, 1 or empty is a label of its own;
+//! `item` (position in an NPZ data set), `site`, `hr_bpm`, `pr_ms`, `qrs_ms`, `qtc_ms`, `axis_deg`, `age_years`. Every other column whose cells are 0, 1 or empty is a label of its own;
 //! the rest is left alone and named in the provenance. A folder without the table but with one NPZ data set is
 //! that data set.
 
@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use super::patients::{PatientRow, check_table};
 use super::recordings::{self, Layout, Recording};
 use super::{Database, OpenOptions};
+use crate::dataset::condition::{NUMBERS, Number, sex_of};
 use crate::dataset::label::vocabulary::{self, CodeSystem};
 use crate::dataset::table::{Row, Table};
-use crate::dataset::{Dataset, Split, npz};
+use crate::dataset::{Dataset, Facts, Split, npz};
 use crate::error::{Error, Result};
 use crate::record::{self, ReadOptions, Record};
 
@@ -22,7 +23,7 @@ pub const NAME: &str = "folder";
 /// The table of labels.
 pub const TABLE: &str = "labels.csv";
 /// Columns that are not labels.
-const KNOWN: [&str; 7] = ["record", "patient", "split", "sex", "birth_year", "labels", "item"];
+const KNOWN: [&str; 8] = ["record", "patient", "split", "sex", "birth_year", "labels", "item", "site"];
 /// Parts a position in an NPZ data set from its path.
 const ITEM_MARK: char = '#';
 
@@ -120,9 +121,15 @@ fn read_table(table: &Table, ignored: &mut Vec<String>) -> Result<Vec<Recording>
     let file = table.column("record")?;
     let [patient, split, sex, birth_year, labels, item] =
         ["patient", "split", "sex", "birth_year", "labels", "item"].map(|name| table.find(name));
+    let site = table.find("site");
+    let numbers: Vec<(&Number, usize)> = NUMBERS.iter().filter_map(|n| Some((n, table.find(n.column)?))).collect();
     let is_flag = |column: usize| table.rows.iter().all(|row| matches!(row.cells[column].trim(), "" | "0" | "1"));
     let mut flags = Vec::new();
-    for (column, name) in table.header.iter().enumerate().filter(|(_, name)| !KNOWN.contains(&name.as_str())) {
+    for (column, name) in
+        table.header.iter().enumerate().filter(|(column, name)| {
+            !KNOWN.contains(&name.as_str()) && !numbers.iter().any(|(_, number)| number == column)
+        })
+    {
         if is_flag(column) { flags.push((column, name)) } else { ignored.push(name.clone()) }
     }
     let text = |row: &Row, column: Option<usize>| column.map_or("", |column| row.cells[column].trim()).to_string();
@@ -160,7 +167,17 @@ fn read_table(table: &Table, ignored: &mut Vec<String>) -> Result<Vec<Recording>
         if matches!(who.sex.as_str(), "female" | "male") && !codes.iter().any(|(_, code)| *code == who.sex) {
             codes.push((CodeSystem::Own, who.sex.clone()));
         }
-        recordings.push(Recording { path: name.clone(), name, patient: who.patient.clone(), split, codes });
+        let site = Some(text(row, site)).filter(|site| !site.is_empty());
+        let mut facts = Facts { sex: sex_of(&who.sex), site, ..Facts::default() };
+        for &(number, column) in &numbers {
+            let value = table.number(row, column)?;
+            if value.is_some_and(|value| number.check(value).is_err()) {
+                let [low, high] = number.possible;
+                return Err(table.cell_error(row, column, &format!("{low} to {high} {}", number.unit)));
+            }
+            facts.set_number(number.fact, value);
+        }
+        recordings.push(Recording { path: name.clone(), name, patient: who.patient.clone(), split, codes, facts });
         people.push(who);
     }
     check_table(&table.path, &people)?;

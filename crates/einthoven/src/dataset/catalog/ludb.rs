@@ -13,10 +13,11 @@ use std::path::Path;
 use super::patients::patient_id;
 use super::recordings::{self, Layout, Recording};
 use super::{Database, OpenOptions};
+use crate::dataset::condition::{is_age, sex_name, sex_of};
 use crate::dataset::label::vocabulary::CodeSystem;
 use crate::dataset::table::Table;
 use crate::dataset::window::LeadRules;
-use crate::dataset::{Dataset, Split};
+use crate::dataset::{Dataset, Facts, Split};
 use crate::error::Result;
 
 /// Name in the catalogue, and prefix of the patient ids.
@@ -83,6 +84,7 @@ impl Database for Ludb {
         let table = Table::read(&folder.join("ludb.csv"))?;
         let column = |name| table.column(name);
         let (id, sex, rhythms, pacing) = (column("ID")?, column("Sex")?, column("Rhythms")?, column("Cardiac pacing")?);
+        let age = table.find("Age");
         let mut recordings = Vec::with_capacity(table.rows.len());
         for row in &table.rows {
             let name = row.cells[id].trim();
@@ -94,11 +96,10 @@ impl Database for Ludb {
             if !row.cells[pacing].trim().is_empty() {
                 codes.push((CodeSystem::Scp, "PACE".into()));
             }
-            match row.cells[sex].trim() {
-                "F" => codes.push((CodeSystem::Own, "female".into())),
-                "M" => codes.push((CodeSystem::Own, "male".into())),
-                _ => {}
-            }
+            let sex = sex_of(row.cells[sex].trim());
+            codes.extend(sex.map(|sex| (CodeSystem::Own, sex_name(sex).to_string())));
+            // Ages above 89 are masked by a word.
+            let age_years = age.and_then(|age| row.cells[age].trim().parse().ok()).filter(|age| is_age(*age));
             recordings.push(Recording {
                 name: name.into(),
                 path: format!("data/{name}"),
@@ -106,6 +107,7 @@ impl Database for Ludb {
                 patient: patient_id(NAME, name),
                 split: Split::Train,
                 codes,
+                facts: Facts { age_years, sex, ..Facts::default() },
             });
         }
         let read = recordings::read_wfdb(folder);

@@ -16,7 +16,7 @@ use super::recordings::{self, Layout, Recording};
 use super::{Database, OpenOptions};
 use crate::dataset::label::vocabulary::CodeSystem;
 use crate::dataset::table::Table;
-use crate::dataset::{Dataset, Split};
+use crate::dataset::{Dataset, Facts, Split};
 use crate::error::Result;
 
 /// Name in the catalogue, and prefix of the patient ids.
@@ -130,6 +130,7 @@ impl Database for MimicIvEcg {
                 patient: patient_id(NAME, &row.cells[subject]),
                 split: Split::Train,
                 codes: codes.remove(study).unwrap_or_default(),
+                facts: Facts::default(),
             });
         }
         let read = recordings::read_wfdb(folder);

@@ -13,7 +13,7 @@ use super::recordings::{self, Layout, Recording};
 use super::{Database, OpenOptions};
 use crate::dataset::label::vocabulary::CodeSystem;
 use crate::dataset::window::LeadRules;
-use crate::dataset::{Dataset, Split};
+use crate::dataset::{Dataset, Facts, Split};
 use crate::error::{Error, Result};
 use crate::record::{self, Annotators, ReadOptions};
 
@@ -102,6 +102,7 @@ impl Database for Nstdb {
             patient: format!("{NAME}-{kind}"),
             split: Split::Train,
             codes: vec![(CodeSystem::Own, kind.into())],
+            facts: Facts::default(),
         };
         let there = KINDS.into_iter().filter(|kind| folder.join(format!("{kind}.hea")).is_file());
         let recordings = there.map(recording).collect();

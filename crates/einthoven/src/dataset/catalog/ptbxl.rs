@@ -16,10 +16,11 @@ use serde_json::{Value, json};
 use super::patients::{PatientRow, check_table, patient_id};
 use super::recordings::{self, Layout, Recording};
 use super::{Database, OpenOptions};
+use crate::dataset::condition::{Sex, is_age};
 use crate::dataset::label::vocabulary::{self, CodeSystem};
 use crate::dataset::table::{Row, Table};
 use crate::dataset::window::Copies;
-use crate::dataset::{Dataset, Split};
+use crate::dataset::{Dataset, Facts, Split};
 use crate::error::{Error, Result};
 use crate::record;
 
@@ -146,6 +147,7 @@ fn read_table(
 ) -> Result<Vec<Recording>> {
     let column = |name| table.column(name);
     let (id, patient, sex) = (column("ecg_id")?, column("patient_id")?, column("sex")?);
+    let (age, site) = (table.find("age"), table.find("site"));
     let (codes, fold, file) = (column("scp_codes")?, column("strat_fold")?, column(file_column)?);
     let mut people = Vec::with_capacity(table.rows.len());
     let mut recordings = Vec::with_capacity(table.rows.len());
@@ -176,10 +178,27 @@ fn read_table(
             patient,
             split: part_of(table, row, fold)?,
             codes,
+            facts: Facts {
+                // The mask stands for all ages above 89.
+                age_years: age.map_or(Ok(None), |age| table.number(row, age))?.filter(|age| is_age(*age)),
+                sex: match row.cells[sex].trim() {
+                    "0" => Some(Sex::Male),
+                    "1" => Some(Sex::Female),
+                    _ => None,
+                },
+                site: site.map(|site| whole(&row.cells[site]).to_string()).filter(|site| !site.is_empty()),
+                ..Facts::default()
+            },
         });
     }
     check_table(&folder.join("ptbxl_database.csv"), &people)?;
     Ok(recordings)
+}
+
+/// A number of a spreadsheet as the whole number that it is: `3.0` is `3`.
+fn whole(cell: &str) -> &str {
+    let cell = cell.trim();
+    cell.strip_suffix(".0").unwrap_or(cell)
 }
 
 fn part_of(table: &Table, row: &Row, column: usize) -> Result<Split> {

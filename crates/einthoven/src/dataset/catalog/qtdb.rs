@@ -15,7 +15,7 @@ use super::patients::patient_id;
 use super::recordings::{self, Layout, Recording};
 use super::{Database, OpenOptions, mitdb};
 use crate::dataset::window::{LeadPolicy, LeadRules};
-use crate::dataset::{Dataset, Split};
+use crate::dataset::{Dataset, Facts, Split};
 use crate::error::Result;
 
 /// Name in the catalogue, and prefix of the patient ids.
@@ -81,6 +81,7 @@ impl Database for Qtdb {
             patient: patient(name),
             split: Split::Train,
             codes: Vec::new(),
+            facts: Facts::default(),
         };
         let recordings: Vec<Recording> = headers_below(folder)?
             .iter()

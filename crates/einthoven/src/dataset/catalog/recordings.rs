@@ -15,7 +15,7 @@ use crate::dataset::guard;
 use crate::dataset::label::LabelSet;
 use crate::dataset::label::vocabulary::CodeSystem;
 use crate::dataset::window::{self, Copies, Form, LeadRules, Signals, Windows};
-use crate::dataset::{Dataset, Split};
+use crate::dataset::{Dataset, Facts, Split};
 use crate::error::{Error, Result};
 use crate::record::{self, Annotators, Lead, MISSING, ReadOptions, Record};
 
@@ -39,6 +39,8 @@ pub(crate) struct Recording {
     pub split: Split,
     /// What it is labelled with.
     pub codes: Vec<(CodeSystem, String)>,
+    /// What else is known of it.
+    pub facts: Facts,
 }
 
 /// What one database asks of the common way.
@@ -193,6 +195,9 @@ pub(crate) fn open(
             format!("no recording is left of {}; left out: {}", recordings.len(), reasons(&left_out, &n_dropped)),
         ));
     };
+    if data.known_facts().is_empty() {
+        data.facts = None;
+    }
     data.provenance = source_provenance(database, options);
     data.provenance["item"] = ITEM.into();
     data.provenance["window"] = json!({ "sig_len": data.sig_len, "seconds": data.sig_len as f64 / data.fs_hz });
@@ -274,6 +279,7 @@ impl Cuts {
             data.patient.push(recording.patient.clone());
             data.split.push(recording.split);
             data.index.push(index);
+            data.facts.get_or_insert_with(Vec::new).push(recording.facts.clone());
         }
     }
 }

@@ -10,6 +10,8 @@
 
 pub mod record_sets;
 pub mod statement_sets;
+pub mod synonym;
+pub mod text;
 pub mod vocabulary;
 
 use crate::error::{Error, Result};

@@ -1,9 +1,12 @@
 //! Data sets as NPZ: what `numpy.load` reads without pickles.
 //!
 //! Keys: `ecg` f4 `[n, lead, time]` mV, `leads`, `fs_hz`, `label_names`, `labels` u1 `[n, label]`
-//! multi-hot, `record`, `patient`, `split`, `index`, `rr_s` f4 `[n, 2]` where there is rhythm, and
-//! `provenance` (JSON text). Text is fixed-width Unicode. The same data set gives the same bytes: the
+//! multi-hot, `record`, `patient`, `split`, `index`, `rr_s` f4 `[n, 2]` where there is rhythm, `facts` f8
+//! `[n, fact]` with `fact_names` (NaN is missing), `sex` and `site` (empty is missing) where anything is known beside
+//! labels, and `provenance` (JSON text). Text is fixed-width Unicode. The same data set gives the same bytes: the
 //! entries carry no clock.
+
+mod facts;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -85,6 +88,9 @@ fn write_entries<W: Write + Seek>(out: W, data: &Dataset) -> std::io::Result<W> 
     }
     if let Some(rr_s) = &data.rr_s {
         write_entry(&mut archive, "rr_s", &[n, 2], &Values::F32(rr_s.iter().flatten().copied().collect()))?;
+    }
+    if let Some(facts) = &data.facts {
+        facts::write(&mut archive, facts)?;
     }
     Ok(archive.finish()?)
 }
@@ -179,6 +185,7 @@ fn assemble(arrays: &mut BTreeMap<String, Array>, path: &Path) -> Result<Dataset
         split,
         index,
         rr_s: None,
+        facts: None,
         provenance,
     };
     if let Ok(rr) = take("rr_s", 2) {
@@ -187,6 +194,7 @@ fn assemble(arrays: &mut BTreeMap<String, Array>, path: &Path) -> Result<Dataset
         };
         data.rr_s = Some(values.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect());
     }
+    data.facts = facts::read(arrays, data.len(), &fault)?;
     if shape[0] != data.len() || shape[1] != data.leads.len() {
         return Err(fault(
             "ecg",

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::GaussianDiffusion;
 use crate::config::from_json;
+use crate::dataset::condition::Told;
 use crate::diffusion::TimeView;
 use crate::diffusion::denoiser::{Backbone, Condition};
 use crate::diffusion::fourier_loss::{ErrorMeasure, fourier_loss};
@@ -115,6 +116,7 @@ pub fn diffusion_ts(arguments: &Value, state: &Weights) -> Result<(DiffusionTs, 
         season_kernel: a.season_kernel()?,
         gelu,
         labels: 0,
+        told: Told::default(),
     })?;
     let buffers = diffusion_ts_process(arguments)?.buffers();
     let mut specs = network.params();
@@ -277,6 +279,7 @@ mod tests {
             season_kernel: a.season_kernel().unwrap(),
             gelu: Gelu::Exact,
             labels: 0,
+            told: Told::default(),
         });
         let network = network.unwrap();
         let mut state = Weights::initialize(&network.params(), Seed::new(3));

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{count_blocks, shape_of};
 use crate::config::from_json;
+use crate::dataset::condition::Told;
 use crate::diffusion::TimeView;
 use crate::diffusion::denoiser::{Backbone, NetworkDenoiser};
 use crate::diffusion::level::NoiseLevel;
@@ -60,6 +61,8 @@ pub fn diffwave(arguments: &Value, weights: &Weights) -> Result<Diffwave> {
         mel_bands: if a.unconditional { 0 } else { a.n_mels },
         labels: 0,
         label_width: 0,
+        is_paired: false,
+        told: Told::default(),
     })?;
     weights.check(&network.params(), "DiffWave state dict")?;
     Ok(network)

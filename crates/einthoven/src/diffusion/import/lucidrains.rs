@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::config::from_json;
+use crate::dataset::condition::Told;
 use crate::diffusion::TimeView;
 use crate::diffusion::denoiser::{Backbone, Clipped, ClippedNoise, NetworkDenoiser};
 use crate::diffusion::level::NoiseLevel;
@@ -84,6 +85,7 @@ pub fn lucidrains_unet1d(arguments: &Value, weights: &Weights) -> Result<Unet1d>
         middle_attention: [a.attn_heads, a.attn_dim_head],
         self_condition: a.self_condition,
         stem_stride: 1,
+        told: Told::default(),
     })?;
     weights.check(&network.params(), "Unet1D state dict")?;
     Ok(network)

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{count_blocks, shape_of};
 use crate::config::from_json;
+use crate::dataset::condition::Told;
 use crate::error::Result;
 use crate::nn::kernel::CauchySum;
 use crate::nn::sssd::{Sssd, SssdConfig, StateSpace};
@@ -54,6 +55,8 @@ pub fn sssd_ecg(arguments: &Value, state: &Weights, sum: CauchySum) -> Result<(S
         has_norm: a.s4_layernorm != 0,
         labels: a.label_embed_classes,
         label_width: a.label_embed_dim,
+        is_paired: false,
+        told: Told::default(),
         state_space: StateSpace::Frozen,
     };
     let network = Sssd::from_state(config, state, sum)?;

@@ -5,7 +5,7 @@
 //! mean of what is left; the network adds them up. The estimate of the clean signal is the sum of the
 //! parts, and the parts can be looked at. Published checkpoints load by their own key names; the noise
 //! schedule that their state dicts also hold belongs to the process, see `diffusion::import`. Beyond the
-//! original: labels, whose embeddings are added to that of the step.
+//! original: labels and facts, whose embeddings are added to that of the step.
 //!
 //! # Reference
 //! Yuan and Qiao 2024, "Diffusion-TS: interpretable diffusion for general time series generation",
@@ -21,7 +21,9 @@ use serde::{Deserialize, Serialize};
 
 use super::kernel::gelu;
 use super::layer::{conv, conv_unbiased, declare_constant, declare_conv, sinusoidal_embedding};
+use super::told::ToldTables;
 use super::weights::{Init, ParamSpec, View};
+use crate::dataset::condition::Told;
 use crate::error::{Error, Result};
 use block::Shared;
 use season::Season;
@@ -74,6 +76,9 @@ pub struct DiffusionTsConfig {
     /// Number of labels; 0 for a network without, as the original is.
     #[serde(default)]
     pub labels: usize,
+    /// What it is told beside labels.
+    #[serde(default, skip_serializing_if = "Told::is_empty")]
+    pub told: Told,
 }
 
 impl DiffusionTsConfig {
@@ -105,6 +110,11 @@ impl DiffusionTsConfig {
             return Err(Error::config("season_kernel", reason));
         }
         Ok(())
+    }
+
+    /// The tables of labels and facts.
+    pub(super) fn tables(&self) -> ToldTables<'_> {
+        ToldTables { name: "label_embedding", n_labels: self.labels, is_paired: false, told: &self.told }
     }
 }
 
@@ -176,9 +186,7 @@ impl DiffusionTs {
         for layer in 0..c.decoder_layers {
             block::declare_decoder(&mut out, &format!("model.decoder.blocks.{layer}"), c);
         }
-        if c.labels > 0 {
-            declare_constant(&mut out, "label_embedding.weight", &[c.labels, c.width], Init::Normal(1.0));
-        }
+        c.tables().declare(&mut out, c.width);
         for name in ["model.pos_enc.pe", "model.pos_dec.pe"] {
             declare_constant(&mut out, name, &[1, c.length, c.width], Init::Uniform(0.02));
         }
@@ -189,7 +197,7 @@ impl DiffusionTs {
     ///
     /// # Shape
     /// `x` is `[batch, lead, time]` with the length of the network; `time` is `[batch]`, one step number
-    /// per item; `labels` is `[batch, label]` and says how much each label counts.
+    /// per item; `labels` is `[batch, label + fact row]` and says how much each counts.
     /// # Errors
     /// [`Error::Shape`] for other leads or another length.
     pub fn forward(&self, p: &View, x: Tensor<3>, time: Tensor<1>, labels: Option<Tensor<2>>) -> Result<Components> {
@@ -215,9 +223,9 @@ impl DiffusionTs {
             return Err(Error::Shape { what: "network input".into(), expected, actual });
         }
         let told = sinusoidal_embedding(time, c.width, 10_000.0);
-        let told = match labels {
-            Some(labels) if c.labels > 0 => told + labels.matmul(p.get("label_embedding.weight")),
-            _ => told,
+        let told = match labels.and_then(|rows| c.tables().embed(p, rows)) {
+            Some(labels) => told + labels,
+            None => told,
         };
         let p = p.at("model");
         let device = x.device();
@@ -300,6 +308,7 @@ mod tests {
             season_kernel: 1,
             gelu: Gelu::Exact,
             labels: 0,
+            told: Told::default(),
         }
     }
 

@@ -26,10 +26,9 @@ pub fn graph(g: &mut Graph, network: &DiffusionTs, length: usize) -> Result<()> 
     if length != c.length {
         return Err(Error::Shape { what: "signal".into(), expected: vec![c.length], actual: vec![length] });
     }
-    let inputs = DenoiserInputs::declare(g, c.channels, c.length, c.labels);
+    let inputs = DenoiserInputs::declare(g, c.channels, c.length, c.labels, &c.told);
     let mut told = g.sinusoidal(&inputs.time, c.width, 10_000.0);
-    if let Some(labels) = &inputs.labels {
-        let labels = g.embed("label_embedding.weight", labels);
+    if let Some(labels) = inputs.embed(g, &c.tables()) {
         told = g.add(&told, &labels);
     }
     let told = g.silu(&told);

@@ -13,8 +13,8 @@ pub fn graph(g: &mut Graph, c: &DiffwaveConfig, length: usize) -> Result<()> {
     if c.mel_bands > 0 {
         return Err(Error::Unsupported { what: "the ONNX export of a DiffWave that is told a spectrogram".into() });
     }
-    let inputs = DenoiserInputs::declare(g, c.channels, length, c.labels);
-    let labels = inputs.labels.as_ref().map(|labels| g.embed("label_embedding.weight", labels));
+    let inputs = DenoiserInputs::declare(g, c.channels, length, c.labels, &c.told);
+    let labels = inputs.embed(g, &c.tables());
     let x = g.conv("input_projection", &inputs.x, 1, 0);
     let mut x = g.relu(&x);
     let step = embed_step(g, c, &inputs.time);

@@ -6,7 +6,7 @@ use crate::nn::onnx::layer::Reach;
 
 /// The prediction of `nn::dit` for signals of a length.
 pub fn graph(g: &mut Graph, c: &DitConfig, length: usize) {
-    let inputs = DenoiserInputs::declare(g, c.channels, length, c.labels);
+    let inputs = DenoiserInputs::declare(g, c.channels, length, c.labels, &c.told);
     let full = length.next_multiple_of(c.patch);
     let n_tokens = full / c.patch;
 
@@ -14,8 +14,7 @@ pub fn graph(g: &mut Graph, c: &DitConfig, length: usize) {
     let hidden = g.linear("t_embedder.mlp.0", &features);
     let hidden = g.silu(&hidden);
     let mut told = g.linear("t_embedder.mlp.2", &hidden);
-    if let Some(labels) = &inputs.labels {
-        let labels = g.embed("y_embedder.embedding_table.weight", labels);
+    if let Some(labels) = inputs.embed(g, &c.tables()) {
         told = g.add(&told, &labels);
     }
     let told = g.silu(&told);

@@ -250,6 +250,23 @@ impl Graph<'_> {
         self.matmul(labels, &table)
     }
 
+    /// As [`Graph::embed`] with rows for the absence of labels too, see `nn::told`.
+    pub(super) fn embed_pairs(&mut self, name: &str, labels: &Value) -> Value {
+        let (mean, zero) = (self.mean(labels, 1), self.float(0.0));
+        let is_said = self.op("Greater", &[&mean, &zero], &[]);
+        // 1 is the element type of numbers.
+        let said = self.op("Cast", &[&is_said], &[("to", Int(1))]);
+        let absent = self.op("Sub", &[&said, labels], &[]);
+        let merge = self.weight(&format!("{name}.merge.weight"), None);
+        let (present, absent) = (self.mul(labels, &merge), self.mul(&absent, &merge));
+        let present = self.embed(&format!("{name}.weight"), &present);
+        let absent = self.embed(&format!("{name}.absent"), &absent);
+        let bias = self.weight(&format!("{name}.merge.bias"), None);
+        let bias = self.mul(&said, &bias);
+        let sum = self.add(&present, &absent);
+        self.add(&sum, &bias)
+    }
+
     /// Each point in time twice.
     pub(super) fn doubled(&mut self, x: &Value, channels: usize) -> Value {
         let column = self.unsqueeze(x, 3);

@@ -22,7 +22,9 @@ use std::collections::BTreeMap;
 use wire::{Array, Model, Node, Port};
 pub use wire::{Attribute, OPSET};
 
+use super::told::{FACT_TABLE, ToldTables, n_rows};
 use super::weights::Weights;
+use crate::dataset::condition::Told;
 use crate::error::{Error, Result};
 
 /// Largest file that the format can hold.
@@ -187,7 +189,8 @@ impl Array {
 }
 
 /// What every denoising network takes: the noisy signal `x`, its network time `time` `[batch]` and, where it knows labels,
-/// how much each counts, `labels` `[batch, label]`.
+/// how much each counts, `labels` `[batch, label]`; where it is told facts, how much each of their rows counts, `facts`
+/// `[batch, fact row]`, see [`told::rows`](super::told::rows).
 pub struct DenoiserInputs {
     /// Noisy signal.
     pub x: Value,
@@ -195,15 +198,36 @@ pub struct DenoiserInputs {
     pub time: Value,
     /// Label weights.
     pub labels: Option<Value>,
+    /// Shares of the rows of the facts.
+    pub facts: Option<Value>,
 }
 
 impl DenoiserInputs {
     /// Declares them.
-    pub fn declare(graph: &mut Graph, channels: usize, length: usize, n_labels: usize) -> DenoiserInputs {
+    pub fn declare(graph: &mut Graph, channels: usize, length: usize, n_labels: usize, told: &Told) -> DenoiserInputs {
         DenoiserInputs {
             x: graph.input("x", &[channels, length]),
             time: graph.input("time", &[]),
             labels: (n_labels > 0).then(|| graph.input("labels", &[n_labels])),
+            facts: (!told.is_empty()).then(|| graph.input("facts", &[n_rows(told)])),
+        }
+    }
+
+    /// The vector of labels and facts, as [`ToldTables::embed`].
+    fn embed(&self, graph: &mut Graph, tables: &ToldTables) -> Option<Value> {
+        let labels = self.labels.as_ref().map(|labels| match tables.is_paired {
+            true => graph.embed_pairs(tables.name, labels),
+            false => graph.embed(&format!("{}.weight", tables.name), labels),
+        });
+        self.add_facts(graph, labels)
+    }
+
+    /// The vector of the labels with that of the facts.
+    fn add_facts(&self, graph: &mut Graph, labels: Option<Value>) -> Option<Value> {
+        let facts = self.facts.as_ref().map(|rows| graph.embed(FACT_TABLE, rows));
+        match (labels, facts) {
+            (Some(labels), Some(facts)) => Some(graph.add(&labels, &facts)),
+            (labels, facts) => labels.or(facts),
         }
     }
 }

@@ -18,7 +18,7 @@ const EPSILON: f64 = 1e-5;
 pub fn graph(g: &mut Graph, network: &Sssd, weights: &Weights, length: usize) -> Result<()> {
     let c = network.config();
     let kernels = network.taps(&weights.on(&Device::flex()).root(), length)?;
-    let inputs = DenoiserInputs::declare(g, c.channels, length, c.labels);
+    let inputs = DenoiserInputs::declare(g, c.channels, length, c.labels, &c.told);
     let x = g.conv_normed("init_conv.0.conv", &inputs.x, Reach::new(1, 0));
     let mut x = g.relu(&x);
     let features = g.sinusoidal(&inputs.time, c.step_width[0], 10_000.0);
@@ -26,7 +26,7 @@ pub fn graph(g: &mut Graph, network: &Sssd, weights: &Weights, length: usize) ->
     let hidden = g.silu(&hidden);
     let told = g.linear("residual_layer.fc_t2", &hidden);
     let told = g.silu(&told);
-    let labels = inputs.labels.as_ref().map(|labels| g.embed("embedding.weight", labels));
+    let labels = inputs.embed(g, &c.tables());
 
     let mut kernels = kernels.into_iter();
     let mut skips: Option<Value> = None;

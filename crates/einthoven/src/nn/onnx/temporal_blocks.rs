@@ -6,13 +6,12 @@ use super::{DenoiserInputs, Graph};
 
 /// The prediction of `nn::temporal_blocks` for signals of a length.
 pub fn graph(g: &mut Graph, c: &TemporalBlocksConfig, length: usize) {
-    let inputs = DenoiserInputs::declare(g, c.channels, length, c.labels);
+    let inputs = DenoiserInputs::declare(g, c.channels, length, c.labels, &c.told);
     let features = g.sinusoidal(&inputs.time, c.time_width, 10_000.0);
     let hidden = g.linear("level.0", &features);
     let hidden = g.silu(&hidden);
     let mut told = g.linear("level.2", &hidden);
-    if let Some(labels) = &inputs.labels {
-        let labels = g.embed("label_embedding.weight", labels);
+    if let Some(labels) = inputs.embed(g, &c.tables()) {
         told = g.add(&told, &labels);
     }
     let told = g.silu(&told);

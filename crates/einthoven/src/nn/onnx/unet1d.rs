@@ -9,7 +9,7 @@ const EPSILON: f64 = 1e-5;
 
 /// The prediction of `nn::unet1d` for signals of a length; one that takes its own estimate is given zeros.
 pub fn graph(g: &mut Graph, c: &Unet1dConfig, length: usize) {
-    let inputs = DenoiserInputs::declare(g, c.channels, length, c.classes);
+    let inputs = DenoiserInputs::declare(g, c.channels, length, c.classes, &c.told);
     let full = length.next_multiple_of(c.length_multiple());
     let mut x = g.mirrored(&inputs.x, full - length);
     if c.self_condition {
@@ -32,7 +32,7 @@ pub fn graph(g: &mut Graph, c: &Unet1dConfig, length: usize) {
     g.output("prediction", &out, &[c.out_channels, length]);
 }
 
-/// One vector per item for the noise level and the class, after the last activation.
+/// One vector per item for the noise level, the class and the facts, after the last activation.
 fn embed(g: &mut Graph, c: &Unet1dConfig, inputs: &DenoiserInputs) -> Value {
     let features = match c.time_features {
         TimeFeatures::Sinusoidal => g.sinusoidal(&inputs.time, c.time_width, c.time_theta),
@@ -49,7 +49,7 @@ fn embed(g: &mut Graph, c: &Unet1dConfig, inputs: &DenoiserInputs) -> Value {
     let hidden = g.linear("time_mlp.1", &features);
     let hidden = g.gelu(&hidden);
     let mut told = g.linear("time_mlp.3", &hidden);
-    if let Some(labels) = &inputs.labels {
+    let classes = inputs.labels.as_ref().map(|labels| {
         let sizes = g.op("Abs", &[labels], &[]);
         let attributes = [("axes", Attribute::Ints(vec![1])), ("keepdims", Attribute::Int(1))];
         let largest = g.op("ReduceMax", &[&sizes], &attributes);
@@ -58,7 +58,9 @@ fn embed(g: &mut Graph, c: &Unet1dConfig, inputs: &DenoiserInputs) -> Value {
         // 1 is the element type of numbers.
         let absent = g.op("Cast", &[&is_absent], &[("to", Attribute::Int(1))]);
         let rows = g.concat(&[labels, &absent], 1);
-        let classes = g.embed("classes_emb.weight", &rows);
+        g.embed("classes_emb.weight", &rows)
+    });
+    if let Some(classes) = inputs.add_facts(g, classes) {
         let hidden = g.linear("classes_mlp.0", &classes);
         let hidden = g.gelu(&hidden);
         let classes = g.linear("classes_mlp.2", &hidden);

@@ -53,19 +53,19 @@ pub trait Draws {
     fn uniforms(&mut self, band: Band, step: usize, shape: [usize; 2]) -> Vec<Vec<f32>>;
 }
 
-/// Draws from streams of a seed: item `i` meets the same numbers in any batch.
-#[derive(Debug, Clone, Copy)]
+/// Draws from streams of a seed: an item meets the same numbers in any batch.
+#[derive(Debug, Clone)]
 pub struct SeededDraws {
     /// Root of the streams.
     pub seed: Seed,
-    /// Index of the batch's first item.
-    pub first_item: u64,
+    /// Index of each item of the batch.
+    pub items: Vec<u64>,
 }
 
 impl SeededDraws {
     fn seed(&self, what: &str, band: Band, step: usize, item: usize) -> Seed {
         let band = self.seed.purpose(what).purpose(band.letter());
-        band.index(self.first_item + item as u64).index(step as u64)
+        band.index(self.items[item]).index(step as u64)
     }
 }
 
@@ -256,13 +256,13 @@ mod tests {
             codes: 2,
             values: (0..2000).flat_map(|_| [0.25f32.ln(), 0.75f32.ln()]).collect(),
         };
-        let mut draws = SeededDraws { seed: Seed::new(3), first_item: 0 };
+        let mut draws = SeededDraws { seed: Seed::new(3), items: vec![0, 1] };
         let both = draws.codes(Band::Low, 0, &logs);
         let ones: usize = both.iter().flatten().sum();
         // 2000 draws of 0.75: five standard deviations are 97.
         assert!(ones.abs_diff(1500) < 97, "{ones}");
         let second = CodeLogs { n_items: 1, values: logs.values[2000..].to_vec(), ..logs };
-        let mut later = SeededDraws { first_item: 1, ..draws };
+        let mut later = SeededDraws { items: vec![1], ..draws };
         assert_eq!(later.codes(Band::Low, 0, &second)[0], both[1]);
         assert_eq!(drawn(&[0f32.ln(), 1f32.ln()], 0.0), 1);
     }

@@ -10,9 +10,12 @@ use std::process::Command;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use einthoven::classifiers::cnn1d::{Cnn1d, Cnn1dConfig};
+use einthoven::dataset::Facts;
+use einthoven::dataset::condition::{Fact, Sex, Told};
 use einthoven::diffusion::latent::LatentSpace;
 use einthoven::diffusion::{Backbone, Condition, Network, NetworkConfig, onnx};
 use einthoven::nn::onnx::Graph;
+use einthoven::nn::told;
 use einthoven::nn::vae1d::{Vae1d, Vae1dConfig};
 use einthoven::nn::weights::{Weights, host};
 use einthoven::seed::Seed;
@@ -22,7 +25,7 @@ use super::folder::TempFolder;
 
 /// A graph, what goes into it by name, and what has to come out; arrays are a shape and values.
 struct Case {
-    name: &'static str,
+    name: String,
     graph: Vec<u8>,
     inputs: Value,
     output: Value,
@@ -47,6 +50,12 @@ fn networks() -> Vec<(&'static str, Value, usize)> {
         (
             "diffwave",
             json!({ "kind": "diffwave", "width": 6, "layers": 4, "dilation_cycle": 3, "steps": 20, "label_width": 4 }),
+            40,
+        ),
+        (
+            "diffwave-pairs",
+            json!({ "kind": "diffwave", "width": 6, "layers": 2, "dilation_cycle": 3, "steps": 20, "label_width": 4,
+                "is_paired": true }),
             40,
         ),
         ("sssd-frozen", sssd("frozen"), 40),
@@ -91,25 +100,38 @@ fn denoisers() -> Vec<Case> {
     let device = Device::flex();
     let labels = vec![vec![1.0, 0.0, 1.0], vec![0.0; 3], vec![0.0, 0.5, 0.0]];
     let times = [3.0f32, 7.25, 12.5];
-    networks()
-        .into_iter()
-        .map(|(name, config, length)| {
-            let config: NetworkConfig = serde_json::from_value(config).expect("a network's configuration");
-            let network = Network::new(&config.sized(2, 3), Seed::new(1)).unwrap();
-            let weights = opened(network.start(Seed::new(2)));
-            let x = normal([3, 2, length], 3);
-            let tensor = Tensor::<3>::from_data(TensorData::new(x.clone(), [3, 2, length]), &device);
-            let backbone = network.with(weights.on(&device));
-            let time = Tensor::<1>::from_floats(times, &device);
-            let expected = backbone.predict(tensor, time, &Condition::of_labels(labels.clone())).unwrap();
-            Case {
-                name,
-                graph: onnx::denoiser(&network, &weights, length, &[("kind", name.into())]).unwrap(),
-                inputs: json!({ "x": [[3, 2, length], x], "time": [[3], times], "labels": [[3, 3], labels.concat()] }),
-                output: json!([[3, 2, length], host(expected)]),
-            }
-        })
-        .collect()
+    let told = Told { facts: vec![Fact::Hr, Fact::Sex, Fact::Site], sites: vec!["here".into()] };
+    let facts = vec![
+        Facts { hr_bpm: Some(71.0), sex: Some(Sex::Male), ..Facts::default() },
+        Facts::default(),
+        Facts { site: Some("here".into()), ..Facts::default() },
+    ];
+    let plain = networks().into_iter().map(|network| (network, Told::default()));
+    let all = plain.chain(networks().into_iter().map(|network| (network, told.clone())));
+    all.map(|((name, config, length), told)| {
+        let config: NetworkConfig = serde_json::from_value(config).expect("a network's configuration");
+        let network = Network::new(&config.sized(2, 3).with_told(told.clone()), Seed::new(1)).unwrap();
+        let weights = opened(network.start(Seed::new(2)));
+        let x = normal([3, 2, length], 3);
+        let tensor = Tensor::<3>::from_data(TensorData::new(x.clone(), [3, 2, length]), &device);
+        let backbone = network.with(weights.on(&device));
+        let time = Tensor::<1>::from_floats(times, &device);
+        let mut condition = Condition::of_labels(labels.clone());
+        condition.facts = Some(facts.clone());
+        let expected = backbone.predict(tensor, time, &condition).unwrap();
+        let mut inputs = json!({ "x": [[3, 2, length], x], "time": [[3], times], "labels": [[3, 3], labels.concat()] });
+        if !told.is_empty() {
+            let rows: Vec<f32> = facts.iter().flat_map(|facts| told::rows(&told, facts)).collect();
+            inputs["facts"] = json!([[3, told::n_rows(&told)], rows]);
+        }
+        Case {
+            name: if told.is_empty() { name.into() } else { format!("{name}-told") },
+            graph: onnx::denoiser(&network, &weights, length, &[("kind", name.into())]).unwrap(),
+            inputs,
+            output: json!([[3, 2, length], host(expected)]),
+        }
+    })
+    .collect()
 }
 
 fn decoder() -> Case {
@@ -124,7 +146,7 @@ fn decoder() -> Case {
     let tensor = Tensor::<3>::from_data(TensorData::new(scaled, [2, 3, 6]), &device);
     let expected = host(network.decode(&weights.on(&device).root(), tensor).unwrap());
     Case {
-        name: "decoder",
+        name: "decoder".into(),
         graph: onnx::decoder(&space, &weights, 24, &[]).unwrap(),
         inputs: json!({ "latent": [[2, 3, 6], z] }),
         output: json!([[2, 2, 24], expected]),
@@ -149,7 +171,7 @@ fn classifier() -> Case {
     let mut graph = Graph::new(&weights);
     network.graph(&mut graph, 21);
     Case {
-        name: "classifier",
+        name: "classifier".into(),
         graph: graph.to_bytes("classifier", &[]).unwrap(),
         inputs: json!({ "x": [[3, 2, 21], x], "rr": [[3, 3], rr] }),
         output: json!([[3, 3], expected]),
