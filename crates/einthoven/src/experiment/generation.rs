@@ -163,7 +163,7 @@ pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> 
     let seed = Seed::new(request.seed);
     let data = open(&config.data, request.data, request.seed)?;
     guard::check(&data)?;
-    let run = request.open_run(&config, &data)?;
+    let run = request.open_run(&config, data.fingerprint())?;
     let part = data.part(Split::Train);
     drop(data);
     let card = card(&config.generator, recipe, &part)?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::{device, generation, import, synthesis};
+use super::{delineation, device, generation, import, synthesis};
 use crate::dataset::{Dataset, npz};
 use crate::error::{Error, Result};
 use crate::generators::diffusion_model::DiffusionModel;
@@ -109,6 +109,10 @@ pub fn run_model(dir: &Path, role: Option<&str>) -> Result<PathBuf> {
         Some(role) => role.to_string(),
         None if generation::is_generation(&info.preset) || info.preset == import::PRESET => {
             generation::ROLE.to_string()
+        }
+        None if delineation::is_delineation(&info.preset) => {
+            let reason = format!("{} holds a delineator, expected a run that trained a generator", dir.display());
+            return Err(Error::config("run", reason));
         }
         None => format!(
             "few-step-{:02}",

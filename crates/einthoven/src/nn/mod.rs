@@ -1,6 +1,7 @@
 //! What the networks share: weights, layers, kernels and the networks themselves.
 
 pub mod adamw;
+pub mod delnet;
 pub mod device;
 pub mod diffusion_ts;
 pub mod diffwave;
@@ -11,6 +12,7 @@ pub mod kernel;
 pub mod layer;
 pub mod running;
 pub mod s4;
+pub mod shipped;
 pub mod sssd;
 pub mod timevqvae;
 pub mod train;

@@ -9,6 +9,8 @@ mod check;
 mod checkpoint;
 mod config;
 mod dataset;
+#[cfg(feature = "nn")]
+mod delineation;
 mod dipole;
 #[cfg(feature = "fetch")]
 mod fetch;
