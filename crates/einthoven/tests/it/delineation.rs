@@ -148,7 +148,7 @@ fn waves_of_simulated_records_are_found_at_any_rate_and_absent_ones_are_not() {
 fn ludb_waves_are_found_in_test_subjects() {
     let Some(ludb) = data_folder("ludb") else { return };
     let folder = TempFolder::new("delnet-ludb");
-    copy(&ludb.join("data"), &folder.path().join("data"), &["2", "8", "10", "14", "18", "22"]);
+    copy(&ludb.join("data"), &folder.path().join("data"), &["2", "6", "8", "10", "12", "14", "18", "20", "22"]);
     let (net, mut n) = (shipped(), [[0usize; 3]; 3]);
     for record in marked::ludb(folder.path()).unwrap() {
         assert_eq!(record.split, Split::Test);

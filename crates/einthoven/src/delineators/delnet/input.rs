@@ -56,7 +56,7 @@ pub fn prepared(mv: &[f64]) -> Vec<f32> {
 
 /// Mean of the points up to `half` away that there are.
 fn around(x: &[f64], half: usize) -> Vec<f64> {
-    // Sums from a block's own start keep the rounding of a point independent of what lies far from it.
+    // 53 bits leave room for a sum over a day of millivolts.
     let mut sums = Vec::with_capacity(x.len() + 1);
     sums.push(0.0);
     let mut sum = 0.0;
