@@ -6,17 +6,23 @@
 //! scored by the same rules: `mitdb/RECORD.txt` with one beat per line, `ludb/RECORD.json` and `qtdb/RECORD.json` with,
 //! lead by lead, waves as `[wave, onset, peak, offset]`. Records that the peer was not run on are left out; with `ours`
 //! as third argument our own methods are scored on just those records.
+//!
+//! `--delineator NAME [--weights FILE]` scores that delineator in place of the classical one, on simulated records too, and
+//! its QRS complexes in place of the detector's beats.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use einthoven::beat::ec57::{Comparison, Counts, LEARNING_S, compare};
-use einthoven::delineators::record::{DetectionLeads, detect_beats};
-use einthoven::delineators::{DELINEATORS, Leads, wavelet};
-use einthoven::record::fiducial::from_annotations;
-use einthoven::record::{Annotation, Fiducial, ReadOptions, Record, Wave, read};
-use einthoven::{Error, Result};
+use einthoven::dataset::Split;
+use einthoven::delineators::marked::{self, MarkedLead, MarkedRecord};
+use einthoven::delineators::record::{DetectionLeads, delineate_record, detect_beats};
+use einthoven::delineators::{self, Delineator, Leads};
+use einthoven::record::{Annotation, Fiducial, ReadOptions, Wave, read};
+use einthoven::simulate::dipole::condition::Effect;
+use einthoven::simulate::dipole::{CONDITIONS, Request, SimulatedEcg, truth};
+use einthoven::{Error, Result, Seed};
 use serde_json::{Value, json};
 
 /// The records of de Chazal's test half.
@@ -48,34 +54,47 @@ impl Peer<'_> {
     }
 }
 
-/// The records of a database with the predictions to score; `None` asks for ours.
-fn records(folder: &Path, database: &str, peer: Option<Peer>) -> Result<Vec<(String, Option<PathBuf>)>> {
-    let each = names(folder)?.into_iter().filter_map(|name| match peer {
-        None => Some((name, None)),
-        Some(peer) => peer.file(database, &name).map(|path| (name, Some(path).filter(|_| !peer.is_ours))),
-    });
-    Ok(each.collect())
-}
-
 fn main() -> Result<()> {
+    let (mut plain, mut named) = (Vec::new(), BTreeMap::new());
     let mut args = std::env::args().skip(1);
-    let data = PathBuf::from(args.next().unwrap_or("../shared/data".into()));
-    let folder = args.next().map(PathBuf::from);
-    let is_ours = args.next().is_some_and(|whose| whose == "ours");
+    while let Some(arg) = args.next() {
+        match arg.strip_prefix("--") {
+            Some(name) => drop(named.insert(name.to_string(), args.next().unwrap_or_default())),
+            None => plain.push(arg),
+        }
+    }
+    let data = PathBuf::from(plain.first().map_or("../shared/data", String::as_str));
+    let folder = plain.get(1).map(PathBuf::from);
+    let is_ours = plain.get(2).is_some_and(|whose| whose == "ours");
     let peer = folder.as_deref().map(|folder| Peer { folder, is_ours });
-    let tables = json!({
-        "mitdb": beats(&data.join("mitdb"), peer)?,
-        "ludb": ludb(&data.join("ludb"), peer)?,
-        "qtdb": qtdb(&data.join("qtdb"), peer)?,
+    let method = delineators::find(named.get("delineator").map_or("wavelet", String::as_str))?;
+    let delineator = match named.get("weights") {
+        Some(weights) => method.load(Path::new(weights))?,
+        None => method.build()?,
+    };
+    let mut tables = json!({
+        "delineator": method.name(),
+        "ludb": ludb(&data.join("ludb"), peer, delineator.as_ref())?,
+        "qtdb": qtdb(&data.join("qtdb"), peer, delineator.as_ref())?,
     });
+    if named.is_empty() {
+        tables["mitdb"] = beats(&data.join("mitdb"), peer, None)?;
+    } else {
+        tables["mitdb"] = beats(&data.join("mitdb"), None, Some(delineator.as_ref()))?;
+        tables["simulated"] = simulated(delineator.as_ref())?;
+    }
     println!("{tables:#}");
     Ok(())
 }
 
-/// Nanoseconds this thread has spent on a processor, where the system says; the clock's otherwise.
+/// Nanoseconds that this process has spent on processors, where the system says; the clock's otherwise.
 fn cpu_ns() -> f64 {
-    let told = fs::read_to_string("/proc/thread-self/schedstat").ok();
-    let spent = told.and_then(|text| text.split_whitespace().next().and_then(|ns| ns.parse().ok()));
+    let told = fs::read_to_string("/proc/self/stat").ok();
+    // User and system time in hundredths of a second are the 12th and 13th numbers behind the name.
+    let spent = told.and_then(|text| {
+        let numbers = text.rsplit(')').next()?.split_whitespace();
+        Some(numbers.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() * 1e7)
+    });
     spent.unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().map_or(0.0, |since| since.as_nanos() as f64))
 }
 
@@ -104,10 +123,12 @@ fn names(folder: &Path) -> Result<Vec<String>> {
     Ok(text.split_whitespace().map(|line| line.rsplit('/').next().unwrap_or(line).to_string()).collect())
 }
 
-fn beats(folder: &Path, peer: Option<Peer>) -> Result<Value> {
+/// Beats of the detector, or the QRS complexes that a delineator finds over all leads.
+fn beats(folder: &Path, peer: Option<Peer>, delineator: Option<&dyn Delineator>) -> Result<Value> {
     let mut all: Vec<(String, Counts)> = Vec::new();
     let mut times = Vec::new();
-    for (name, prediction) in records(folder, "mitdb", peer)? {
+    for name in names(folder)? {
+        let Some(prediction) = prediction("mitdb", &name, peer) else { continue };
         let record = read(folder.join(&name), &ReadOptions::strict())?;
         let found: Vec<Annotation> = match prediction {
             Some(path) => {
@@ -115,9 +136,15 @@ fn beats(folder: &Path, peer: Option<Peer>) -> Result<Value> {
                 lines.lines().filter_map(|line| line.parse().ok()).map(|at| Annotation::new(at, "N")).collect()
             }
             None => {
-                let (ms, found) = timed(|| detect_beats(&record, &DetectionLeads::Default))?;
-                times.push(ms);
-                found
+                if let Some(delineator) = delineator {
+                    let waves = delineate_record(&record, delineator)?.fiducials;
+                    let complexes = waves.iter().filter(|found| found.wave == Wave::Qrs);
+                    complexes.map(|found| Annotation::new(found.peak as i64, "N")).collect()
+                } else {
+                    let (ms, found) = timed(|| detect_beats(&record, &DetectionLeads::Default))?;
+                    times.push(ms);
+                    found
+                }
             }
         };
         all.push((name, compare(&record.annotations["atr"], &found, record.fs_hz, record.sig_len, LEARNING_S)));
@@ -176,6 +203,15 @@ impl Score {
         self.n_extra += is_used.iter().filter(|used| !**used).count();
     }
 
+    fn extend(&mut self, other: &Score) {
+        self.n_matched += other.n_matched;
+        self.n_missed += other.n_missed;
+        self.n_extra += other.n_extra;
+        self.onset.extend(&other.onset);
+        self.peak.extend(&other.peak);
+        self.offset.extend(&other.offset);
+    }
+
     fn table(&self, (name, cse_onset, cse_offset): (&str, Option<f64>, Option<f64>)) -> Value {
         let error = |errors: &[f64], cse: Option<f64>| {
             let n = errors.len() as f64;
@@ -201,18 +237,6 @@ fn of(waves: &[Fiducial], wave: Wave, span: Option<(usize, usize)>) -> Vec<&Fidu
     waves.iter().filter(|found| found.wave == wave && is_inside(found.peak)).collect()
 }
 
-/// From the first mark to the last.
-fn span(truth: &[Fiducial]) -> (usize, usize) {
-    let from = truth.iter().map(|t| t.onset.unwrap_or(t.peak)).min().unwrap_or(0);
-    (from, truth.iter().map(|t| t.offset.unwrap_or(t.peak)).max().unwrap_or(0))
-}
-
-/// From the first mark to the last of each beat; a beat ends with its T wave.
-fn marked_beats(truth: &[Fiducial]) -> Vec<(usize, usize)> {
-    let is_end = |a: &Fiducial, b: &Fiducial| a.wave == Wave::T && b.wave != Wave::T;
-    truth.chunk_by(|a, b| !is_end(a, b)).map(span).collect()
-}
-
 fn peer_waves(path: &Path) -> Result<Vec<Vec<Fiducial>>> {
     let bad = |error: serde_json::Error| Error::data(path.display().to_string(), error.to_string());
     let leads: Vec<Vec<(Wave, Option<usize>, usize, Option<usize>)>> =
@@ -221,76 +245,113 @@ fn peer_waves(path: &Path) -> Result<Vec<Vec<Fiducial>>> {
     Ok(leads.into_iter().map(|waves| waves.into_iter().map(wave).collect()).collect())
 }
 
-/// Waves of every lead of a record by ours or by the peer, with the milliseconds per lead.
-fn waves(record: &Record, mv: &[Vec<f32>], prediction: Option<PathBuf>) -> Result<(Option<f64>, Vec<Vec<Fiducial>>)> {
+/// Waves of every lead by ours or by the peer, with the milliseconds per lead.
+fn waves(
+    record: &MarkedRecord,
+    prediction: Option<PathBuf>,
+    delineator: &dyn Delineator,
+) -> Result<(Option<f64>, Vec<Vec<Fiducial>>)> {
     if let Some(path) = prediction {
         return Ok((None, peer_waves(&path)?));
     }
-    let leads: Vec<&[f32]> = mv.iter().map(Vec::as_slice).collect();
-    let delineator = DELINEATORS[0].build()?;
-    let (ms, found) = timed(|| delineator.delineate(&Leads { mv: &leads, fs_hz: record.fs_hz }))?;
-    Ok((Some(ms / leads.len() as f64), found.leads))
+    let mv: Vec<&[f32]> = record.leads.iter().map(|lead| lead.mv.as_slice()).collect();
+    let (ms, found) = timed(|| delineator.delineate(&Leads { mv: &mv, fs_hz: record.fs_hz }))?;
+    Ok((Some(ms / mv.len() as f64), found.leads))
 }
 
 fn tables(scores: &[Score; 3]) -> Vec<Value> {
     scores.iter().zip(CSE_TWO_SD_MS).map(|(score, cse)| score.table(cse)).collect()
 }
 
-fn ludb(folder: &Path, peer: Option<Peer>) -> Result<Value> {
-    let mut halves: BTreeMap<&str, [Score; 3]> = BTreeMap::new();
+/// The parts that a record counts in: those for development are for validation too, or not.
+fn parts(split: Split) -> &'static [&'static str] {
+    match split {
+        Split::Test => &["test"],
+        Split::Validation => &["development", "validation"],
+        _ => &["development"],
+    }
+}
+
+type Parts = BTreeMap<&'static str, [Score; 3]>;
+
+fn tables_of(parts: &Parts) -> BTreeMap<&'static str, Vec<Value>> {
+    parts.iter().map(|(part, scores)| (*part, tables(scores))).collect()
+}
+
+/// The prediction of a record to score; `None` if the peer was not run on it.
+fn prediction(database: &str, name: &str, peer: Option<Peer>) -> Option<Option<PathBuf>> {
+    match peer {
+        None => Some(None),
+        Some(peer) => peer.file(database, name).map(|path| Some(path).filter(|_| !peer.is_ours)),
+    }
+}
+
+fn ludb(folder: &Path, peer: Option<Peer>, delineator: &dyn Delineator) -> Result<Value> {
+    let mut all = Parts::new();
     let mut times = Vec::new();
-    for (name, prediction) in records(folder, "ludb", peer)? {
-        let record = read(folder.join("data").join(&name), &ReadOptions::lenient())?;
-        // The counts are microvolts; the gains of the headers break Einthoven's law.
-        let in_mv = |lead: &einthoven::record::Lead| lead.adu.iter().map(|&adu| adu as f32 / 1000.0).collect();
-        let mv: Vec<Vec<f32>> = record.leads.iter().map(in_mv).collect();
-        let (ms, found) = waves(&record, &mv, prediction)?;
+    for record in marked::ludb(folder)? {
+        let Some(prediction) = prediction("ludb", &record.name, peer) else { continue };
+        let (ms, found) = waves(&record, prediction, delineator)?;
         times.extend(ms);
-        let is_development = name.parse().is_ok_and(wavelet::is_ludb_development_record);
-        let scores = halves.entry(if is_development { "development" } else { "test" }).or_default();
-        for (lead, found) in record.leads.iter().zip(&found) {
-            let truth = from_annotations(&record.annotations[&lead.name.to_lowercase()]);
-            for (score, wave) in scores.iter_mut().zip(Wave::ALL) {
-                score.add(&of(&truth, wave, None), &of(found, wave, Some(span(&truth))), record.fs_hz);
+        for part in parts(record.split) {
+            let scores = all.entry(part).or_default();
+            for (lead, found) in record.leads.iter().zip(&found) {
+                let span = lead.looked_at.first().copied();
+                for (score, wave) in scores.iter_mut().zip(Wave::ALL) {
+                    score.add(&of(&lead.waves, wave, None), &of(found, wave, span), record.fs_hz);
+                }
             }
         }
     }
-    let halves: BTreeMap<&str, Vec<Value>> = halves.iter().map(|(half, scores)| (*half, tables(scores))).collect();
-    Ok(json!({ "cpu_ms_per_lead_mean": mean(&times), "halves": halves }))
+    Ok(json!({ "cpu_ms_per_lead_mean": mean(&times), "halves": tables_of(&all) }))
 }
 
 /// The manual marks of QTDB hold for both leads; as is usual, each wave is scored in the lead that fits better.
-fn qtdb(folder: &Path, peer: Option<Peer>) -> Result<Value> {
-    let mut scores: [Score; 3] = Default::default();
-    for (name, prediction) in records(folder, "qtdb", peer)? {
-        let record = read(folder.join(&name), &ReadOptions::lenient())?;
-        let mv: Vec<Vec<f32>> = record.leads.iter().map(|lead| lead.mv()).collect::<Result<_>>()?;
-        let (_, found) = waves(&record, &mv, prediction)?;
-        let truth = from_annotations(&record.annotations["q1c"]);
-        for (score, wave) in scores.iter_mut().zip(Wave::ALL) {
-            let truth_waves = of(&truth, wave, None);
-            // Only chosen beats are marked, and nothing between them was looked at.
-            let beats = marked_beats(&truth);
-            let is_near = |at: usize| beats.iter().any(|&(from, to)| (from..=to).contains(&at));
-            let best = found
-                .iter()
-                .map(|waves| {
-                    let mut near = of(waves, wave, None);
-                    near.retain(|f| is_near(f.peak));
-                    let mut one = Score::default();
-                    one.add(&truth_waves, &near, record.fs_hz);
-                    one
-                })
-                .min_by_key(|one| one.n_missed + one.n_extra);
-            if let Some(best) = best {
-                score.n_matched += best.n_matched;
-                score.n_missed += best.n_missed;
-                score.n_extra += best.n_extra;
-                score.onset.extend(best.onset);
-                score.peak.extend(best.peak);
-                score.offset.extend(best.offset);
+fn qtdb(folder: &Path, peer: Option<Peer>, delineator: &dyn Delineator) -> Result<Value> {
+    let mut all = Parts::new();
+    for record in marked::qtdb(folder)? {
+        let Some(prediction) = prediction("qtdb", &record.name, peer) else { continue };
+        let (_, found) = waves(&record, prediction, delineator)?;
+        let Some(MarkedLead { waves: truth, looked_at, .. }) = record.leads.first() else { continue };
+        let is_near = |at: usize| looked_at.iter().any(|&(from, to)| (from..=to).contains(&at));
+        for (k, wave) in Wave::ALL.into_iter().enumerate() {
+            let truth_waves = of(truth, wave, None);
+            let one = |waves: &Vec<Fiducial>| {
+                let mut near = of(waves, wave, None);
+                near.retain(|f| is_near(f.peak));
+                let mut one = Score::default();
+                one.add(&truth_waves, &near, record.fs_hz);
+                one
+            };
+            let Some(best) = found.iter().map(one).min_by_key(|one| one.n_missed + one.n_extra) else { continue };
+            for part in parts(record.split).iter().chain(&["all"]) {
+                all.entry(part).or_default()[k].extend(&best);
             }
         }
     }
-    Ok(json!({ "reference": "q1c", "waves": tables(&scores) }))
+    Ok(json!({ "reference": "q1c", "waves": all.get("all").map(tables), "halves": tables_of(&all) }))
+}
+
+/// Two records of each condition at 20 dB, without the half second at each end.
+fn simulated(delineator: &dyn Delineator) -> Result<Value> {
+    const N_PER_CONDITION: u64 = 2;
+    let mut scores: [Score; 3] = Default::default();
+    let conditions = CONDITIONS.iter().filter(|entry| !matches!(entry.effect, Effect::Waveform(_)));
+    for (index, condition) in conditions.enumerate() {
+        let request = Request { snr_db: Some(20.0), ..Request::new(condition.name)? };
+        for item in 0..N_PER_CONDITION {
+            let seed = Seed::new(1).purpose("score").index(index as u64 * N_PER_CONDITION + item);
+            let ecg = SimulatedEcg::draw(&request, seed)?;
+            let mv: Vec<&[f32]> = ecg.ecg_mv.chunks(ecg.sig_len).collect();
+            let found = delineator.delineate(&Leads { mv: &mv, fs_hz: ecg.fs_hz })?;
+            let span = Some((250, ecg.sig_len - 250));
+            for (lead, found) in found.leads.iter().enumerate() {
+                let truth = truth::fiducials(&ecg.waves, Some(lead), ecg.fs_hz, ecg.sig_len);
+                for (score, wave) in scores.iter_mut().zip(Wave::ALL) {
+                    score.add(&of(&truth, wave, span), &of(found, wave, span), ecg.fs_hz);
+                }
+            }
+        }
+    }
+    Ok(json!({ "snr_db": 20.0, "records_per_condition": N_PER_CONDITION, "waves": tables(&scores) }))
 }

@@ -14,15 +14,22 @@ pub struct Args {
     /// Record, or folder of WFDB records, which may lie in folders of it; a broken one is told and left out
     record: PathBuf,
     /// How (see: einthoven list delineators)
-    #[arg(long, default_value = "wavelet")]
+    #[arg(long, default_value = "delnet")]
     delineator: String,
+    /// Weights of the delineator from a file that train left, in place of those that come with the command
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
     /// Print as JSON: positions in points of the record's own rate, absent values null
     #[arg(long)]
     pub json: bool,
 }
 
 pub fn execute(args: Args) -> Result<u8> {
-    let delineator = delineators::find(&args.delineator)?.build()?;
+    let method = delineators::find(&args.delineator)?;
+    let delineator = match &args.weights {
+        Some(weights) => method.load(weights)?,
+        None => method.build()?,
+    };
     let options = ReadOptions { annotators: Annotators::None, frames: Frames::Average, ..ReadOptions::lenient() };
     let all = of_records(&args.record, args.json, |path, name| {
         let mut result = delineate_record(&record::read(path, &options)?, delineator.as_ref())?;

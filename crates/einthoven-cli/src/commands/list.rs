@@ -10,7 +10,7 @@ use einthoven::dataset::split::SCHEMES;
 use einthoven::delineators::DELINEATORS;
 use einthoven::diffusion::SAMPLERS;
 use einthoven::diffusion::schedule::SCHEDULES;
-use einthoven::experiment::{GENERATION_PRESETS, PRESETS};
+use einthoven::experiment::all_presets;
 use einthoven::generators::{GENERATORS, GeneratorSpec};
 use einthoven::metrics::METRICS;
 use einthoven::record::FORMATS;
@@ -80,7 +80,7 @@ fn entries(kind: Kind) -> Vec<Value> {
         Kind::Generators => GENERATORS.iter().map(|g| generator(*g)).collect(),
         Kind::Samplers => SAMPLERS.iter().map(|s| entry(s.name(), s.summary(), s.reference())).collect(),
         Kind::Datasets => DATABASES.iter().map(|d| database(*d)).collect(),
-        Kind::Presets => PRESETS.iter().chain(GENERATION_PRESETS).map(|p| entry(p.name, p.summary, "")).collect(),
+        Kind::Presets => all_presets().map(|p| entry(p.name, p.summary, "")).collect(),
         Kind::Metrics => METRICS.iter().map(|m| entry(m.name, m.summary, m.reference)).collect(),
         Kind::Formats => FORMATS.iter().map(|f| entry(f.name, f.summary, "")).collect(),
         Kind::Schedules => SCHEDULES.iter().map(|s| entry(s.name(), s.summary(), s.reference())).collect(),

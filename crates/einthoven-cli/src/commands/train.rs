@@ -1,4 +1,4 @@
-//! `einthoven train PRESET`: the generators of a preset, without the rest.
+//! `einthoven train PRESET`: the networks of a preset, without the rest.
 
 use einthoven::Result;
 use einthoven::experiment;
@@ -8,7 +8,7 @@ use super::launch::Launch;
 use super::{print_json, print_line};
 use crate::progress::Printer;
 
-/// Train the generators of a preset; run with the same folder goes on from there
+/// Train the generators, or the delineator, of a preset; run with the same folder goes on from there
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]

@@ -45,8 +45,27 @@ fn waves_and_intervals_agree_with_the_truth() {
 fn what_is_absent_is_null() {
     let folder = TempFolder::new("absent");
     let record = simulated(&folder, "af", &["--rhythm", "af"]);
-    let intervals = &einthoven(["delineate", text(&record), "--json"]).json()["intervals"];
-    assert!(intervals["pr_ms"].is_null() && intervals["hr_bpm"].is_number(), "{intervals}");
+    for method in ["wavelet", "delnet"] {
+        let found = einthoven(["delineate", text(&record), "--delineator", method, "--json"]).json();
+        let intervals = &found["intervals"];
+        assert!(intervals["pr_ms"].is_null() && intervals["hr_bpm"].is_number(), "{method}: {intervals}");
+    }
+}
+
+#[test]
+fn methods_and_weights_that_do_not_exist_are_refused() {
+    let folder = TempFolder::new("weights");
+    let record = simulated(&folder, "a", &[]);
+    std::fs::write(folder.path().join("w.safetensors"), "no weights").expect("a writable folder");
+    let weights = folder.at("w.safetensors");
+    for (options, code, words) in [
+        (&["--delineator", "nothing"][..], 2, "delnet"),
+        (&["--delineator", "wavelet", "--weights", &weights], 2, "has no weights"),
+        (&["--delineator", "delnet", "--weights", &weights], 3, "w.safetensors"),
+    ] {
+        let done = einthoven(["delineate", text(&record)].iter().chain(options).copied());
+        assert!(done.code == code && done.stderr.contains(words), "{options:?}: {} {}", done.code, done.stderr);
+    }
 }
 
 #[test]

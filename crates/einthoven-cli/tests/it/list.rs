@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::command::einthoven;
 
-const KINDS: [&str; 12] = [
+const KINDS: [&str; 13] = [
     "generators",
     "samplers",
     "datasets",
@@ -14,6 +14,7 @@ const KINDS: [&str; 12] = [
     "schedules",
     "splits",
     "classifiers",
+    "delineators",
     "augmentations",
     "plans",
     "labels",
@@ -43,7 +44,8 @@ fn what_others_rely_on_is_listed() {
         ("generators", vec!["dgn", "beat-simulator"]),
         ("samplers", vec!["ddpm", "ddim", "dpm-solver++"]),
         ("datasets", vec!["mitdb"]),
-        ("presets", vec!["quickstart", "kd-dgn-small", "kd-dgn"]),
+        ("presets", vec!["quickstart", "kd-dgn-small", "kd-dgn", "delnet"]),
+        ("delineators", vec!["wavelet", "delnet"]),
         ("formats", vec!["wfdb", "csv"]),
         ("labels", vec!["aami", "nine-symbol"]),
     ] {

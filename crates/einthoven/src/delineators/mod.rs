@@ -2,9 +2,14 @@
 //!
 //! They find waves; what is measured between the waves is in [`beat::interval`](crate::beat::interval).
 
+#[cfg(feature = "nn")]
+pub mod delnet;
 pub mod facts;
+pub mod marked;
 pub mod record;
 pub mod wavelet;
+
+use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::record::Fiducial;
@@ -49,10 +54,22 @@ pub trait DelineatorSpec: Named + Sync {
     /// # Errors
     /// [`Error::Data`] for weights that do not fit.
     fn build(&self) -> Result<Box<dyn Delineator>>;
+    /// As [`DelineatorSpec::build`], with the weights of a file in place of the shipped ones.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a method without weights; [`Error::Input`] and [`Error::Data`] for a file that does not fit.
+    fn load(&self, weights: &Path) -> Result<Box<dyn Delineator>> {
+        let reason = format!("{}, but the delineator {} has no weights", weights.display(), self.name());
+        Err(Error::config("--weights", reason))
+    }
 }
 
-/// Every delineator; the first is the default.
-pub static DELINEATORS: &[&dyn DelineatorSpec] = &[&wavelet::Spec];
+/// Every delineator, first the one that needs no network and is in every build.
+pub static DELINEATORS: &[&dyn DelineatorSpec] = &[
+    &wavelet::Spec,
+    #[cfg(feature = "nn")]
+    &delnet::Spec,
+];
 
 /// The delineator of a name.
 ///

@@ -156,7 +156,7 @@ pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> 
         Recipe::Timevqvae(recipe) => drop(recipe.networks(&data)?),
         Recipe::Gan(recipe) => drop(recipe.networks(&data)?),
     }
-    let run = request.open_run(&config, &data)?;
+    let run = request.open_run(&config, data.fingerprint())?;
     let part = data.part(Split::Train);
     drop(data);
     if part.is_empty() {

@@ -8,6 +8,7 @@ pub mod adversarial;
 mod budget;
 mod classification;
 pub mod config;
+pub mod delineation;
 pub mod diffusion;
 pub mod distillation;
 pub mod efficiency;
@@ -34,6 +35,7 @@ use burn::tensor::Device;
 use serde::Serialize;
 
 pub use config::{DataConfig, Experiment};
+pub use delineation::DELINEATION_PRESETS;
 pub use distillation::Distillation;
 pub use efficiency::MemoryProbe;
 pub use evaluate::{EvaluateRequest, evaluate};
@@ -91,6 +93,11 @@ pub static PRESETS: &[Preset] = &[
     },
 ];
 
+/// Every preset: beat experiments, then generators of whole records, then delineators.
+pub fn all_presets() -> impl Iterator<Item = &'static Preset> {
+    PRESETS.iter().chain(GENERATION_PRESETS).chain(DELINEATION_PRESETS)
+}
+
 /// The preset of a name.
 ///
 /// # Errors
@@ -99,7 +106,7 @@ pub fn preset(name: &str) -> Result<&'static Preset> {
     PRESETS.iter().find(|preset| preset.name == name).ok_or_else(|| Error::Unknown {
         kind: "preset",
         name: name.into(),
-        known: PRESETS.iter().chain(GENERATION_PRESETS).map(|preset| preset.name.to_string()).collect(),
+        known: all_presets().map(|preset| preset.name.to_string()).collect(),
     })
 }
 
@@ -129,13 +136,13 @@ pub struct RunRequest<'a> {
 
 impl RunRequest<'_> {
     /// The run folder of these settings on these data, begun or gone on with.
-    fn open_run(&self, config: &impl Serialize, data: &Dataset) -> Result<Run> {
+    fn open_run(&self, config: &impl Serialize, data_fingerprint: String) -> Result<Run> {
         let info = RunInfo {
             preset: self.preset.into(),
             config: to_toml(config)?,
             seed: self.seed,
             device: self.device.into(),
-            data_fingerprint: data.fingerprint(),
+            data_fingerprint,
         };
         Run::create_or_open(self.out, &info)
     }
@@ -157,6 +164,9 @@ pub fn resolve(preset_name: &str, overrides: &[String]) -> Result<Experiment> {
 pub fn cost(preset_name: &str, overrides: &[String]) -> Result<config::Cost> {
     if generation::is_generation(preset_name) {
         return Ok(generation::resolve(preset_name, None, overrides)?.cost);
+    }
+    if delineation::is_delineation(preset_name) {
+        return Ok(delineation::resolve(preset_name, overrides)?.cost);
     }
     Ok(resolve(preset_name, overrides)?.cost)
 }
@@ -309,7 +319,7 @@ impl Started {
         let device = device(request.device)?;
         let seed = Seed::new(request.seed);
         let data = load_data(&config.data, request.data, seed)?;
-        let run = request.open_run(&config, &data)?;
+        let run = request.open_run(&config, data.fingerprint())?;
         let generator_part = data.select(&generator_training(&data, seed.purpose("split"))?);
         Ok(Started { config, device, seed, data, generator_part, run })
     }
@@ -322,7 +332,7 @@ impl Started {
     }
 }
 
-/// Trains the generators of an experiment and returns their model files; [`run`] with the same request
+/// Trains the networks of a preset and returns their model files; [`run`] with the same request
 /// goes on from there.
 ///
 /// # Errors
@@ -330,6 +340,9 @@ impl Started {
 pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> Result<Vec<PathBuf>> {
     if generation::is_generation(request.preset) {
         return generation::train(request, stop, progress);
+    }
+    if delineation::is_delineation(request.preset) {
+        return Ok(vec![delineation::train(request, stop, progress)?]);
     }
     if let Some(other) = request.generator.filter(|name| *name != dgn::SPEC.name) {
         let reason = format!("found {other}, but {} trains {}", request.preset, dgn::SPEC.name);
@@ -348,8 +361,8 @@ pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> 
 /// [`Error::Interrupted`] and [`Error::Limit`] after a checkpoint; [`Error::Guard`] for a leak or a
 /// folder in use; everything that the stages return.
 pub fn run(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> Result<(Report, PathBuf)> {
-    if generation::is_generation(request.preset) {
-        let reason = format!("{} trains a generator and has no report: einthoven train", request.preset);
+    if generation::is_generation(request.preset) || delineation::is_delineation(request.preset) {
+        let reason = format!("{} trains one network and has no report: einthoven train", request.preset);
         return Err(Error::config("preset", reason));
     }
     let started = Started::new(request)?;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::distillation::few_step_role;
 use super::exact::Rejection;
-use super::{device, generation, import, synthesis};
+use super::{delineation, device, generation, import, synthesis};
 use crate::dataset::wish::{Turns, Wish};
 use crate::dataset::{Dataset, Facts, npz};
 use crate::delineators::{DELINEATORS, facts};
@@ -156,6 +156,10 @@ pub fn run_model(dir: &Path, role: Option<&str>) -> Result<PathBuf> {
         None if generation::is_generation(&info.preset) => {
             let config: generation::Generation = crate::config::load_valid(&info.config, "config.toml", &[])?;
             config.recipes[&config.generator].best_role()
+        }
+        None if delineation::is_delineation(&info.preset) => {
+            let reason = format!("{} holds a delineator, expected a run that trained a generator", dir.display());
+            return Err(Error::config("run", reason));
         }
         None => few_step_role(
             crate::config::load_valid::<super::Experiment>(&info.config, "config.toml", &[])?.few_step.chosen,

@@ -1,6 +1,7 @@
 //! What the networks share: weights, layers, kernels and the networks themselves.
 
 pub mod adamw;
+pub mod delnet;
 pub mod device;
 pub mod diffusion_ts;
 pub mod diffwave;
@@ -13,6 +14,7 @@ pub mod layer;
 pub mod onnx;
 pub mod running;
 pub mod s4;
+pub mod shipped;
 pub mod sssd;
 pub mod temporal_blocks;
 pub mod timevqvae;

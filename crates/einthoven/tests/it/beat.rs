@@ -5,7 +5,9 @@ use einthoven::Seed;
 use einthoven::beat::ec57::{Class, Comparison, FolderComparison, LEARNING_S, compare, compare_folder};
 use einthoven::beat::interval::{QtCorrection, amplitudes, intervals, rr_statistics};
 use einthoven::beat::rpeak::r_peaks;
+use einthoven::dataset::Split;
 use einthoven::dataset::label::AAMI;
+use einthoven::delineators::marked::ludb_split;
 use einthoven::delineators::record::{DetectionLeads, delineate_record, detect_beats};
 use einthoven::delineators::{DELINEATORS, Delineator, Leads, wavelet};
 use einthoven::record::annotation::is_beat_symbol;
@@ -97,8 +99,13 @@ fn silence_and_shortness_have_no_beats_and_bad_requests_are_named() {
     assert_eq!(r_peaks(&[&[f32::NAN; 3600]], 360.0).unwrap(), Vec::<usize>::new());
     for n in 0..5 {
         assert!(r_peaks(&[&vec![1.0; n]], 360.0).unwrap().is_empty(), "{n} points");
-        let leads = Leads { mv: &[&vec![1.0; n]], fs_hz: 360.0 };
-        assert!(DELINEATORS[0].build().unwrap().delineate(&leads).unwrap().across.is_empty());
+    }
+    for method in DELINEATORS {
+        for lead in (0..5).map(|n| vec![1.0; n]).chain([vec![-0.5; 3600], vec![f32::NAN; 3600]]) {
+            let leads = Leads { mv: &[&lead], fs_hz: 360.0 };
+            let found = method.build().unwrap().delineate(&leads).unwrap();
+            assert!(found.across.is_empty() && found.leads[0].is_empty(), "{}: {found:?}", method.name());
+        }
     }
     assert!(r_peaks(&[], 360.0).unwrap().is_empty());
     let message = r_peaks(&[&[0.0; 10]], 20.0).unwrap_err().to_string();
@@ -332,7 +339,7 @@ fn ludb_waves_are_found_in_records_outside_development() {
     let (mut n_true, mut n_found, mut n_matched) = ([0; 3], [0; 3], [0; 3]);
     for number in [2u32, 6, 8, 10, 12, 14, 16, 18, 20, 22] {
         let path = folder.join("data").join(format!("{number}.hea"));
-        if wavelet::is_ludb_development_record(number) || !path.is_file() {
+        if ludb_split(&number.to_string()).unwrap() != Split::Test || !path.is_file() {
             continue;
         }
         let record = read(&path, &ReadOptions::lenient()).unwrap();

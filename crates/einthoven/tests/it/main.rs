@@ -11,6 +11,8 @@ mod checkpoint;
 mod conditions;
 mod config;
 mod dataset;
+#[cfg(feature = "nn")]
+mod delineation;
 mod dipole;
 #[cfg(feature = "nn")]
 mod distill;

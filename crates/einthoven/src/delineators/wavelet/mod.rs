@@ -39,12 +39,9 @@ pub struct WaveletDelineator {
     pub settings: Settings,
 }
 
-/// LUDB records on which the settings were chosen: those with an odd number. They are scored on the others.
-pub fn is_ludb_development_record(number: u32) -> bool {
-    number % 2 == 1
-}
-
 /// What the delineator goes by. Times are in seconds, thresholds are shares of a maximum.
+///
+/// The settings were chosen on records of LUDB that are not for tests, see [`super::marked::ludb_split`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// QRS complexes.
