@@ -46,7 +46,14 @@ fn every_source_gives_a_marked_set_with_the_labels_asked_for() {
     let folder = TempFolder::new("marked");
     let run = micro_run();
     let model = run.join("checkpoint/student/model.safetensors");
-    for (source, generator) in [(text(run), "dgn"), (text(&model), "dgn"), ("beat-simulator", "beat-simulator")] {
+    let sources = [
+        (text(run), "dgn"),
+        (text(&model), "dgn"),
+        // Weights that come along need no training.
+        ("beats", "dgn"),
+        ("beat-simulator", "beat-simulator"),
+    ];
+    for (source, generator) in sources {
         let out = folder.at("x.npz");
         let found = einthoven([
             "sample", source, "-n", "6", "--label", "N,V", "--seed", "7", "--out", &out, "--force", "--json",

@@ -20,6 +20,7 @@ use crate::diffusion::{
     TimeView, onnx, sampler,
 };
 use crate::error::{Error, Result};
+use crate::nn::shipped;
 use crate::nn::told;
 use crate::nn::weights::{Weights, host};
 use crate::record::lead_law::{TWELVE, twelve_from};
@@ -118,6 +119,16 @@ impl DiffusionModel {
         let (card, state) = model_file::read(path)?;
         let card = model_file::card(path, "a diffusion generator", card)?;
         DiffusionModel::new(card, state, device)
+    }
+
+    /// The model of weights that come with the library.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] if there are none of this name.
+    pub fn shipped(name: &str, device: &Device) -> Result<DiffusionModel> {
+        let path = Path::new(name);
+        let (card, state) = model_file::parse(shipped::read(name)?, path)?;
+        DiffusionModel::new(model_file::card(path, "a diffusion generator", card)?, state, device)
     }
 
     /// Writes the model file.

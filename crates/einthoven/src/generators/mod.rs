@@ -1,5 +1,6 @@
 //! Generators: what makes synthetic ECGs, behind one trait and in one list.
 
+pub mod beats;
 pub mod cond_pulse2pulse;
 pub mod dgn;
 pub mod diffusion_model;
@@ -199,6 +200,7 @@ pub static GENERATORS: &[&dyn GeneratorSpec] = &[
     &pulse2pulse::SPEC,
     &cond_pulse2pulse::SPEC,
     &wavegan_star::SPEC,
+    &beats::Spec,
     &simulator::Spec,
     &dipole::Spec,
 ];

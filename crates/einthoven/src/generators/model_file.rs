@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::error::{Error, Result};
 use crate::nn::weights::Weights;
 use crate::record::lead_law::{EIGHT, twelve_from};
+use crate::run::safetensors::TensorFile;
 use crate::run::{StoredType, safetensors};
 
 /// Key of the card in the file's metadata.
@@ -20,7 +21,14 @@ const CARD: &str = "einthoven.card";
 /// # Errors
 /// [`Error::Input`] for a file that is no sound safetensors; [`Error::Data`] for one without a card.
 pub(super) fn read(path: &Path) -> Result<(Value, Weights)> {
-    let file = safetensors::read(path)?;
+    parse(safetensors::read(path)?, path)
+}
+
+/// Card and state of a file that was read; `path` names it in messages.
+///
+/// # Errors
+/// [`Error::Data`] for one without a card.
+pub(super) fn parse(file: TensorFile, path: &Path) -> Result<(Value, Weights)> {
     let name = path.display().to_string();
     let card = file
         .metadata

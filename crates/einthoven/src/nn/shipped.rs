@@ -20,11 +20,18 @@ pub struct Shipped {
 }
 
 /// All of them.
-pub static SHIPPED: &[Shipped] = &[Shipped {
-    name: "delnet",
-    bytes: include_bytes!("../../weights/delnet.safetensors"),
-    card: include_str!("../../weights/delnet.md"),
-}];
+pub static SHIPPED: &[Shipped] = &[
+    Shipped {
+        name: "beats",
+        bytes: include_bytes!("../../weights/beats.safetensors"),
+        card: include_str!("../../weights/beats.md"),
+    },
+    Shipped {
+        name: "delnet",
+        bytes: include_bytes!("../../weights/delnet.safetensors"),
+        card: include_str!("../../weights/delnet.md"),
+    },
+];
 
 /// The weights of a name.
 ///
