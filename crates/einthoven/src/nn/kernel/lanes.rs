@@ -5,6 +5,8 @@
 //! vector operations as its middle, with lanes left out, so that a value does not depend on where in
 //! the slice it lies.
 
+use std::mem::MaybeUninit;
+
 /// A vector of `WIDTH` numbers of type `T`.
 pub(super) trait Lanes<T: Copy>: Copy {
     /// Numbers in the vector.
@@ -20,8 +22,24 @@ pub(super) trait Lanes<T: Copy>: Copy {
     unsafe fn load(from: *const T) -> Self;
     /// The first `WIDTH` numbers of `from`; lanes beyond its end hold `fill`.
     fn load_or(from: &[T], fill: T) -> Self;
+    /// Writes the first `room` lanes, or all if there is room for more.
+    ///
+    /// # Safety
+    ///
+    /// That many numbers can be written from `to` on.
+    unsafe fn write(self, to: *mut T, room: usize);
     /// Writes the lanes to the start of `to`, leaving out what lies beyond its end.
-    fn store(self, to: &mut [T]);
+    #[inline(always)]
+    fn store(self, to: &mut [T]) {
+        // SAFETY: the slice has room for its length.
+        unsafe { self.write(to.as_mut_ptr(), to.len()) }
+    }
+    /// As [`Lanes::store`], to memory that may hold nothing yet.
+    #[inline(always)]
+    fn store_new(self, to: &mut [MaybeUninit<T>]) {
+        // SAFETY: the slice has room for its length, and nothing of it is read.
+        unsafe { self.write(to.as_mut_ptr().cast(), to.len()) }
+    }
     /// `self + other`.
     fn add(self, other: Self) -> Self;
     /// `self - other`.
@@ -135,9 +153,9 @@ macro_rules! portable {
                 Portable(lanes)
             }
             #[inline(always)]
-            fn store(self, to: &mut [$real]) {
-                let count = to.len().min(8);
-                to[..count].copy_from_slice(&self.0[..count]);
+            unsafe fn write(self, to: *mut $real, room: usize) {
+                // SAFETY: by the contract of the function; the lanes lie in an array of eight.
+                unsafe { self.0.as_ptr().copy_to_nonoverlapping(to, room.min(8)) }
             }
             #[inline(always)]
             fn add(self, other: Self) -> Self {
@@ -317,12 +335,11 @@ mod x86 {
                     unsafe { $name($load_first(from.as_ptr(), from.len(), $splat(fill))) }
                 }
                 #[inline(always)]
-                fn store(self, to: &mut [f32]) {
-                    if to.len() >= $width {
-                        return unsafe { $store(to.as_mut_ptr(), self.0) };
+                unsafe fn write(self, to: *mut f32, room: usize) {
+                    if room >= $width {
+                        return unsafe { $store(to, self.0) };
                     }
-                    // Only lanes within the slice are written.
-                    unsafe { $store_first(to.as_mut_ptr(), to.len(), self.0) }
+                    unsafe { $store_first(to, room, self.0) }
                 }
                 #[inline(always)]
                 fn add(self, other: Self) -> Self {

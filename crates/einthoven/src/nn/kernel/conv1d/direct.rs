@@ -6,6 +6,8 @@
 //! signal is the same sum with channels exchanged and taps turned around, once per phase of the
 //! stride.
 
+use std::mem::MaybeUninit;
+
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
@@ -44,8 +46,10 @@ pub(super) fn forward(
     let share = piece_channels(batch, channels_out);
     let shares = channels_out.div_ceil(share);
 
-    let mut out = vec![0.0; batch * channels_out * length_out];
-    pieces(&mut out, channels_out * length_out, share * length_out).into_par_iter().enumerate().for_each_init(
+    let count = batch * channels_out * length_out;
+    let mut out: Vec<f32> = Vec::with_capacity(count);
+    let memory = &mut out.spare_capacity_mut()[..count];
+    pieces(memory, channels_out * length_out, share * length_out).into_par_iter().enumerate().for_each_init(
         Vec::new,
         |rows, (piece, out)| {
             let (record, first) = (piece / shares, piece % shares * share);
@@ -65,6 +69,8 @@ pub(super) fn forward(
             }
         },
     );
+    // SAFETY: the pieces are all of the memory, and `Correlate` writes every value of its own.
+    unsafe { out.set_len(count) };
     tensor(out, &[batch, channels_out, length_out])
 }
 
@@ -102,10 +108,16 @@ pub(super) fn signal_gradient(
     let share = piece_channels(batch, channels_in);
     let shares = channels_in.div_ceil(share);
 
-    let mut out = vec![0.0; batch * channels_in * length];
-    pieces(&mut out, channels_in * length, share * length).into_par_iter().enumerate().for_each_init(
+    let total = batch * channels_in * length;
+    let mut out: Vec<f32> = Vec::with_capacity(total);
+    let memory = &mut out.spare_capacity_mut()[..total];
+    pieces(memory, channels_in * length, share * length).into_par_iter().enumerate().for_each_init(
         || (Vec::new(), Vec::new()),
         |(buffer, part), (piece, out)| {
+            if stride > 1 {
+                // Phases without taps leave their samples at zero.
+                out.fill(MaybeUninit::new(0.0));
+            }
             let (record, first) = (piece / shares, piece % shares * share);
             let grad = &grad[record * channels_out * length_out..][..channels_out * length_out];
             for (grid, weights, sample, count, taps) in &phases {
@@ -116,7 +128,7 @@ pub(super) fn signal_gradient(
                 for (block, out) in out.chunks_mut(CHANNELS * length).enumerate() {
                     let (channel, channels) = (first + block * CHANNELS, out.len() / length);
                     if stride > 1 {
-                        part.resize(channels * count, 0.0);
+                        part.resize(channels * count, MaybeUninit::new(0.0));
                     }
                     f32::run(Correlate {
                         rows,
@@ -139,6 +151,9 @@ pub(super) fn signal_gradient(
             }
         },
     );
+    // SAFETY: the pieces are all of the memory. With a stride they were filled; without one the only phase has a tap
+    // and reaches every sample, and `Correlate` writes every value of its own.
+    unsafe { out.set_len(total) };
     tensor(out, &[batch, channels_in, length])
 }
 
@@ -263,7 +278,8 @@ struct Correlate<'a> {
     taps: &'a [usize],
     weights: &'a [f32],
     bias: Option<&'a [f32]>,
-    out: &'a mut [f32],
+    /// All of it is written.
+    out: &'a mut [MaybeUninit<f32>],
     /// Positions per output channel.
     count: usize,
 }
@@ -366,7 +382,7 @@ impl Correlate<'_> {
             let out = &mut self.out[(first + m) * self.count..][..self.count];
             for n in 0..N {
                 if let Some(out) = out.get_mut(at + n * L::WIDTH..) {
-                    sums[m][n].store(out);
+                    sums[m][n].store_new(out);
                 }
             }
         }
