@@ -59,6 +59,7 @@ fn table(result: &RecordDelineation) -> String {
     lines.push(format!("{:12} {:>6} {}", "lead", "waves", "   bpm      P     PR    QRS     QT    QTc   axis"));
     lines.push(row("across", result.fiducials.len(), &result.intervals));
     lines.extend(result.leads.iter().map(|lead| row(&lead.lead, lead.fiducials.len(), &lead.intervals)));
+    lines.extend(result.notes.iter().map(|note| format!("note: {note}")));
     lines.extend(result.left_out.iter().map(|lead| format!("{:12} left out: {}", lead.lead, lead.reason)));
     lines.join("\n")
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use einthoven::delineators::record::{DetectionLeads, detect_beats};
+use einthoven::delineators::record::{DetectionLeads, NO_RHYTHM, detect_beats};
 use einthoven::record::format::wfdb::write_annotations;
 use einthoven::record::{self, Annotators, Frames, ReadOptions};
 use einthoven::{Error, Result};
@@ -52,11 +52,13 @@ pub fn execute(args: Args) -> Result<u8> {
         }
         let file = write_annotations(&folder, &record.name, &args.out, &beats, args.force)?;
         if !args.json {
-            print_line(&format!("{}: {} beats", file.display(), beats.len()))?;
+            let note = if beats.is_empty() { format!(" ({NO_RHYTHM})") } else { String::new() };
+            print_line(&format!("{}: {} beats{note}", file.display(), beats.len()))?;
         }
         let warnings: Vec<String> = record.warnings.iter().map(ToString::to_string).collect();
         let record = name.unwrap_or(&record.name);
-        Ok(json!({ "record": record, "written": file, "n_beats": beats.len(), "warnings": warnings }))
+        let notes: Vec<&str> = beats.is_empty().then_some(NO_RHYTHM).into_iter().collect();
+        Ok(json!({ "record": record, "written": file, "n_beats": beats.len(), "warnings": warnings, "notes": notes }))
     })?;
     if args.json {
         print_json(&json!({ "records": all.done, "failed": all.failed }))?;

@@ -69,6 +69,27 @@ fn methods_and_weights_that_do_not_exist_are_refused() {
 }
 
 #[test]
+fn a_record_without_beats_has_no_rate_and_says_so() {
+    let folder = TempFolder::new("no-rhythm");
+    let record = simulated(&folder, "vf", &["--rhythm", "vf"]);
+    let found = einthoven(["delineate", text(&record), "--json"]).json();
+    for key in ["hr_bpm", "pr_ms", "qrs_ms", "qt_ms", "qtc_fridericia_ms", "axis_deg"] {
+        assert!(found["intervals"][key].is_null(), "{key}: {}", found["intervals"]);
+    }
+    assert_eq!(
+        (&found["fiducials"], &found["notes"]),
+        (&serde_json::json!([]), &serde_json::json!(["no rhythm found"]))
+    );
+    let table = einthoven(["delineate", text(&record)]);
+    assert!(table.stdout.contains("\nnote: no rhythm found\n"), "{}", table.stdout);
+    let beats = einthoven(["qrs", text(&record), "--out", "det", "--json"]).json();
+    assert_eq!(
+        (&beats["records"][0]["n_beats"], &beats["records"][0]["notes"]),
+        (&0.into(), &serde_json::json!(["no rhythm found"]))
+    );
+}
+
+#[test]
 fn a_broken_record_of_a_folder_is_told_and_left_out() {
     let folder = TempFolder::new("broken");
     simulated(&folder, "root/one", &["--seconds", "5"]);

@@ -30,7 +30,12 @@ pub struct RecordDelineation {
     pub left_out: Vec<LeftOut>,
     /// What had to be repaired when the record was read.
     pub warnings: Vec<String>,
+    /// What has to be known about the result: [`NO_RHYTHM`], or nothing.
+    pub notes: Vec<&'static str>,
 }
+
+/// Said of a record without beats, such as one of noise or of ventricular fibrillation: nothing is measured in it.
+pub const NO_RHYTHM: &str = "no rhythm found";
 
 /// The waves of one lead.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -70,6 +75,7 @@ pub fn delineate_record(record: &Record, delineator: &dyn Delineator) -> Result<
     let beats: Vec<f64> =
         across.iter().filter(|found| found.wave == Wave::Qrs).map(|found| found.peak as f64 / record.fs_hz).collect();
     let rr_ms: Vec<f64> = beats.windows(2).map(|pair| (pair[1] - pair[0]) * 1000.0).collect();
+    let notes = if beats.is_empty() { vec![NO_RHYTHM] } else { Vec::new() };
     Ok(RecordDelineation {
         record: record.name.clone(),
         fs_hz: record.fs_hz,
@@ -89,6 +95,7 @@ pub fn delineate_record(record: &Record, delineator: &dyn Delineator) -> Result<
         fiducials: across,
         left_out,
         warnings: record.warnings.iter().map(ToString::to_string).collect(),
+        notes,
     })
 }
 

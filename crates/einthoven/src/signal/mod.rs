@@ -8,6 +8,7 @@
 pub mod baseline;
 pub mod envelope;
 pub mod filter;
+pub mod hum;
 pub mod median;
 pub mod mixing;
 pub mod noise;

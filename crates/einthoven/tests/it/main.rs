@@ -39,6 +39,7 @@ mod presets;
 mod reference;
 mod report;
 mod resume;
+mod rhythms;
 mod run;
 #[cfg(feature = "nn")]
 mod s4;

@@ -4,12 +4,21 @@
 ///
 /// `speed` is not negative. The flank is looked for between `peak` and `limit`, which may lie on either side; the
 /// result lies between them too. A speed that rises again before it has fallen that far ends the walk at its lowest
-/// point, if it has at least fallen below `valley` of the fastest.
-pub fn flank_end(speed: &[f32], peak: usize, limit: usize, share: f32, valley: f32) -> usize {
+/// point, if it has at least fallen below `valley` of the fastest. A speed of `enough` is a flank of this wave: when it
+/// falls below the valley after that, what follows belongs to the next wave.
+pub fn flank_end(speed: &[f32], peak: usize, limit: usize, share: f32, valley: f32, enough: f32) -> usize {
     let is_forward = limit > peak;
     let n = peak.abs_diff(limit);
     let at = |k: usize| if is_forward { peak + k } else { peak - k };
-    let fastest = (0..=n).max_by(|&a, &b| speed[at(a)].total_cmp(&speed[at(b)]).then(b.cmp(&a))).unwrap_or(0);
+    let mut fastest = 0;
+    for k in 1..=n {
+        let (now, top) = (speed[at(k)], speed[at(fastest)]);
+        if now > top {
+            fastest = k;
+        } else if top >= enough && now < valley * top {
+            break;
+        }
+    }
     let top = speed[at(fastest)];
     let mut lowest = fastest;
     for k in fastest..=n {
@@ -45,7 +54,7 @@ mod tests {
                 (t * (-0.5 * t * t).exp()).abs()
             })
             .collect();
-        let (right, left) = (flank_end(&speed, 50, 100, 0.2, 0.5), flank_end(&speed, 50, 0, 0.2, 0.5));
+        let (right, left) = (flank_end(&speed, 50, 100, 0.2, 0.5, 1.0), flank_end(&speed, 50, 0, 0.2, 0.5, 1.0));
         assert_eq!(right - 50, 50 - left);
         assert!((70..80).contains(&right), "{right}");
     }
@@ -53,8 +62,15 @@ mod tests {
     #[test]
     fn a_flank_that_runs_into_the_next_wave_ends_in_the_valley() {
         let speed = [0.0f32, 1.0, 0.6, 0.3, 0.4, 0.9, 1.0];
-        assert_eq!(flank_end(&speed, 0, 4, 0.05, 0.5), 3);
+        assert_eq!(flank_end(&speed, 0, 4, 0.05, 0.5, 2.0), 3);
         let speed = [0.0f32, 1.0, 0.6, 0.3, 0.5, 0.9, 1.4];
-        assert_eq!(flank_end(&speed, 0, 5, 0.05, 0.5), 3);
+        assert_eq!(flank_end(&speed, 0, 5, 0.05, 0.5, 2.0), 3);
+    }
+
+    #[test]
+    fn a_steeper_wave_beyond_the_valley_does_not_take_the_flank_over() {
+        let speed = [0.0f32, 1.0, 0.6, 0.3, 0.9, 4.0, 3.0, 0.1];
+        assert_eq!(flank_end(&speed, 0, 7, 0.35, 0.5, 0.5), 3);
+        assert_eq!(flank_end(&speed, 0, 7, 0.35, 0.5, 2.0), 7, "a speed of 1 is not enough to be the flank");
     }
 }

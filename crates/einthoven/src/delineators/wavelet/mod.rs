@@ -22,12 +22,18 @@ use crate::beat::rpeak;
 use crate::error::{Error, Result};
 use crate::record::{Fiducial, Wave};
 use crate::registry::Named;
+use crate::signal::hum::remove_hum;
 use crate::signal::symmetric::SymmetricFilter;
 
 use super::{Delineation, Delineator, DelineatorSpec, Leads};
 
 /// Rate at which waves are looked for, in Hz, roughly: an integer fraction of the leads' own.
 const WORKING_FS_HZ: f64 = 250.0;
+
+/// Speed between the waves, as a share of that of QRS, below which a lead is clean.
+const CLEAN: f32 = 0.03;
+/// The same above which a lead is looked through for hum.
+const HUMMING: f32 = 0.05;
 
 /// The entry of the list.
 pub struct Spec;
@@ -119,7 +125,8 @@ impl Delineator for WaveletDelineator {
             mv: leads.mv.iter().map(|lead| rpeak::decimate(lead, step)).collect(),
         };
         let peaks: Vec<usize> = peaks.into_iter().map(|at| at / step).collect();
-        let complexes = qrs::find(&self.settings.qrs, &working, &peaks);
+        let slopes = working.weigh(&SymmetricFilter::slope(self.settings.qrs.sigma_s, working.fs_hz), &peaks);
+        let complexes = qrs::find(&self.settings.qrs, &working, &slopes, &peaks);
         working.cut_out(&complexes);
         let t_waves = t_wave::find(&self.settings.t, &working, &complexes);
         let p_waves = p_wave::find(&self.settings.p, &working, &complexes, &t_waves);
@@ -152,6 +159,36 @@ impl Working {
 
     fn filtered(&self, filter: &SymmetricFilter) -> Vec<Vec<f32>> {
         self.mv.iter().map(|lead| filter.apply(lead)).collect()
+    }
+
+    /// Gives noisy leads less weight, after hum was taken out of them; returns the weighed leads' slopes.
+    ///
+    /// A lead with hum or muscle noise would otherwise say for all leads where complexes begin and end. Only what lies
+    /// between the waves counts against the steepness of QRS, so that clean leads keep equal weights.
+    fn weigh(&mut self, slope: &SymmetricFilter, peaks: &[usize]) -> Vec<Vec<f32>> {
+        let reach = self.points(0.06);
+        let noise = |slope: &[f32]| {
+            let near = |&at: &usize| &slope[at.saturating_sub(reach).min(slope.len())..(at + reach).min(slope.len())];
+            let mut tops: Vec<f32> =
+                peaks.iter().map(|at| near(at).iter().fold(0.0, |top: f32, v| top.max(v.abs()))).collect();
+            tops.sort_by(f32::total_cmp);
+            let usual = tops.get(tops.len() / 2).copied().unwrap_or(0.0);
+            if usual > 0.0 { (qrs::resting_speed(slope) / usual).max(CLEAN) } else { f32::INFINITY }
+        };
+        let mut slopes = self.filtered(slope);
+        let mut noises: Vec<f32> = slopes.iter().map(|slope| noise(slope)).collect();
+        for (lead, own) in noises.iter_mut().enumerate().filter(|(_, own)| **own > HUMMING) {
+            remove_hum(&mut self.mv[lead], self.fs_hz);
+            slopes[lead] = slope.apply(&self.mv[lead]);
+            *own = noise(&slopes[lead]);
+        }
+        let least = noises.iter().copied().fold(f32::INFINITY, f32::min);
+        for ((lead, slope), own) in self.mv.iter_mut().zip(&mut slopes).zip(&noises) {
+            if own.is_finite() && *own > least {
+                lead.iter_mut().chain(slope).for_each(|v| *v *= least / own);
+            }
+        }
+        slopes
     }
 
     /// Replaces each QRS complex by a line between its ends.

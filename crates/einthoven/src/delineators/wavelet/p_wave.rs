@@ -38,6 +38,10 @@ pub struct Settings {
     /// How much more agreement is asked for as the rhythm gets irregular: times the median change of the RR interval,
     /// as a share of it.
     pub irregular_agreement: f32,
+    /// Agreement that is enough in any rhythm.
+    pub certain_agreement: f32,
+    /// Correlation with what comes one and two periods before, above which waves are those of atrial flutter.
+    pub flutter: f32,
     /// Correlation of one beat below which it has none.
     pub beat_agreement: f32,
     /// Where it begins and ends.
@@ -51,7 +55,7 @@ impl Settings {
         sigma_s: 0.013,
         earliest_s: 0.36,
         latest_s: 0.03,
-        after_t_s: 0.08,
+        after_t_s: 0.06,
         expected_s: 0.12,
         spread_s: 0.15,
         reach_s: 0.06,
@@ -59,10 +63,18 @@ impl Settings {
         jitter_s: 0.03,
         agreement: 0.7,
         irregular_agreement: 0.5,
+        certain_agreement: 0.93,
+        flutter: 0.6,
         beat_agreement: 0.5,
         ends: Ends { onset_share: 0.50, offset_share: 0.70, half_s: 0.10, own_weight: 0.6, own_reach_s: 0.04 },
     };
 }
+
+/// Shortest time from the onset of P to its peak, in seconds.
+const SHORTEST_FLANK_S: f64 = 0.024;
+
+/// Shortest and longest period of atrial flutter in seconds.
+const FLUTTER_S: [f64; 2] = [0.16, 0.32];
 
 /// The P wave before each complex, `None` where there is none.
 pub(super) fn find(
@@ -92,14 +104,56 @@ pub(super) fn find(
             stretches.peak(settings, leads, complexes, k).map(|at| nearest_top(&humps.height, at, leads.points(0.012)))
         })
         .collect();
+    if is_flutter(settings, leads, complexes, &humps.each, &found) {
+        return vec![None; complexes.len()];
+    }
     let event = |k: usize, peak: usize| {
         let half = leads.points(settings.ends.half_s);
-        let start =
-            k.checked_sub(1).map_or(0, |k| t_waves[k].as_ref().map_or(complexes[k].across.offset, |t| t.across.peak));
+        // Where the T wave before ends, P begins at the earliest.
+        let after_t =
+            |t: &Event| t.across.offset.min(peak.saturating_sub(leads.points(SHORTEST_FLANK_S))).max(t.across.peak);
+        let start = k.checked_sub(1).map_or(0, |k| t_waves[k].as_ref().map_or(complexes[k].across.offset, after_t));
         let (from, to) = (start.max(peak.saturating_sub(half)).min(peak), complexes[k].across.onset.min(peak + half));
         humps.event(Wave::P, leads, &settings.ends, peak, [from, to])
     };
     found.into_iter().enumerate().map(|(k, peak)| peak.map(|peak| event(k, peak))).collect()
+}
+
+/// Whether the waves go on through the whole interval between the complexes, as those of atrial flutter do.
+///
+/// A third wave can only be seen where the interval has room for it: flutter with 2:1 conduction passes for P waves.
+fn is_flutter(
+    settings: &Settings,
+    leads: &Working,
+    complexes: &[Event],
+    humps: &[Vec<f32>],
+    found: &[Option<usize>],
+) -> bool {
+    let reach = leads.points(settings.reach_s);
+    let correlation = |a: usize, b: usize| {
+        let (mut xy, mut xx, mut yy) = (0f32, 0f32, 0f32);
+        for lead in humps {
+            for (x, y) in lead[a - reach..=a + reach].iter().zip(&lead[b - reach..=b + reach]) {
+                xy += x * y;
+                xx += x * x;
+                yy += y * y;
+            }
+        }
+        if xx * yy > 0.0 { xy / (xx * yy).sqrt() } else { 0.0 }
+    };
+    let periods = leads.points(FLUTTER_S[0])..=leads.points(FLUTTER_S[1]);
+    periods.step_by(leads.points(0.008).max(1)).any(|period| {
+        let mut each: Vec<f32> = (1..complexes.len())
+            .filter_map(|k| {
+                let peak = found[k].filter(|peak| peak + reach < leads.sig_len)?;
+                let first = complexes[k - 1].across.offset + reach;
+                let two = peak.checked_sub(2 * period).filter(|two| *two > first)?;
+                Some(correlation(peak, peak - period).min(correlation(peak, two)))
+            })
+            .collect();
+        let middle = each.len() / 2;
+        each.len() > 2 && *each.select_nth_unstable_by(middle, f32::total_cmp).1 > settings.flutter
+    })
 }
 
 /// The highest point within `reach`.
@@ -184,7 +238,18 @@ impl Stretches {
         let end = self.len - leads.points(settings.latest_s);
         // What rises up to the complex is its own foot, and no wave.
         let is_top = |at: usize| at > 0 && weighted[at] >= weighted[at - 1] && weighted[at] > weighted[at + 1];
-        let tops = (starts[starts.len() / 2]..end.min(self.len - 1)).filter(|&at| is_top(at));
+        // The foot of a wave bends the other way than its peak.
+        let is_hump = |at: usize| {
+            (0..self.n_leads)
+                .map(|lead| {
+                    let value = |&j: &usize, back: usize| leads.mv[lead][complexes[j].across.onset - back];
+                    let height: f32 = set.iter().map(|j| value(j, self.len - at) - value(j, 0)).sum();
+                    sum[lead * self.len + at] * height
+                })
+                .sum::<f32>()
+                > 0.0
+        };
+        let tops = (starts[starts.len() / 2]..end.min(self.len - 1)).filter(|&at| is_top(at) && is_hump(at));
         let place = tops.max_by(|&a, &b| weighted[a].total_cmp(&weighted[b]))?;
         let reach = leads.points(settings.reach_s);
         let others: Vec<f32> =
@@ -192,7 +257,8 @@ impl Stretches {
         let mut sorted = others.clone();
         sorted.sort_by(f32::total_cmp);
         let agreement = sorted.get(sorted.len() / 2).copied().unwrap_or(1.0);
-        let limit = settings.agreement + settings.irregular_agreement * self.irregularity(&set);
+        let limit = (settings.agreement + settings.irregular_agreement * self.irregularity(&set))
+            .min(settings.certain_agreement);
         if agreement < limit {
             return None;
         }
