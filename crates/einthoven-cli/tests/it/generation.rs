@@ -155,6 +155,11 @@ fn every_generator_of_records_trains_and_gives_twelve_lawful_leads() {
         assert_eq!(again.code, 0, "{}", again.stderr);
         assert_eq!(npz::read(Path::new(&one)).expect("a data set").ecg, set.ecg, "{generator}: batch 1");
 
+        if generator == "timevqvae" {
+            let error = einthoven(["export", &run, "--safetensors", &one, "--force", "--json"]).error();
+            assert_eq!(error["exit_code"], 3, "{error}");
+            continue;
+        }
         // It leaves as a graph, that of latents with its decoder, and as a file of weights that can be drawn from.
         let (graph, weights) =
             (folder.at(&format!("{generator}.onnx")), folder.at(&format!("{generator}.safetensors")));

@@ -84,13 +84,17 @@ impl Wish {
     /// The wanted labels as positions among those known, in turn: all of them, one each, if nothing at all is wanted.
     ///
     /// # Errors
-    /// [`Error::Unknown`] for a label that is not known; [`Error::Config`] for a share that is not above 0.
+    /// [`Error::Unknown`] for a label that is not known; [`Error::Config`] for a share that is not above 0, or any label
+    /// where none is known.
     pub fn turns(&self, known: &[String]) -> Result<Turns> {
         if self.labels.is_empty() {
             return Ok(match self.has_no_facts() && !known.is_empty() {
                 true => (0..known.len()).map(|label| vec![(label, 1.0)]).collect(),
                 false => vec![Vec::new()],
             });
+        }
+        if known.is_empty() {
+            return Err(Error::config("--label", format!("found {}, but the generator knows no labels", self.labels[0])));
         }
         self.labels.iter().map(|text| joined(known, text)).collect()
     }

@@ -363,10 +363,11 @@ mod tests {
             let other = SampleRequest { items: Item::of_classes(&[1; 5]), ..request.clone() };
             let other = model.sample(&other, Seed::new(1)).unwrap();
             assert_ne!(other.item(0), all.item(0), "the class is told");
-            let untold = SampleRequest { items: vec![Item::default()], ..request.clone() };
-            let untold = model.sample(&untold, Seed::new(1)).unwrap();
-            assert_eq!(untold.labels, [0, 0]);
-            assert!(untold.item(0) != all.item(0) && untold.item(0) != other.item(0), "no class is told");
+            let mut items = request.items.clone();
+            items.iter_mut().for_each(|item| item.conditions.labels.clear());
+            let untold = model.sample(&SampleRequest { items, ..request.clone() }, Seed::new(1)).unwrap();
+            assert_eq!(untold.labels, [0; 10]);
+            assert!(untold.ecg != all.ecg && untold.ecg != other.ecg, "no class is told");
             let mut both = request;
             both.items[0].conditions.labels = vec![(0, 1.0), (1, 1.0)];
             let error = model.sample(&both, Seed::new(1)).unwrap_err().to_string();

@@ -4,6 +4,8 @@
 //! Two kinds of state space layers fit in. The frozen S4 layers are those of the original: published
 //! checkpoints load by their own key names, and the poles are buffers that no training moves. The
 //! diagonal layers train their poles and cost less; they are the better start for a new network.
+//!
+//! One file because the two kinds share the network around them, its parameters by name and its cache.
 
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};

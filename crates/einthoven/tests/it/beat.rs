@@ -135,7 +135,8 @@ fn each_delineator_finds_the_waves_of_a_known_heart_and_no_p_wave_where_there_is
                     let inner = &heart.beats_s[1..heart.beats_s.len() - 1];
                     for beat in inner {
                         let at = (beat + center) * 500.0;
-                        let near = of.iter().filter(|found| (found.peak as f64 - at).abs() < 15.0);
+                        // Of an inverted complex the peak is the deepest point, or the small R behind it.
+                        let near = of.iter().filter(|found| (found.peak as f64 - at).abs() < 20.0);
                         assert_eq!(near.count(), 1, "{}, lead {lead}, {wave:?} at {at}", spec.name());
                     }
                     assert!(of.len() <= heart.beats_s.len());
