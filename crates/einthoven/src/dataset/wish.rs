@@ -94,7 +94,10 @@ impl Wish {
             });
         }
         if known.is_empty() {
-            return Err(Error::config("--label", format!("found {}, but the generator knows no labels", self.labels[0])));
+            return Err(Error::config(
+                "--label",
+                format!("found {}, but the generator knows no labels", self.labels[0]),
+            ));
         }
         self.labels.iter().map(|text| joined(known, text)).collect()
     }
