@@ -14,7 +14,7 @@ pub struct Args {
     /// Record, or folder of WFDB records, which may lie in folders of it; a broken one is told and left out
     record: PathBuf,
     /// How (see: einthoven list delineators)
-    #[arg(long, default_value = "delnet")]
+    #[arg(long, default_value = "wavelet")]
     delineator: String,
     /// Weights of the delineator from a file that train left, in place of those that come with the command
     #[arg(long, value_name = "FILE")]
