@@ -81,11 +81,11 @@ pub struct RecordData {
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Recipe {
     /// Diffusion by any network.
-    Diffusion(DiffusionRecipe),
+    Diffusion(Box<DiffusionRecipe>),
     /// TimeVQVAE, in two stages.
-    Timevqvae(TimeVqvaeRecipe),
+    Timevqvae(Box<TimeVqvaeRecipe>),
     /// A network against a critic.
-    Gan(GanRecipe),
+    Gan(Box<GanRecipe>),
 }
 
 impl Recipe {
@@ -113,9 +113,9 @@ impl Validate for Generation {
             generators::find(name)?;
             let key = |field: &str| format!("recipes.{name}.{field}");
             match recipe {
-                Recipe::Diffusion(recipe) => recipe.validate(&key)?,
+                Recipe::Diffusion(recipe) => recipe.validate(key)?,
                 Recipe::Timevqvae(recipe) => recipe.validate(&key)?,
-                Recipe::Gan(recipe) => recipe.validate(name, &key)?,
+                Recipe::Gan(recipe) => recipe.validate(name, key)?,
             }
         }
         Ok(())
@@ -153,8 +153,8 @@ pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> 
     // Records that the networks cannot be made for are refused before there is a folder.
     match recipe {
         Recipe::Diffusion(_) => {}
-        Recipe::Timevqvae(recipe) => drop(recipe.networks(&data)?),
-        Recipe::Gan(recipe) => drop(recipe.networks(&data)?),
+        Recipe::Timevqvae(recipe) => recipe.networks(&data).map(drop)?,
+        Recipe::Gan(recipe) => recipe.networks(&data).map(drop)?,
     }
     let run = request.open_run(&config, data.fingerprint())?;
     let part = data.part(Split::Train);

@@ -143,7 +143,7 @@ impl Generator for Dipole {
         request.check(&self.config.conditions, &self.told(), Spec.name())?;
         for item in &request.items {
             let own = seed.purpose("dipole").index(item.index);
-            let (mut record, labels) = self.record(item, own.clone())?;
+            let (mut record, labels) = self.record(item, own)?;
             let [low, high] = self.config.snr_db;
             record.snr_db = Some(own.purpose("snr").stream().uniform_in(low, high));
             let ecg = SimulatedEcg::draw(&record, own)?;

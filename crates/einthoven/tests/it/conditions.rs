@@ -131,7 +131,7 @@ fn batches_hide_labels_and_facts_one_by_one_and_nothing_else_changes() {
         sig_len: 8,
         classes: vec![0; 4],
         labels: Some([[1.0f32, 0.0]; 4].concat()),
-        facts: facts.map(|facts| Arc::from(facts)),
+        facts: facts.map(Arc::from),
         batch: 8,
         class_exponent: 1.0,
         label_dropout: 0.1,

@@ -422,7 +422,7 @@ fn head_comments(record: &Record, is_synthetic: bool) -> Vec<&str> {
         let key = comment.split(':').next().unwrap_or_default().trim_matches(['<', '>', ' ']);
         keys.iter().any(|known| key.eq_ignore_ascii_case(known))
     };
-    let said = |comment: &&str| !comment.is_empty() && !(is_synthetic && is_key(comment, &["Synthetic", "Notice"]));
+    let said = |comment: &&str| !(comment.is_empty() || is_synthetic && is_key(comment, &["Synthetic", "Notice"]));
     let comments = record.comments.iter().map(|comment| comment.trim()).filter(said);
     let (patient, others): (Vec<&str>, Vec<&str>) = comments.partition(|comment| is_key(comment, &["Age", "Sex"]));
     [patient, others].concat()
