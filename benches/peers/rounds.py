@@ -74,10 +74,13 @@ def compare(ours, peer, threads, rounds, seconds):
             if b[key] > 0
         }
         out["ratio"]["best_cpu"] = a["cpu_ms_range"][0] / b["cpu_ms_range"][0]
-        out["largest_relative_difference"] = max(
-            abs(x - y) / max(abs(y), 1e-12) for x, y in zip(a["values"], b["values"])
-        )
+        out["largest_relative_difference"] = distance(a["values"], b["values"])
     return out
+
+
+def distance(values, exact):
+    """The largest relative difference."""
+    return max(abs(x - y) / max(abs(y), 1e-12) for x, y in zip(values, exact))
 
 
 def machine():

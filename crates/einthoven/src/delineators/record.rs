@@ -70,12 +70,7 @@ pub fn delineate_record(record: &Record, delineator: &dyn Delineator) -> Result<
         return Err(Error::data(&record.name, "found no lead that could be delineated, expected at least one in mV"));
     }
     let mv: Vec<&[f32]> = millivolts.iter().map(Vec::as_slice).collect();
-    let Delineation { mut across, mut leads } = delineator.delineate(&Leads { mv: &mv, fs_hz: record.fs_hz })?;
-    // A network marks what looks like a wave even where there is no rhythm that it could belong to.
-    if rpeak::r_peaks(&mv, record.fs_hz)?.is_empty() {
-        across.clear();
-        leads.iter_mut().for_each(Vec::clear);
-    }
+    let Delineation { across, leads } = delineator.delineate(&Leads { mv: &mv, fs_hz: record.fs_hz })?;
     let named: Vec<(&str, &[f32])> = usable.iter().map(|lead| lead.name.as_str()).zip(mv.iter().copied()).collect();
     let beats: Vec<f64> =
         across.iter().filter(|found| found.wave == Wave::Qrs).map(|found| found.peak as f64 / record.fs_hz).collect();

@@ -5,9 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use super::budget::Budget;
 use super::config::Cost;
 use super::{Preset, RunRequest, device, model_path};
 use crate::config::{Validate, check, load_valid};
@@ -18,9 +18,9 @@ use crate::delineators::marked::{self, MarkedRecord};
 use crate::error::{Error, Result};
 use crate::nn::adamw::AdamWConfig;
 use crate::nn::delnet::{DelNet, DelNetConfig, MaskLearner};
-use crate::nn::train::{Learner, NetworkTrainee, check_device};
+use crate::nn::train::Learner;
 use crate::nn::weights::Weights;
-use crate::run::{self, Cadence, Progress, Stop, TrainPlan, Trainee, sha256_hex};
+use crate::run::{Progress, Stop, sha256_hex};
 use crate::seed::Seed;
 
 /// All presets of delineators.
@@ -106,21 +106,13 @@ pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> 
     let lessons = Lessons::new(config.lessons.clone(), &ludb, &qtdb, config.steps, seed.purpose("lessons"))?;
     let network = DelNet::new(config.network.clone())?;
     let start = Weights::initialize(&network.params(), seed.purpose("start").purpose(NAME));
-    let trainee = |batch: usize, device: &burn::tensor::Device| {
+    let learner = |batch, device: &Device| {
         let lessons = lessons.clone();
-        let learner = MaskLearner::new(network.clone(), move |step| lessons.batch(step, batch), device);
-        let (specs, optimizer) = (network.params(), config.optimizer.clone());
-        NetworkTrainee::new(learner, specs, start.clone(), optimizer, config.steps, device)
+        MaskLearner::new(network.clone(), move |step| lessons.batch(step, batch), device)
     };
-    let stage = run.stage(NAME)?;
-    if let Some(probe) = request.probe {
-        let budget = Budget::measure(probe, |batch| trainee(batch, &device).step(0).map(drop))?;
-        budget.refuse_oversize(NAME, config.batch, request.max_memory_bytes, progress)?;
-    }
-    check_device(|device| Ok(trainee(config.batch, device)), &device)?;
-    let mut trainee = trainee(config.batch, &device);
-    let plan = TrainPlan { n_steps: config.steps, checkpoint_every: Cadence::Seconds(60.0), log_every: 20 };
-    run::train(&mut trainee, &plan, &stage, stop, progress)?;
+    let course = (config.steps, config.batch, &config.optimizer);
+    let trainer = request.trainer(&run, stop, &device);
+    let (trainee, _) = trainer.learn(NAME, (network.params(), start), course, learner, progress)?;
 
     let mut weights = trainee.result();
     weights.entries.extend(trainee.learner.buffers().entries);

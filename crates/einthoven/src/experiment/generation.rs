@@ -12,7 +12,7 @@ use super::adversarial::{self, GanRecipe};
 use super::config::Cost;
 use super::diffusion::{self, DiffusionRecipe};
 use super::timevqvae::{self, TimeVqvaeRecipe};
-use super::training::{Trainer, model_path};
+use super::training::model_path;
 use super::{Preset, RunRequest, device};
 use crate::config::{Validate, check, load_valid};
 use crate::dataset::window::RecordOptions;
@@ -20,7 +20,6 @@ use crate::dataset::{Dataset, Preparation, Split, assemble, guard, npz};
 use crate::error::{Error, Result};
 use crate::generators;
 use crate::run::{Progress, Stop};
-use crate::seed::Seed;
 
 /// Role of the model in its run, where it has no students; with students it is the teacher.
 pub const ROLE: &str = "generator";
@@ -147,7 +146,6 @@ pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> 
     let config = resolve(request.preset, request.generator, request.overrides)?;
     let recipe = &config.recipes[&config.generator];
     let device = device(request.device)?;
-    let seed = Seed::new(request.seed);
     let data = open(&config.data, request.data, request.seed)?;
     guard::check(&data)?;
     // Records that the networks cannot be made for are refused before there is a folder.
@@ -163,14 +161,7 @@ pub fn train(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> 
         return Err(Error::data("training part", "is empty"));
     }
     progress.tell(&format!("{}: {} records of the training part", config.generator, part.len()));
-    let trainer = Trainer {
-        run: &run,
-        stop,
-        device: &device,
-        seed,
-        probe: request.probe,
-        max_memory_bytes: request.max_memory_bytes,
-    };
+    let trainer = request.trainer(&run, stop, &device);
     match recipe {
         Recipe::Diffusion(recipe) => return diffusion::train(&config.generator, recipe, part, trainer, progress),
         Recipe::Timevqvae(recipe) => timevqvae::train(recipe, &part, &trainer, progress)?,

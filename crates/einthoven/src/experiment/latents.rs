@@ -9,7 +9,6 @@ use crate::diffusion::batches::Batches;
 use crate::diffusion::latent::{Autoencoding, LatentDecoder, LatentSpace, encode_all};
 use crate::error::Result;
 use crate::nn::adamw::AdamWConfig;
-use crate::nn::train::{NetworkTrainee, check_device};
 use crate::nn::vae1d::{Vae1d, Vae1dConfig};
 use crate::nn::weights::Weights;
 use crate::run::Progress;
@@ -66,7 +65,7 @@ impl LatentRecipe {
     ///
     /// # Errors
     /// [`crate::Error::Config`] for records that cannot be halved so often; [`crate::Error::Data`] for a latent that says
-    /// nothing; as [`Trainer::train_stage`].
+    /// nothing; as [`Trainer::fit`].
     pub fn train(&self, trainer: &Trainer, batches: &Batches, progress: &mut dyn Progress) -> Result<Latent> {
         let autoencoder = Vae1dConfig { channels: batches.n_leads, ..self.autoencoder.clone() };
         let network = Vae1d::new(autoencoder.clone())?;
@@ -86,20 +85,9 @@ impl LatentRecipe {
             .into(),
             seed: seed.purpose("posterior"),
         };
-        let start = |purpose: &str| Weights::initialize(&network.params(), seed.purpose(purpose));
-        let trainee = |batch, start: Weights, n_steps, device: &Device| {
-            NetworkTrainee::new(
-                learner(batch, device),
-                network.params(),
-                start,
-                self.optimizer.clone(),
-                n_steps,
-                device,
-            )
-        };
-        let of_run = |batch| trainee(batch, start("start"), self.steps, trainer.device);
-        let check = || check_device(|device| Ok(trainee(self.batch, start("device check"), 1, device)), trainer.device);
-        let (trained, summary) = trainer.train_stage(ROLE, self.steps, self.batch, 0, of_run, check, progress)?;
+        let start = Weights::initialize(&network.params(), seed.purpose("start"));
+        let course = (self.steps, self.batch, &self.optimizer);
+        let (trained, summary) = trainer.learn(ROLE, (network.params(), start), course, learner, progress)?;
         let trained = trained.result();
         if let Some(loss) = summary.last_loss {
             progress

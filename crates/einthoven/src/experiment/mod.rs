@@ -44,6 +44,7 @@ pub use generation::GENERATION_PRESETS;
 pub use import::{IMPORTS, ImportRequest, import};
 pub use impute::{ImputeRequest, Imputed, impute};
 pub use sampling::{DrawRequest, Drawn, run_model, sample};
+use training::Trainer;
 pub use training::model_path;
 
 pub use crate::nn::device::device;
@@ -145,6 +146,12 @@ impl RunRequest<'_> {
             data_fingerprint,
         };
         Run::create_or_open(self.out, &info)
+    }
+
+    /// What trains the networks of that run.
+    fn trainer<'a>(&'a self, run: &'a Run, stop: &'a Stop, device: &'a Device) -> Trainer<'a> {
+        let RunRequest { seed, probe, max_memory_bytes, .. } = *self;
+        Trainer { run, stop, device, seed: Seed::new(seed), probe, max_memory_bytes }
     }
 }
 
@@ -325,10 +332,8 @@ impl Started {
     }
 
     fn models(&self, request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> Result<models::Models> {
-        let Started { config, device, seed, generator_part: data, run, .. } = self;
-        let RunRequest { probe, max_memory_bytes, .. } = *request;
-        let trainer = training::Trainer { run, stop, device, seed: *seed, probe, max_memory_bytes };
-        models::Models::train(config, data, trainer, progress)
+        let Started { config, device, generator_part: data, run, .. } = self;
+        models::Models::train(config, data, request.trainer(run, stop, device), progress)
     }
 }
 

@@ -15,8 +15,7 @@ use crate::generators::timevqvae::{NAME, TimeVqvaeCard, TimeVqvaeModel, joined};
 use crate::nn::adamw::AdamWConfig;
 use crate::nn::timevqvae::training::{Completion, Reconstruction, all_tokens};
 use crate::nn::timevqvae::{Decoding, Prior, PriorConfig, Tokens, Vqvae, VqvaeConfig};
-use crate::nn::train::{Learner, NetworkTrainee, check_device};
-use crate::nn::weights::{ParamSpec, Weights};
+use crate::nn::train::NetworkTrainee;
 use crate::run::Progress;
 use crate::signal;
 
@@ -150,7 +149,8 @@ fn reconstruct(
         (learner.dropout, learner.dead_below) = (stage.dropout, recipe.dead_below);
         learner
     };
-    fit(trainer, (role, network.declared().params, weights), stage, learner, progress)
+    let course = (stage.steps, stage.batch, &stage.optimizer);
+    Ok(trainer.learn(role, (network.declared().params, weights), course, learner, progress)?.0)
 }
 
 /// Stage 2: codes that were hidden, from those that were not and a label.
@@ -177,21 +177,6 @@ fn complete(
         (learner.dropout, learner.label_dropout) = (stage.dropout, recipe.label_dropout);
         learner
     };
-    fit(trainer, (role, network.declared().params, weights), stage, learner, progress)
-}
-
-fn fit<L: Learner>(
-    trainer: &Trainer,
-    (role, specs, start): (&str, Vec<ParamSpec>, Weights),
-    stage: &StageRecipe,
-    learner: impl Fn(usize, &Device) -> L,
-    progress: &mut dyn Progress,
-) -> Result<NetworkTrainee<L>> {
-    let trainee = |batch, n_steps, device: &Device| {
-        let learner = learner(batch, device);
-        NetworkTrainee::new(learner, specs.clone(), start.clone(), stage.optimizer.clone(), n_steps, device)
-    };
-    let check = || check_device(|device| Ok(trainee(stage.batch, 1, device)), trainer.device);
-    let of_run = |batch| trainee(batch, stage.steps, trainer.device);
-    Ok(trainer.train_stage(role, stage.steps, stage.batch, 0, of_run, check, progress)?.0)
+    let course = (stage.steps, stage.batch, &stage.optimizer);
+    Ok(trainer.learn(role, (network.declared().params, weights), course, learner, progress)?.0)
 }

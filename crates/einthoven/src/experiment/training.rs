@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::generators::diffusion_model::{DiffusionModel, ModelCard};
 use crate::nn::adamw::AdamWConfig;
 use crate::nn::train::{Learner, NetworkTrainee, check_device};
-use crate::nn::weights::Weights;
+use crate::nn::weights::{ParamSpec, Weights};
 use crate::run::{Cadence, Progress, Run, Stop, TrainPlan, TrainSummary, Trainee, train};
 use crate::seed::Seed;
 
@@ -102,6 +102,33 @@ impl Trainer<'_> {
         let model = DiffusionModel::new(card, state, self.device)?;
         model.save(&model_path(self.run, &model.card().role))?;
         Ok(Trained { model, summary })
+    }
+
+    /// Trains the arrays of `specs` from `start` on as the stage of a role; `learner` makes what is learned for a size of
+    /// batch and a device.
+    ///
+    /// # Errors
+    /// As [`Trainer::fit`].
+    pub fn learn<L: Learner>(
+        &self,
+        role: &str,
+        (specs, start): (Vec<ParamSpec>, Weights),
+        (n_steps, batch, optimizer): (u64, usize, &AdamWConfig),
+        learner: impl Fn(usize, &Device) -> L,
+        progress: &mut dyn Progress,
+    ) -> Result<(NetworkTrainee<L>, TrainSummary)> {
+        let trainee = |batch, n_steps, device: &Device| {
+            NetworkTrainee::new(
+                learner(batch, device),
+                specs.clone(),
+                start.clone(),
+                optimizer.clone(),
+                n_steps,
+                device,
+            )
+        };
+        let check = || check_device(|device| Ok(trainee(batch, 1, device)), self.device);
+        self.train_stage(role, n_steps, batch, 0, |batch| trainee(batch, n_steps, self.device), check, progress)
     }
 
     /// Trains anything that learns step by step as the stage of a role, to the end of `n_steps`.

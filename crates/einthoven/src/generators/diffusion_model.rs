@@ -23,7 +23,6 @@ use crate::error::{Error, Result};
 use crate::nn::shipped;
 use crate::nn::told;
 use crate::nn::weights::{Weights, host};
-use crate::record::lead_law::{TWELVE, twelve_from};
 use crate::run::{sha256_hex, write_atomic};
 use crate::seed::Seed;
 use crate::signal;
@@ -199,11 +198,6 @@ impl DiffusionModel {
         signal::scaled(ecg, &self.card.scale_mv, self.card.sig_len)
     }
 
-    /// Whether the leads that are modelled are eight that determine the twelve.
-    fn gives_twelve(&self) -> bool {
-        model_file::gives_twelve(&self.card.leads)
-    }
-
     fn condition(&self, items: &[Item]) -> Result<Condition> {
         Condition::of_items(items.iter().map(|item| &item.conditions), self.card.label_names.len())
     }
@@ -212,10 +206,8 @@ impl DiffusionModel {
 impl Generator for DiffusionModel {
     fn axes(&self) -> Dataset {
         let card = &self.card;
-        let leads = if self.gives_twelve() { TWELVE.map(String::from).to_vec() } else { card.leads.clone() };
-        let mut data = Dataset::new(leads, card.sig_len, card.fs_hz, card.label_names.clone());
-        data.provenance = model_file::provenance(&card.generator, &card.role, &self.hash, &card.training_data);
-        data
+        let provenance = model_file::provenance(&card.generator, &card.role, &self.hash, &card.training_data);
+        model_file::axes(&card.leads, card.sig_len, card.fs_hz, &card.label_names, provenance)
     }
 
     fn told(&self) -> Told {
@@ -239,14 +231,9 @@ impl Generator for DiffusionModel {
     fn sample_into(&self, request: &SampleRequest, seed: Seed, sink: &mut dyn Sink) -> Result<()> {
         request.check(&self.card.label_names, &self.told(), &self.card.generator)?;
         let guided = Guided::new(&self.denoiser, request.guidance)?;
-        let size = self.card.leads.len() * self.card.sig_len;
         for items in request.items.chunks(request.batch) {
-            let mut ecg = self.draw(&guided, request, seed, items)?;
-            if self.gives_twelve() {
-                let twelve = ecg.chunks(size).map(|item| twelve_from(&self.card.leads, item));
-                ecg = twelve.collect::<Result<Vec<_>>>()?.concat();
-            }
-            sink.accept(items, &ecg)?;
+            let ecg = self.draw(&guided, request, seed, items)?;
+            sink.accept(items, &model_file::all_leads(ecg, &self.card.leads, self.card.sig_len)?)?;
         }
         Ok(())
     }
@@ -270,18 +257,11 @@ impl DiffusionModel {
         let sampler = sampler::find(&request.sampler)?;
         let grid = self.denoiser.time().grid(request.steps, sampler.spacing())?;
         let clean = sampler.sample(denoiser, &grid, normal(0), &mut |step| normal(step), &condition)?;
-        let mut ecg = host(match &self.decoder {
+        let ecg = host(match &self.decoder {
             Some(decoder) => decoder.decode(clean)?,
             None => clean,
         });
-        for (lead, scale) in ecg.chunks_mut(self.card.sig_len).zip(self.card.scale_mv.iter().cycle()) {
-            lead.iter_mut().for_each(|v| *v *= scale);
-        }
-        if ecg.iter().any(|v| !v.is_finite()) {
-            let first = items.first().map_or(0, |item| item.index);
-            return Err(Error::data(&self.card.role, format!("items from {first} on came out not finite")));
-        }
-        Ok(ecg)
+        model_file::in_mv(ecg, &self.card.scale_mv, self.card.sig_len, &self.card.role, items)
     }
 
     /// One signal in the modelled leads, with its missing points drawn to fit the others and the request's one item.
@@ -357,15 +337,9 @@ impl GeneratorSpec for DiffusionSpec {
     }
 
     fn build(&self, _config: &Value, model: Option<&Path>, device: &Device) -> Result<Box<dyn Generator>> {
-        let Some(path) = model else {
-            let reason = format!("{} draws from a trained model: name its model file or its run", self.name);
-            return Err(Error::config("model", reason));
-        };
+        let path = model_file::trained(model, self.name)?;
         let model = DiffusionModel::load(path, device)?;
-        if model.card().generator != self.name {
-            let reason = format!("is a model of {}, expected one of {}", model.card().generator, self.name);
-            return Err(Error::data(path.display().to_string(), reason));
-        }
+        model_file::check_generator(path, &model.card().generator, self.name)?;
         Ok(Box::new(model))
     }
 }

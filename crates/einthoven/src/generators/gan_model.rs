@@ -16,7 +16,6 @@ use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::nn::gan::network::{GanNetwork, GanNetworkConfig};
 use crate::nn::weights::{Params, Weights, host};
-use crate::record::lead_law::TWELVE;
 use crate::run::{sha256_hex, write_atomic};
 use crate::seed::{Seed, Stream};
 
@@ -122,19 +121,12 @@ impl GanModel {
     /// # Errors
     /// [`Error::Shape`] for noise or labels of another number; [`Error::Data`] for signals that are not finite.
     pub fn signals(&self, noise: &[f32], labels: &[f32]) -> Result<Vec<f32>> {
-        self.signals_from(0, noise, labels)
+        self.signals_of(&[], noise, labels)
     }
 
-    fn signals_from(&self, first: u64, noise: &[f32], labels: &[f32]) -> Result<Vec<f32>> {
+    fn signals_of(&self, items: &[Item], noise: &[f32], labels: &[f32]) -> Result<Vec<f32>> {
         let output = self.network.forward(&self.params.root(), &self.state, noise, labels, &self.device)?;
-        let mut ecg = host(output);
-        for (lead, scale) in ecg.chunks_mut(self.card.sig_len).zip(self.card.scale_mv.iter().cycle()) {
-            lead.iter_mut().for_each(|v| *v *= scale);
-        }
-        match ecg.iter().all(|v| v.is_finite()) {
-            true => Ok(ecg),
-            false => Err(Error::data(&self.card.role, format!("items from {first} on came out not finite"))),
-        }
+        model_file::in_mv(host(output), &self.card.scale_mv, self.card.sig_len, &self.card.role, items)
     }
 
     fn check(&self, request: &SampleRequest) -> Result<()> {
@@ -174,11 +166,8 @@ impl GanModel {
 impl Generator for GanModel {
     fn axes(&self) -> Dataset {
         let card = &self.card;
-        let gives_twelve = model_file::gives_twelve(&card.leads);
-        let leads = if gives_twelve { TWELVE.map(String::from).to_vec() } else { card.leads.clone() };
-        let mut data = Dataset::new(leads, card.sig_len, card.fs_hz, card.label_names.clone());
-        data.provenance = model_file::provenance(&card.generator, &card.role, &self.hash, &card.training_data);
-        data
+        let provenance = model_file::provenance(&card.generator, &card.role, &self.hash, &card.training_data);
+        model_file::axes(&card.leads, card.sig_len, card.fs_hz, &card.label_names, provenance)
     }
 
     /// A request without sampler, steps and guidance.
@@ -197,7 +186,7 @@ impl Generator for GanModel {
         for items in request.items.chunks(request.batch) {
             let mut streams: Vec<Stream> = items.iter().map(|item| seed.index(item.index).stream()).collect();
             let noise = self.network.draw_noise(&mut streams);
-            let ecg = self.signals_from(items[0].index, &noise, &self.labels(items))?;
+            let ecg = self.signals_of(items, &noise, &self.labels(items))?;
             sink.accept(items, &model_file::all_leads(ecg, &self.card.leads, self.card.sig_len)?)?;
         }
         Ok(())

@@ -7,9 +7,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::Item;
+use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::nn::weights::Weights;
-use crate::record::lead_law::{EIGHT, twelve_from};
+use crate::record::lead_law::{EIGHT, TWELVE, twelve_from};
 use crate::run::safetensors::TensorFile;
 use crate::run::{StoredType, safetensors};
 
@@ -75,8 +77,37 @@ pub(super) fn provenance(generator: &str, role: &str, hash: &str, training_data:
 }
 
 /// Whether leads are eight that determine the twelve.
-pub(super) fn gives_twelve(leads: &[String]) -> bool {
+fn gives_twelve(leads: &[String]) -> bool {
     leads.len() == EIGHT.len() && twelve_from(leads, &[0.0; EIGHT.len()]).is_ok()
+}
+
+/// An empty data set of the leads that a model gives, twelve where those that are modelled determine them.
+pub(super) fn axes(leads: &[String], sig_len: usize, fs_hz: f64, label_names: &[String], provenance: Value) -> Dataset {
+    let leads = if gives_twelve(leads) { TWELVE.map(String::from).to_vec() } else { leads.to_vec() };
+    Dataset { provenance, ..Dataset::new(leads, sig_len, fs_hz, label_names.to_vec()) }
+}
+
+/// Signals in mV from those in units of the scale of each lead; `role` and the first item are for the message.
+///
+/// # Shape
+/// `ecg` is `[n, lead, time]`, `scale_mv` `[lead]`.
+/// # Errors
+/// [`Error::Data`] for signals that are not finite.
+pub(super) fn in_mv(
+    mut ecg: Vec<f32>,
+    scale_mv: &[f32],
+    sig_len: usize,
+    role: &str,
+    items: &[Item],
+) -> Result<Vec<f32>> {
+    for (lead, scale) in ecg.chunks_mut(sig_len).zip(scale_mv.iter().cycle()) {
+        lead.iter_mut().for_each(|v| *v *= scale);
+    }
+    if ecg.iter().any(|v| !v.is_finite()) {
+        let first = items.first().map_or(0, |item| item.index);
+        return Err(Error::data(role, format!("items from {first} on came out not finite")));
+    }
+    Ok(ecg)
 }
 
 /// All twelve leads of items in mV where those that are modelled determine them, else these.

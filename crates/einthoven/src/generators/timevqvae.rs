@@ -17,7 +17,7 @@ use crate::nn::timevqvae::{
     Band, Decoding, Form, Prior, PriorConfig, SeededDraws, TransformerConfig, Vqvae, VqvaeConfig,
 };
 use crate::nn::weights::{Params, Weights, host};
-use crate::record::lead_law::{EIGHT, TWELVE};
+use crate::record::lead_law::EIGHT;
 use crate::run::{sha256_hex, write_atomic};
 use crate::seed::Seed;
 
@@ -185,29 +185,17 @@ impl TimeVqvaeModel {
         let tokens = decoding.run(network, &params.root(), buffers, items.len(), told, &mut draws)?;
         let Stage { network, params, buffers } = &self.vqvae;
         let part = |band| network.decode_tokens(&params.root(), buffers, &tokens[band as usize], band, &self.device);
-        let mut ecg = host(part(Band::Low)? + part(Band::High)?);
-        for (lead, scale) in ecg.chunks_mut(network.output_length()).zip(self.card.scale_mv.iter().cycle()) {
-            lead.iter_mut().for_each(|value| *value *= scale);
-        }
-        if ecg.iter().any(|value| !value.is_finite()) {
-            let first = items.first().map_or(0, |item| item.index);
-            return Err(Error::data(&self.card.role, format!("items from {first} on came out not finite")));
-        }
-        Ok(ecg)
+        let ecg = host(part(Band::Low)? + part(Band::High)?);
+        model_file::in_mv(ecg, &self.card.scale_mv, network.output_length(), &self.card.role, items)
     }
 }
 
 impl Generator for TimeVqvaeModel {
     fn axes(&self) -> Dataset {
         let card = &self.card;
-        let leads = match model_file::gives_twelve(&card.leads) {
-            true => TWELVE.map(String::from).to_vec(),
-            false => card.leads.clone(),
-        };
+        let provenance = model_file::provenance(&card.generator, &card.role, &self.hash, &card.training_data);
         let sig_len = self.vqvae.network.output_length();
-        let mut data = Dataset::new(leads, sig_len, card.fs_hz, card.label_names.clone());
-        data.provenance = model_file::provenance(&card.generator, &card.role, &self.hash, &card.training_data);
-        data
+        model_file::axes(&card.leads, sig_len, card.fs_hz, &card.label_names, provenance)
     }
 
     /// A request with the card's own steps and guidance.

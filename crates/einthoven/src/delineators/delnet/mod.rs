@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use self::input::FS_HZ;
 use self::waves::Span;
 use super::{Delineation, Delineator, DelineatorSpec, Leads};
+use crate::beat::rpeak::r_peaks;
 use crate::error::{Error, Result};
 use crate::nn::delnet::{DelNet, DelNetConfig, N_MASKS, TrainedDelNet};
 use crate::nn::device::device;
@@ -149,7 +150,8 @@ impl Delineator for DelNetDelineator {
         if !(leads.fs_hz >= 50.0 && leads.fs_hz.is_finite()) {
             return Err(Error::config("fs_hz", format!("{}, expected at least 50 Hz to find waves", leads.fs_hz)));
         }
-        if sig_len == 0 || n_leads == 0 {
+        // The network marks what looks like a wave even where there is no rhythm that it could belong to.
+        if r_peaks(leads.mv, leads.fs_hz)?.is_empty() {
             return Ok(Delineation { across: Vec::new(), leads: vec![Vec::new(); n_leads] });
         }
         let mv: Vec<Vec<f64>> =
