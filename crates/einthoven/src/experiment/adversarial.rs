@@ -51,10 +51,7 @@ impl GanRecipe {
         check(&key("span_sd"), (1.0..=1000.0).contains(&span), span, "1 to 1000")?;
         let penalty = self.penalty;
         check(&key("penalty"), (0.0..=1e6).contains(&penalty), penalty, "0 to 1000000")?;
-        let rate = self.optimizer.learning_rate;
-        check(&key("optimizer.learning_rate"), rate > 0.0 && rate < 1.0, rate, "above 0 and below 1")?;
-        let ema = self.optimizer.ema_decay;
-        check(&key("optimizer.ema_decay"), (0.0..1.0).contains(&ema), ema, "0 to below 1")?;
+        self.optimizer.validate(|field| key(&format!("optimizer.{field}")))?;
         for (field, n) in [("critic_steps", self.critic_steps), ("steps", self.steps), ("batch", self.batch as u64)] {
             check(&key(field), (1..=100_000_000).contains(&n), n, "1 to 100000000")?;
         }

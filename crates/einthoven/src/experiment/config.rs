@@ -310,10 +310,7 @@ impl Validate for Experiment {
             ("few_step.optimizer", &self.few_step.optimizer),
             ("classifier.model.optimizer", &self.classifier.model.optimizer),
         ] {
-            let rate = optimizer.learning_rate;
-            check(&format!("{key}.learning_rate"), rate > 0.0 && rate < 1.0, rate, "above 0 and below 1")?;
-            let ema = optimizer.ema_decay;
-            check(&format!("{key}.ema_decay"), (0.0..1.0).contains(&ema), ema, "0 to below 1")?;
+            optimizer.validate(|field| format!("{key}.{field}"))?;
         }
         for (key, n) in [
             ("teacher.steps", self.teacher.steps),

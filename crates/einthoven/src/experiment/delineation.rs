@@ -62,11 +62,10 @@ impl Validate for DelineationTraining {
         for (key, n) in [("steps", self.steps), ("batch", self.batch as u64)] {
             check(key, (1..=100_000_000).contains(&n), n, "1 to 100000000")?;
         }
-        let rate = self.optimizer.learning_rate;
-        check("optimizer.learning_rate", rate > 0.0 && rate < 1.0, rate, "above 0 and below 1")?;
         // Running statistics follow the weights themselves and would not fit an average of them.
         let ema = self.optimizer.ema_decay;
-        check("optimizer.ema_decay", ema == 0.0, ema, "0, the network's normalizations follow its latest weights")
+        check("optimizer.ema_decay", ema == 0.0, ema, "0, the network's normalizations follow its latest weights")?;
+        self.optimizer.validate(|field| format!("optimizer.{field}"))
     }
 }
 

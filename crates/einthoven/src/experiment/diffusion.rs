@@ -84,10 +84,7 @@ impl DiffusionRecipe {
         check(&key("label_dropout"), (0.0..1.0).contains(&dropout), dropout, "0 to below 1")?;
         let dropout = self.condition_dropout;
         check(&key("condition_dropout"), (0.0..1.0).contains(&dropout), dropout, "0 to below 1")?;
-        let rate = self.optimizer.learning_rate;
-        check(&key("optimizer.learning_rate"), rate > 0.0 && rate < 1.0, rate, "above 0 and below 1")?;
-        let ema = self.optimizer.ema_decay;
-        check(&key("optimizer.ema_decay"), (0.0..1.0).contains(&ema), ema, "0 to below 1")?;
+        self.optimizer.validate(|field| key(&format!("optimizer.{field}")))?;
         for (field, n) in
             [("steps", self.steps), ("batch", self.batch as u64), ("sampler_steps", self.sampler_steps as u64)]
         {

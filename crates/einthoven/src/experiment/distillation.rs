@@ -88,9 +88,7 @@ impl Distillation {
             check(&key("steps"), (1..=100_000_000).contains(&steps), steps, "1 to 100000000")?;
             check(&key("batch"), (1..=1_000_000).contains(&batch), batch, "1 to 1000000")?;
             check(&key("guidance"), guidance.is_finite() && guidance >= 0.0, guidance, "a weight of at least 0")?;
-            let (rate, ema) = (optimizer.learning_rate, optimizer.ema_decay);
-            check(&key("optimizer.learning_rate"), rate > 0.0 && rate < 1.0, rate, "above 0 and below 1")?;
-            check(&key("optimizer.ema_decay"), (0.0..1.0).contains(&ema), ema, "0 to below 1")
+            optimizer.validate(|field| key(&format!("optimizer.{field}")))
         };
         if let Some(c) = &self.student {
             lengths("student", c.steps, c.batch, 1.0, &c.optimizer)?;

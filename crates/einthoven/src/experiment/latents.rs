@@ -51,10 +51,7 @@ impl LatentRecipe {
         let at = |field: &str| format!("{key}.{field}");
         let weight = self.kl_weight;
         check(&at("kl_weight"), weight >= 0.0 && weight.is_finite(), weight, "0 or more")?;
-        let rate = self.optimizer.learning_rate;
-        check(&at("optimizer.learning_rate"), rate > 0.0 && rate < 1.0, rate, "above 0 and below 1")?;
-        let ema = self.optimizer.ema_decay;
-        check(&at("optimizer.ema_decay"), (0.0..1.0).contains(&ema), ema, "0 to below 1")?;
+        self.optimizer.validate(|field| at(&format!("optimizer.{field}")))?;
         for (field, n) in [("steps", self.steps), ("batch", self.batch as u64)] {
             check(&at(field), (1..=100_000_000).contains(&n), n, "1 to 100000000")?;
         }

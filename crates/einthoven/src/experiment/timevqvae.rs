@@ -72,9 +72,9 @@ impl TimeVqvaeRecipe {
                 check(&key(field), (1..=100_000_000).contains(&n), n, "1 to 100000000")?;
             }
             check(&key("dropout"), (0.0..1.0).contains(&recipe.dropout), recipe.dropout, "0 to below 1")?;
-            let AdamWConfig { learning_rate: rate, ema_decay, .. } = recipe.optimizer;
-            check(&key("optimizer.learning_rate"), rate > 0.0 && rate < 1.0, rate, "above 0 and below 1")?;
-            check(&key("optimizer.ema_decay"), ema_decay == 0.0, ema_decay, "0: codebooks follow the last weights")?;
+            let ema = recipe.optimizer.ema_decay;
+            check(&key("optimizer.ema_decay"), ema == 0.0, ema, "0: codebooks follow the last weights")?;
+            recipe.optimizer.validate(|field| key(&format!("optimizer.{field}")))?;
         }
         Ok(())
     }

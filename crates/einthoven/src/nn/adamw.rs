@@ -6,6 +6,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::weights::{Weight, Weights};
+use crate::config::check;
+use crate::error::Result;
 
 /// Settings of the optimizer.
 ///
@@ -51,6 +53,16 @@ impl Default for AdamWConfig {
 }
 
 impl AdamWConfig {
+    /// Checks the learning rate and the moving average; `key` gives the full key of a field.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] naming the key.
+    pub fn validate(&self, key: impl Fn(&str) -> String) -> Result<()> {
+        let (rate, ema) = (self.learning_rate, self.ema_decay);
+        check(&key("learning_rate"), rate > 0.0 && rate < 1.0, rate, "above 0 and below 1")?;
+        check(&key("ema_decay"), (0.0..1.0).contains(&ema), ema, "0 to below 1")
+    }
+
     /// Learning rate of step `step` (from 0) of `steps`.
     pub fn rate(&self, step: u64, steps: u64) -> f64 {
         if step < self.warmup_steps {
