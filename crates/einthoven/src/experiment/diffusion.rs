@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::distillation::{Distillation, Lineage, STUDENT, TEACHER};
 use super::generation::ROLE;
 use super::latents::{Latent, LatentRecipe};
+use super::pretraining::Pretraining;
 use super::training::{Course, Trainer, model_path, objective, training_data};
 use crate::beat::rpeak::r_peaks;
 use crate::classifiers::beat_cnn::lead_scales;
@@ -64,6 +65,9 @@ pub struct DiffusionRecipe {
     /// The autoencoder in whose latents the network denoises; it denoises the signal itself if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latent: Option<LatentRecipe>,
+    /// Simulated records to begin with; it begins with the real ones if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pretraining: Option<Pretraining>,
     /// Weights of further losses; none unless given.
     #[serde(default)]
     pub auxiliary: AuxiliaryConfig,
@@ -96,6 +100,12 @@ impl DiffusionRecipe {
         }
         if let Some(latent) = &self.latent {
             latent.validate(&key("latent"))?;
+        }
+        if let Some(pretraining) = &self.pretraining {
+            pretraining.validate(&key("pretraining"))?;
+        }
+        if self.latent.is_some() && self.pretraining.is_some() {
+            return Err(Error::config(key("pretraining"), "found simulated records, expected none beside latents"));
         }
         if self.latent.is_some() && !self.auxiliary.is_off() {
             return Err(Error::config(key("auxiliary"), "found losses of signals, expected none beside latents"));
@@ -130,6 +140,15 @@ pub(super) fn train(
     let mut card = card(generator, recipe, told.clone(), &part)?;
     let mut items = batches(&part, &card.scale_mv, recipe, trainer.seed, trainer.device);
     let auxiliary = auxiliary(&part, &card, recipe)?;
+    let simulated = match &recipe.pretraining {
+        Some(pretraining) => {
+            progress.tell(&format!("simulating {} records to begin with", pretraining.n));
+            let records = pretraining.records(&part, trainer.seed)?;
+            card.training_data["pretraining"] = records.provenance.clone();
+            Some((pretraining, batches(&records, &card.scale_mv, recipe, trainer.seed, trainer.device)))
+        }
+        None => None,
+    };
     let n_labels = part.n_labels();
     drop(part);
     let mut beside = Weights::default();
@@ -143,7 +162,11 @@ pub(super) fn train(
     }
     let n_channels = items.n_leads;
     let lineage = Lineage { trainer, card, items, label_dropout: recipe.label_dropout, beside };
-    let course = Course { n_steps: recipe.steps, batch: recipe.batch, optimizer: &recipe.optimizer, start: None };
+    let start = match simulated {
+        Some((pretraining, items)) => Some(pretraining.learn(&lineage, items, progress)?),
+        None => None,
+    };
+    let course = Course { n_steps: recipe.steps, batch: recipe.batch, optimizer: &recipe.optimizer, start };
     let first = lineage.first(course, auxiliary, progress)?;
     let mut all = vec![first];
     if let Some(c) = recipe.distillation.as_ref().and_then(|students| students.student.as_ref()) {

@@ -137,6 +137,7 @@ pub fn consistency_role(n_steps: usize) -> String {
 }
 
 /// A generator and its students in the making.
+#[derive(Clone)]
 pub struct Lineage<'a> {
     /// What trains them.
     pub trainer: Trainer<'a>,

@@ -36,6 +36,11 @@ pub static GENERATION_PRESETS: &[Preset] = &[
         summary: "the same with students: half the width, then 8, 4, 2 and 1 steps",
         text: include_str!("../../presets/records/ptbxl-small-kd.toml"),
     },
+    Preset {
+        name: "ecg12",
+        summary: "the shipped generator of twelve-lead records: simulated records first, then PTB-XL, then four steps",
+        text: include_str!("../../presets/records/ecg12.toml"),
+    },
 ];
 
 /// Whether a preset trains a generator of whole records.

@@ -21,6 +21,7 @@ mod import_gan;
 mod impute;
 mod latents;
 mod models;
+mod pretraining;
 mod quality;
 mod report;
 mod sampling;

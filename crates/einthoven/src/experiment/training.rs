@@ -39,6 +39,7 @@ pub struct Course<'a> {
 }
 
 /// Everything that trainings of a run share.
+#[derive(Clone)]
 pub struct Trainer<'a> {
     /// The run.
     pub run: &'a Run,

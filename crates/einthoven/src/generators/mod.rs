@@ -12,6 +12,7 @@ pub mod gan_model;
 pub mod latent_diffusion;
 mod model_file;
 pub mod pulse2pulse;
+mod shipped_model;
 pub mod simulator;
 pub mod sssd_ecg;
 pub mod time_diffusion;
@@ -200,7 +201,7 @@ pub static GENERATORS: &[&dyn GeneratorSpec] = &[
     &pulse2pulse::SPEC,
     &cond_pulse2pulse::SPEC,
     &wavegan_star::SPEC,
-    &beats::Spec,
+    &beats::SPEC,
     &simulator::Spec,
     &dipole::Spec,
 ];

@@ -73,6 +73,7 @@ impl Database for Folder {
             "form",
             "rhythm",
             "ptbxl-all",
+            "clinical",
             "merged-rhythm",
             "coarse-rhythm",
             "cinc2021",

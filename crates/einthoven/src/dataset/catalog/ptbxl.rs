@@ -80,6 +80,7 @@ impl Database for PtbXl {
             "form",
             "rhythm",
             "ptbxl-all",
+            "clinical",
             "merged-rhythm",
             "coarse-rhythm",
             "cinc2021",

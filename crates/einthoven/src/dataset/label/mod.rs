@@ -81,6 +81,7 @@ pub static LABEL_SETS: &[&LabelSet] = &[
     &statement_sets::FORM,
     &statement_sets::RHYTHM,
     &statement_sets::ALL,
+    &statement_sets::CLINICAL,
     &record_sets::MERGED_RHYTHM,
     &record_sets::COARSE_RHYTHM,
     &record_sets::CINC2021,

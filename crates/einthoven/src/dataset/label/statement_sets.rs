@@ -210,3 +210,37 @@ pub static RHYTHM: LabelSet = LabelSet {
     system: CodeSystem::Scp,
     is_exclusive: false,
 };
+
+/// Seventeen findings of rhythm, conduction, hypertrophy, infarction and repolarization.
+pub static CLINICAL: LabelSet = LabelSet {
+    name: "clinical",
+    summary: "17 findings that PTB-XL has often enough to learn: rhythm, conduction, hypertrophy, infarction, ST-T",
+    classes: &[
+        ("NORM", &["NORM"]),
+        ("SR", &["SR"]),
+        ("SBRAD", &["SBRAD"]),
+        ("STACH", &["STACH"]),
+        ("SARRH", &["SARRH"]),
+        ("AFIB", &["AFIB"]),
+        ("PAC", &["PAC"]),
+        ("PVC", &["PVC", "BIGU", "TRIGU"]),
+        ("1AVB", &["1AVB"]),
+        ("LAFB", &["LAFB"]),
+        ("IRBBB", &["IRBBB"]),
+        ("CRBBB", &["CRBBB"]),
+        ("CLBBB", &["CLBBB"]),
+        ("LVH", &["LVH"]),
+        ("IMI", &["IMI", "ILMI", "IPLMI", "IPMI", "INJIN", "INJIL"]),
+        ("AMI", &["ASMI", "AMI", "ALMI", "INJAS", "INJAL", "INJLA"]),
+        (
+            "STTC",
+            &[
+                "NDT", "NST_", "DIG", "LNGQT", "ISC_", "ISCAL", "ISCIN", "ISCIL", "ISCAS", "ISCLA", "ANEUR", "EL",
+                "ISCAN",
+            ],
+        ),
+    ],
+    keeps_paced: true,
+    system: CodeSystem::Scp,
+    is_exclusive: false,
+};
