@@ -5,5 +5,6 @@
 
 pub mod delivery;
 pub mod fidelity;
+pub mod physiology;
 pub mod privacy;
 pub mod utility;
