@@ -29,6 +29,7 @@ mod side_by_side;
 mod synthesis;
 pub mod timevqvae;
 mod training;
+mod training_report;
 
 use std::path::{Path, PathBuf};
 
@@ -47,6 +48,7 @@ pub use impute::{ImputeRequest, Imputed, impute};
 pub use sampling::{DrawRequest, Drawn, run_model, sample};
 use training::Trainer;
 pub use training::model_path;
+pub use training_report::training_report;
 
 pub use crate::nn::device::device;
 

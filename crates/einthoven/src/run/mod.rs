@@ -49,7 +49,8 @@ use crate::error::{Error, Result};
 
 const CONFIG: &str = "config.toml";
 const MANIFEST: &str = "manifest.json";
-const METRICS: &str = "metrics.jsonl";
+/// Name of a run's log of losses.
+pub const METRICS: &str = "metrics.jsonl";
 const CHECKPOINTS: &str = "checkpoint";
 const FINISHED: &str = "finished.json";
 const SKIPPED: &str = "skipped.jsonl";
@@ -306,13 +307,7 @@ impl RunStage {
     /// # Errors
     /// [`Error::Io`] if there is one that cannot be read.
     pub fn finished<T: DeserializeOwned>(&self) -> Result<Option<T>> {
-        let path = self.dir.join(FINISHED);
-        match fs::read(&path) {
-            // A broken marker means that the stage is done again from its last checkpoint.
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(Error::io(&path, source)),
-        }
+        read_finished(&self.dir)
     }
 
     /// Marks the stage as finished, with its result.
@@ -384,6 +379,24 @@ pub fn read_run(dir: &Path) -> Result<(RunInfo, Origin)> {
         ));
     }
     Ok((info, origin))
+}
+
+/// What [`RunStage::finished`] gives, for reading without taking the run's lock.
+///
+/// # Errors
+/// [`Error::Io`] if there is a result that cannot be read.
+pub fn finished_stage<T: DeserializeOwned>(dir: &Path, stage: &str) -> Result<Option<T>> {
+    read_finished(&dir.join(CHECKPOINTS).join(stage))
+}
+
+fn read_finished<T: DeserializeOwned>(dir: &Path) -> Result<Option<T>> {
+    let path = dir.join(FINISHED);
+    match fs::read(&path) {
+        // A broken marker means that the stage is done again from its last checkpoint.
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::io(&path, source)),
+    }
 }
 
 /// The checkpoints of a stage, for reading without taking the run's lock.
