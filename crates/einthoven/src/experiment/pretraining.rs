@@ -108,16 +108,14 @@ impl Pretraining {
         self.conditions.iter().map(set).collect()
     }
 
-    /// Weights of the network of `lineage` after it has learned from simulated `items`.
+    /// Weights of the network of `lineage`, whose card says of the simulated records what they are, after it has learned
+    /// from these as `items`.
     ///
     /// # Errors
     /// As [`Lineage::first`].
     pub(super) fn learn(&self, lineage: &Lineage, items: Batches, progress: &mut dyn Progress) -> Result<Weights> {
-        let card = ModelCard {
-            role: ROLE.into(),
-            training_data: json!({ "source": dipole::Spec.name(), "n_items": self.n }),
-            ..lineage.card.clone()
-        };
+        let training_data = lineage.card.training_data["pretraining"].clone();
+        let card = ModelCard { role: ROLE.into(), training_data, ..lineage.card.clone() };
         let simulated = Lineage { card, items, beside: Weights::default(), ..lineage.clone() };
         let course = Course { n_steps: self.steps, batch: self.batch, optimizer: &self.optimizer, start: None };
         let trained = simulated.first(course, None, progress)?;
