@@ -24,6 +24,7 @@ mod models;
 mod quality;
 mod report;
 mod sampling;
+mod set_writer;
 mod side_by_side;
 mod synthesis;
 pub mod timevqvae;
