@@ -6,6 +6,7 @@ use einthoven::dataset::condition::Fact;
 use einthoven::dataset::label::text;
 use einthoven::dataset::wish::Wish;
 use einthoven::experiment::{self, DrawRequest};
+use einthoven::generators::extent::Extent;
 use einthoven::run::{Progress, Stop};
 use einthoven::{Error, Result};
 use serde_json::json;
@@ -60,10 +61,17 @@ pub struct Args {
     /// Index of the first item; item i depends on model, seed, i and label alone
     #[arg(long, default_value_t = 0)]
     first: u64,
+    /// Sampling rate, 100 to 1000 Hz; dipole simulates at it, others are resampled [default: the generator's own]
+    #[arg(long, value_name = "HZ")]
+    fs: Option<f64>,
+    /// Length, from 2.5 s on. Shorter than the generator's own is cut; longer comes from dipole, and window by window
+    /// from models that denoise the signal itself; single beats have one length [default: the generator's own]
+    #[arg(long, value_name = "S")]
+    seconds: Option<f64>,
     /// cpu, cuda or wgpu
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// X.npz, or a folder for NPZ and WFDB records
+    /// X.npz, X.parquet, or a folder for NPZ and WFDB records, which have their beats as .atr
     #[arg(long, value_name = "PATH")]
     out: PathBuf,
     /// Replace what exists
@@ -142,6 +150,7 @@ pub fn execute(args: Args) -> Result<u8> {
         wish: &wish,
         exact_tries: args.exact.then_some(args.tries),
         first: args.first,
+        extent: Extent { fs_hz: args.fs, seconds: args.seconds },
         sampler: args.sampler.as_deref(),
         steps: args.steps,
         guidance: args.guidance,

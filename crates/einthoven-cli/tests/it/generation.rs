@@ -147,6 +147,7 @@ fn every_generator_of_records_trains_and_gives_twelve_lawful_leads() {
         assert_eq!(again.code, 0, "{}", again.stderr);
         assert_eq!(npz::read(Path::new(&one)).expect("a data set").ecg, set.ecg, "{generator}: batch 1");
 
+        lengths_and_rates(&folder, generator, &run);
         if generator == "timevqvae" {
             let error = einthoven(["export", &run, "--onnx", &folder.at("codes.onnx"), "--json"]).error();
             assert_eq!(error["exit_code"], 3, "{error}");
@@ -162,6 +163,44 @@ fn every_generator_of_records_trains_and_gives_twelve_lawful_leads() {
         let words = ["sample", &weights, "-n", "3", "--label", "af", "--batch", "1", "--out", &one, "--force"];
         assert_eq!(einthoven(words).code, 0);
         assert_eq!(npz::read(Path::new(&one)).expect("a data set").ecg, set.ecg, "{generator}: exported weights");
+    }
+}
+
+/// Records of 4 s at 100 Hz, at other rates and of other lengths: cut, a little longer at once, and window by window.
+fn lengths_and_rates(folder: &TempFolder, generator: &str, run: &str) {
+    let out = folder.at("lengths.npz");
+    let draw = |seconds: &str, fs: &str, batch: &str| {
+        let call =
+            ["sample", run, "-n", "2", "--label", "af", "--out", &out, "--force", "--json", "--seconds", seconds];
+        einthoven(call.iter().chain(&["--fs", fs, "--batch", batch]))
+    };
+    let is_of_signals = !["timevqvae", "latent-diffusion"].contains(&generator);
+    // The kernels of this network have a length; others take any.
+    let windows_of_a_little_more = (generator == "sssd-ecg").then_some(2);
+    for (seconds, fs, n, windows) in
+        [("2.5", "200", 500, None), ("4.3", "100", 430, windows_of_a_little_more), ("9", "250", 2250, Some(4))]
+    {
+        if !is_of_signals && seconds != "2.5" {
+            let error = draw(seconds, fs, "2").error();
+            assert_eq!(error["exit_code"], 2, "{generator}: {error}");
+            assert!(error["error"].as_str().is_some_and(|text| text.contains("at most 4 s; longer")), "{error}");
+            continue;
+        }
+        let drawn = draw(seconds, fs, "2").json();
+        let (seconds_f64, fs_hz): (f64, f64) = (seconds.parse().expect("a number"), fs.parse().expect("a number"));
+        assert_eq!((&drawn["fs_hz"], &drawn["seconds"]), (&fs_hz.into(), &seconds_f64.into()), "{generator}");
+        let set = npz::read(Path::new(&out)).expect("a data set");
+        assert_eq!((set.sig_len, set.fs_hz), (n, fs_hz), "{generator}");
+        assert_eq!(set.provenance["windows"]["n"].as_u64(), windows, "{generator}, {seconds} s");
+        // Networks of three training steps draw amplitudes that no heart has, and 32 bits are a share of them.
+        let size = set.ecg.iter().fold(1.0f32, |most, v| most.max(v.abs()));
+        for t in 0..n {
+            let mv = |lead: usize| set.item(1)[lead * n + t];
+            assert!((mv(0) + mv(2) - mv(1)).abs() < 1e-5 * size, "{generator}: Einthoven");
+            assert!((mv(3) + mv(4) + mv(5)).abs() < 1e-5 * size, "{generator}: Goldberger");
+        }
+        assert_eq!(draw(seconds, fs, "1").code, 0);
+        assert!(npz::read(Path::new(&out)).expect("a data set").ecg == set.ecg, "{generator}: batch 1");
     }
 }
 

@@ -1,6 +1,7 @@
 //! `sample`: marks, labels in turn, and the same bytes whatever the batch and the threads.
 
 use einthoven::dataset::npz;
+use einthoven::record::{self, ReadOptions};
 
 use super::command::{TempFolder, command, done, einthoven, text};
 use super::experiment::micro_run;
@@ -107,4 +108,77 @@ fn names_that_do_not_exist_are_refused() {
     std::fs::write(&out, "mine").expect("writable");
     assert_eq!(einthoven(["sample", run, "-n", "1", "--out", &out]).code, 5);
     assert_eq!(std::fs::read(&out).expect("a file"), b"mine");
+}
+
+#[test]
+fn the_simulator_draws_any_rate_and_length_and_its_records_have_their_true_beats() {
+    let folder = TempFolder::new("extent");
+    let out = folder.at("af");
+    let call = ["sample", "dipole", "-n", "3", "--label", "af", "--hr", "90", "--fs", "250", "--seconds", "40"];
+    let drawn = einthoven(call.iter().chain(&["--out", &out, "--json"])).json();
+    assert_eq!((&drawn["fs_hz"], &drawn["seconds"], &drawn["n_items"]), (&250.0.into(), &40.0.into(), &3.into()));
+    let header = folder.path().join("af/wfdb/syn_000001.hea");
+    let read = record::read(&header, &ReadOptions::default()).expect("a record");
+    assert_eq!((read.fs_hz, read.sig_len, read.leads.len()), (250.0, 10_000, 12));
+    let marks = &read.annotations["atr"];
+    assert_eq!((&*marks[0].symbol, marks[0].aux_text().as_str()), ("+", "(AFIB"));
+    // 40 s at 90 bpm.
+    assert!((55..=65).contains(&(marks.len() - 1)), "{}", marks.len());
+    assert!(read.comments.iter().any(|line| line == "Beats: the generator's truth"), "{:?}", read.comments);
+    // Shorter than it simulates is cut, in the beats too.
+    let out = folder.at("short");
+    let call = ["sample", "dipole", "-n", "1", "--label", "sinus", "--seconds", "2.5", "--out", &out];
+    assert_eq!(einthoven(call).code, 0);
+    let header = folder.path().join("short/wfdb/syn_000000.hea");
+    let read = record::read(&header, &ReadOptions::default()).expect("a record");
+    assert_eq!(read.sig_len, 1250);
+    assert!(read.annotations["atr"].iter().all(|mark| mark.sample < 1250));
+    // Nothing is left beside what was asked for.
+    let mut names: Vec<_> =
+        std::fs::read_dir(folder.path()).expect("a folder").map(|e| e.expect("an entry").file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["af", "short"]);
+}
+
+#[test]
+fn parquet_holds_the_items_and_their_fields() {
+    let folder = TempFolder::new("parquet");
+    let (table, set) = (folder.at("x.parquet"), folder.at("x.npz"));
+    for out in [&table, &set] {
+        let call = ["sample", "dipole", "-n", "3", "--label", "sinus,af", "--fs", "100", "--seconds", "5"];
+        let done = einthoven(call.iter().chain(&["--out", out]));
+        assert_eq!(done.code, 0, "{}", done.stderr);
+    }
+    let set = npz::read(std::path::Path::new(&set)).expect("a data set");
+    let rows = record::format::parquet::read_records(std::path::Path::new(&table), &ReadOptions::default());
+    let rows = rows.expect("records");
+    assert_eq!(rows.len(), 3);
+    for (i, row) in rows.iter().enumerate() {
+        assert_eq!((&row.name, row.fs_hz, row.sig_len), (&set.record[i], 100.0, 500));
+        assert!(row.comments.iter().any(|line| line == "Synthetic: yes"));
+        for (lead, mv) in row.leads.iter().zip(set.item(i).chunks(500)) {
+            let worst = lead.mv().expect("mV").iter().zip(mv).fold(0.0f32, |most, (a, b)| most.max((a - b).abs()));
+            assert!(worst <= 0.000_501, "{worst}");
+        }
+    }
+}
+
+#[test]
+fn rates_and_lengths_that_cannot_be_are_refused_before_anything_is_written() {
+    let folder = TempFolder::new("no-extent");
+    let out = folder.at("x.npz");
+    for (arguments, wanted) in [
+        (["beats", "--seconds", "10"], "single beats of 0.71 s"),
+        (["dipole", "--fs", "50"], "fs: found 50 Hz, expected 100 to 1000 Hz"),
+        (["dipole", "--seconds", "1"], "seconds: found 1 s, expected 2.5"),
+    ] {
+        let call = ["sample"].iter().chain(&arguments).chain(&["-n", "1", "--out", &out, "--json"]);
+        let error = einthoven(call).error();
+        assert_eq!(error["exit_code"], 2, "{error}");
+        assert!(error["error"].as_str().is_some_and(|text| text.contains(wanted)), "{error}");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
+    }
+    let call = ["sample", "beats", "-n", "2", "--label", "V", "--fs", "500", "--out", &out, "--json"];
+    let drawn = einthoven(call).json();
+    assert_eq!((&drawn["fs_hz"], &drawn["provenance"]["drawn_at"]["fs_hz"]), (&500.0.into(), &360.0.into()));
 }

@@ -15,6 +15,7 @@ pub mod guard;
 pub mod label;
 pub mod mix;
 pub mod npz;
+pub mod parquet;
 pub mod plus;
 mod prepare;
 pub mod records;
@@ -223,6 +224,13 @@ impl Dataset {
     /// # Errors
     /// [`Error::Data`] if leads, length, sampling rate or label names differ.
     pub fn append(&mut self, other: &Dataset) -> Result<()> {
+        self.append_beside_ecg(other)?;
+        self.ecg.extend_from_slice(&other.ecg);
+        Ok(())
+    }
+
+    /// As [`Dataset::append`] for all but the amplitudes, which are kept elsewhere.
+    pub(crate) fn append_beside_ecg(&mut self, other: &Dataset) -> Result<()> {
         let mismatch = if self.leads != other.leads {
             Some(("leads", format!("{:?}", self.leads), format!("{:?}", other.leads)))
         } else if self.sig_len != other.sig_len {
@@ -249,7 +257,6 @@ impl Dataset {
                 None => ours.resize(n + other.len(), Facts::default()),
             }
         }
-        self.ecg.extend_from_slice(&other.ecg);
         self.labels.extend_from_slice(&other.labels);
         self.record.extend_from_slice(&other.record);
         self.patient.extend_from_slice(&other.patient);

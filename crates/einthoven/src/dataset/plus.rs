@@ -3,13 +3,17 @@
 //! One record per class holds its beats back to back, so that any WFDB tool can show and score them.
 //! The joins are arbitrary: RR intervals in these records mean nothing, and the header says so.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::{Dataset, SYNTHETIC_PREFIX};
 use crate::error::{Error, Result};
-use crate::record::{self, Annotation, Lead, Record, WriteOptions, annotation};
+use crate::record::format::guard_overwrite;
+use crate::record::format::wfdb::RecordWriter;
+use crate::record::{Annotation, Lead, Record, WriteOptions, annotation};
 
 /// Gain of the records: one count is 1 uV.
 pub const GAIN_ADU_PER_MV: f64 = 1000.0;
@@ -27,26 +31,106 @@ pub const ANNOTATOR: &str = "atr";
 /// annotation symbol; [`Error::Input`] `D12` for amplitudes beyond 32.767 mV; [`Error::Guard`] for a
 /// file that exists and may not be overwritten; [`Error::Io`].
 pub fn write_plus(folder: &Path, data: &Dataset, options: &WriteOptions) -> Result<Vec<PathBuf>> {
-    data.validate()?;
-    refuse_real(data, "MIT-BIH-PLUS")?;
-    let mut members: Vec<Vec<usize>> = vec![Vec::new(); data.n_labels()];
-    for (i, class) in data.classes()?.into_iter().enumerate() {
-        members[class].push(i);
-    }
-    std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
-    let mut paths = Vec::new();
-    for (class, members) in members.iter().enumerate().filter(|(_, members)| !members.is_empty()) {
-        let path = folder.join(format!("{}.hea", record_name(&data.label_names[class])));
-        record::write(&class_record(data, class, members)?, &path, options)?;
-        paths.push(path);
-    }
-    Ok(paths)
+    let mut writer = PlusWriter::new(folder, data, options);
+    writer.push(data)?;
+    writer.finish()
 }
 
-/// Refuses a set with a real item; `what` is what only synthetic items are written as.
-pub(super) fn refuse_real(data: &Dataset, what: &str) -> Result<()> {
+/// Records that grow, some beats at a time.
+pub struct PlusWriter {
+    folder: PathBuf,
+    /// Axes and provenance.
+    axes: Dataset,
+    may_overwrite: bool,
+    classes: BTreeMap<usize, ClassRecord>,
+}
+
+/// The record of a class.
+struct ClassRecord {
+    writer: RecordWriter,
+    symbol: &'static str,
+    n_beats: usize,
+    /// First and last index that was drawn.
+    indexes: [i64; 2],
+}
+
+impl PlusWriter {
+    /// Writes into a folder beats with the axes and the provenance of `axes`.
+    pub fn new(folder: &Path, axes: &Dataset, options: &WriteOptions) -> PlusWriter {
+        let shape = Dataset::new(axes.leads.clone(), axes.sig_len, axes.fs_hz, axes.label_names.clone());
+        let axes = Dataset { provenance: axes.provenance.clone(), ..shape };
+        PlusWriter { folder: folder.into(), axes, may_overwrite: options.overwrite, classes: BTreeMap::new() }
+    }
+
+    /// Adds beats to the records of their classes.
+    ///
+    /// # Errors
+    /// As [`write_plus`].
+    pub fn push(&mut self, data: &Dataset) -> Result<()> {
+        data.validate()?;
+        refuse_real(data, 0..data.len(), "MIT-BIH-PLUS")?;
+        for (i, class) in data.classes()?.into_iter().enumerate() {
+            if !self.classes.contains_key(&class) {
+                let record = self.class_record(class, data.index[i])?;
+                self.classes.insert(class, record);
+            }
+            let Some(record) = self.classes.get_mut(&class) else { continue };
+            let leads = data.leads.iter().zip(data.item(i).chunks(data.sig_len));
+            let leads: Vec<Lead> =
+                leads.map(|(name, mv)| Lead::from_mv(name, mv, GAIN_ADU_PER_MV)).collect::<Result<_>>()?;
+            let frames: Vec<i32> = (0..data.sig_len).flat_map(|t| leads.iter().map(move |lead| lead.adu[t])).collect();
+            let middle = (record.n_beats * data.sig_len + data.sig_len / 2) as i64;
+            record.writer.push_frames(&frames)?;
+            record.writer.push_annotations(0, &[Annotation::new(middle, record.symbol)])?;
+            record.n_beats += 1;
+            let [first, last] = record.indexes;
+            record.indexes = [first.min(data.index[i]), last.max(data.index[i])];
+        }
+        Ok(())
+    }
+
+    /// Ends the records and returns their header paths.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn finish(self) -> Result<Vec<PathBuf>> {
+        let each = self.classes.into_iter().map(|(class, mut record)| {
+            let label = &self.axes.label_names[class];
+            let mut comments = synthetic_comments(&self.axes.provenance, record.indexes);
+            comments.push(format!(
+                "Beats of class {label} stand back to back every {} points: RR intervals are meaningless",
+                self.axes.sig_len
+            ));
+            record.writer.set_comments(comments);
+            record.writer.finish()?;
+            Ok(self.folder.join(format!("{}.hea", record_name(label))))
+        });
+        each.collect()
+    }
+
+    fn class_record(&self, class: usize, index: i64) -> Result<ClassRecord> {
+        let label = &self.axes.label_names[class];
+        let symbol = annotation::code_of(label)
+            .map(|code| annotation::SYMBOLS[usize::from(code)])
+            .filter(|symbol| annotation::is_beat_symbol(symbol))
+            .ok_or_else(|| {
+                Error::data("label_names", format!("found \"{label}\", expected a beat symbol of the WFDB annotations"))
+            })?;
+        std::fs::create_dir_all(&self.folder).map_err(|source| Error::io(&self.folder, source))?;
+        let name = record_name(label);
+        let file = |extension: &str| self.folder.join(format!("{name}.{extension}"));
+        guard_overwrite(&["hea", "dat", ANNOTATOR].map(file), self.may_overwrite)?;
+        let mut record = Record::new(&name, self.axes.fs_hz);
+        record.leads = self.axes.leads.iter().map(|lead| Lead::new(lead, GAIN_ADU_PER_MV, Vec::new())).collect();
+        let writer = RecordWriter::create(&file("hea"), record, &[ANNOTATOR])?;
+        Ok(ClassRecord { writer, symbol, n_beats: 0, indexes: [index; 2] })
+    }
+}
+
+/// Refuses a real one among items; `what` is what only synthetic items are written as.
+pub(super) fn refuse_real(data: &Dataset, mut items: Range<usize>, what: &str) -> Result<()> {
     let is_marked = data.provenance["synthetic"] == true;
-    match (0..data.len()).find(|&i| !is_marked && !data.is_generated(i)) {
+    match items.find(|&i| !is_marked && !data.is_generated(i)) {
         Some(i) => {
             Err(Error::data(&data.record[i], format!("item {i} is real: only synthetic items are written as {what}")))
         }
@@ -85,33 +169,4 @@ pub fn synthetic_comments(provenance: &Value, indexes: [i64; 2]) -> Vec<String> 
 /// Name of a class's record. A symbol that cannot be in a file name is written in words.
 fn record_name(label: &str) -> String {
     format!("{SYNTHETIC_PREFIX}{}", if label == "/" { "paced" } else { label })
-}
-
-fn class_record(data: &Dataset, class: usize, members: &[usize]) -> Result<Record> {
-    let label = &data.label_names[class];
-    let symbol = annotation::code_of(label)
-        .map(|code| annotation::SYMBOLS[usize::from(code)])
-        .filter(|symbol| annotation::is_beat_symbol(symbol))
-        .ok_or_else(|| {
-            Error::data("label_names", format!("found \"{label}\", expected a beat symbol of the WFDB annotations"))
-        })?;
-    let mut record = Record::new(record_name(label), data.fs_hz);
-    record.sig_len = members.len() * data.sig_len;
-    for (k, name) in data.leads.iter().enumerate() {
-        let mv: Vec<f32> =
-            members.iter().flat_map(|&i| &data.item(i)[k * data.sig_len..(k + 1) * data.sig_len]).copied().collect();
-        record.leads.push(Lead::from_mv(name, &mv, GAIN_ADU_PER_MV)?);
-    }
-    let middle = |k: usize| (k * data.sig_len + data.sig_len / 2) as i64;
-    record
-        .annotations
-        .insert(ANNOTATOR.into(), (0..members.len()).map(|k| Annotation::new(middle(k), symbol)).collect());
-    let drawn = members.iter().map(|&i| data.index[i]);
-    let indexes = [drawn.clone().min().unwrap_or(0), drawn.max().unwrap_or(0)];
-    record.comments = synthetic_comments(&data.provenance, indexes);
-    record.comments.push(format!(
-        "Beats of class {label} stand back to back every {} points: RR intervals are meaningless",
-        data.sig_len
-    ));
-    Ok(record)
 }

@@ -1,35 +1,21 @@
-//! Synthetic whole records as WFDB files, one for each item.
+//! Synthetic whole records, one for each item of a data set.
 //!
 //! Points are whole numbers. Of twelve leads, I and II are rounded and the other limb leads follow from the rounded
 //! ones, the augmented leads at twice the gain, so that the laws hold to the last count.
 
-use std::path::{Path, PathBuf};
-
 use super::Dataset;
 use super::plus::{GAIN_ADU_PER_MV, refuse_real, synthetic_comments};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::record::lead_law::{TWELVE, derive_limb_counts};
-use crate::record::{self, Lead, Record, WriteOptions};
+use crate::record::{Lead, Record};
 
-/// Writes every item as a record of its own name, with its labels in a comment, and returns the header paths.
+/// An item as a record of its own name, with its labels in a comment.
 ///
 /// # Errors
-/// [`Error::Data`] if an item is not synthetic; [`Error::Input`] `D12` for amplitudes that 16 bits cannot hold;
-/// [`Error::Guard`] for a file that exists and may not be overwritten; [`Error::Io`].
-pub fn write_records(folder: &Path, data: &Dataset, options: &WriteOptions) -> Result<Vec<PathBuf>> {
-    data.validate()?;
-    refuse_real(data, "records")?;
-    std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
-    (0..data.len())
-        .map(|item| {
-            let path = folder.join(format!("{}.hea", data.record[item]));
-            record::write(&item_record(data, item)?, &path, options)?;
-            Ok(path)
-        })
-        .collect()
-}
-
-fn item_record(data: &Dataset, item: usize) -> Result<Record> {
+/// [`Error::Data`](crate::Error::Data) for a real item; [`Error::Input`](crate::Error::Input) `D12` for amplitudes that 16
+/// bits cannot hold.
+pub fn item_record(data: &Dataset, item: usize) -> Result<Record> {
+    refuse_real(data, item..item + 1, "records")?;
     let mut record = Record::new(&data.record[item], data.fs_hz);
     record.sig_len = data.sig_len;
     for (name, mv) in data.leads.iter().zip(data.item(item).chunks(data.sig_len)) {
@@ -74,6 +60,6 @@ mod tests {
         assert!(record.comments.iter().any(|line| line == "Labels: AFIB, LBBB"), "{:?}", record.comments);
         data.provenance = serde_json::Value::Null;
         data.record = vec!["100".into()];
-        assert!(write_records(Path::new("nowhere"), &data, &WriteOptions::default()).is_err());
+        assert!(item_record(&data, 0).is_err());
     }
 }

@@ -116,6 +116,15 @@ impl NetworkConfig {
         Ok(params.iter().map(|spec| spec.shape.iter().product::<usize>()).sum())
     }
 
+    /// Most points of a signal that the network takes; `None` where any number will do.
+    pub fn longest(&self) -> Option<usize> {
+        match self {
+            NetworkConfig::Sssd(c) if c.state_space == StateSpace::Frozen => Some(c.length),
+            NetworkConfig::DiffusionTs(c) => Some(c.length),
+            _ => None,
+        }
+    }
+
     /// Bytes of the widest feature maps of one item, which its computation takes some times over.
     pub fn map_bytes(&self, sig_len: usize) -> u64 {
         let (width, points) = match self {

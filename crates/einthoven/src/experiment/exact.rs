@@ -3,6 +3,8 @@
 //! Try t of item i has randomness of its own, so what is kept of an item depends on the seed and its index alone, and
 //! the first try is the item that a draw without rejection gives. A batch is in memory at a time.
 
+use std::collections::BTreeMap;
+
 use crate::dataset::condition::NUMBERS;
 use crate::dataset::{Dataset, Facts};
 use crate::delineators::DELINEATORS;
@@ -10,6 +12,7 @@ use crate::delineators::facts::measure_each;
 use crate::error::{Error, Result};
 use crate::evaluation::delivery::{Acceptance, is_delivered};
 use crate::generators::{Generator, Item, SampleRequest, Sink};
+use crate::record::Annotation;
 use crate::run::Stop;
 use crate::seed::Seed;
 
@@ -27,6 +30,8 @@ pub struct Rejection<'a> {
 struct Batch {
     items: Vec<Item>,
     ecg: Vec<f32>,
+    /// True beats by the item's index, where they are known.
+    beats: BTreeMap<u64, Vec<Annotation>>,
 }
 
 impl Sink for Batch {
@@ -35,6 +40,19 @@ impl Sink for Batch {
         self.ecg.extend_from_slice(ecg);
         Ok(())
     }
+
+    fn annotate(&mut self, item: &Item, beats: &[Annotation]) -> Result<()> {
+        self.beats.insert(item.index, beats.to_vec());
+        Ok(())
+    }
+}
+
+/// An item that is as requested, with its true beats where they are known.
+#[derive(Clone)]
+struct Kept {
+    item: Item,
+    ecg: Vec<f32>,
+    beats: Option<Vec<Annotation>>,
 }
 
 impl<'a> Rejection<'a> {
@@ -61,7 +79,7 @@ impl<'a> Rejection<'a> {
     /// generator, the delineator or the sink returns; [`Error::Interrupted`] between tries.
     pub fn sample_into(&mut self, request: &SampleRequest, seed: Seed, stop: &Stop, sink: &mut dyn Sink) -> Result<()> {
         let size = self.axes.leads.len() * self.axes.sig_len;
-        let mut kept: Vec<Option<(Item, Vec<f32>)>> = vec![None; request.items.len()];
+        let mut kept: Vec<Option<Kept>> = vec![None; request.items.len()];
         let mut pending: Vec<usize> = (0..request.items.len()).collect();
         let mut last = Vec::new();
         for attempt in 0..self.tries {
@@ -76,7 +94,10 @@ impl<'a> Rejection<'a> {
             let mut rejected = Vec::new();
             for ((&k, measured), (item, ecg)) in pending.iter().zip(&last).zip(made) {
                 match is_delivered(&request.items[k].conditions.facts, measured) {
-                    true => kept[k] = Some((item, ecg.to_vec())),
+                    true => {
+                        let beats = batch.beats.remove(&item.index);
+                        kept[k] = Some(Kept { item, ecg: ecg.to_vec(), beats });
+                    }
                     false => rejected.push((k, measured.clone())),
                 }
             }
@@ -89,7 +110,10 @@ impl<'a> Rejection<'a> {
         if let (Some(&k), Some(measured)) = (pending.first(), last.first()) {
             return Err(self.refusal(&request.items[k], measured));
         }
-        for (item, ecg) in kept.into_iter().flatten() {
+        for Kept { item, ecg, beats } in kept.into_iter().flatten() {
+            if let Some(beats) = beats {
+                sink.annotate(&item, &beats)?;
+            }
             sink.accept(&[item], &ecg)?;
         }
         Ok(())

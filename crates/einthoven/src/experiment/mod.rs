@@ -25,6 +25,7 @@ mod pretraining;
 mod quality;
 mod report;
 mod sampling;
+mod set_writer;
 mod side_by_side;
 mod synthesis;
 pub mod timevqvae;

@@ -1,20 +1,24 @@
 //! Drawing from a trained run, a model file or a generator by name, into a file that says what it is.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::distillation::few_step_role;
 use super::exact::Rejection;
-use super::{delineation, device, generation, import, synthesis};
+use super::set_writer::{BLOCK_BYTES, KEPT_BYTES, SetWriter};
+use super::synthesis::{self, Watch, draw_batches};
+use super::{delineation, device, generation, import};
 use crate::dataset::wish::{Turns, Wish};
-use crate::dataset::{Dataset, Facts, npz};
-use crate::delineators::{DELINEATORS, facts};
+use crate::dataset::{Dataset, Facts};
 use crate::error::{Error, Result};
 use crate::evaluation::delivery::{Acceptance, Delivered, delivered};
+use crate::generators::extent::{Extent, fitted};
 use crate::generators::{self, Generator, Item};
 use crate::run::{Disk, Progress, Stop, Storage, available_memory, read_run};
 use crate::seed::Seed;
+use crate::simulate::dipole::request::SHORTEST_S;
 
 /// What a user asks of [`sample`].
 pub struct DrawRequest<'a> {
@@ -31,6 +35,8 @@ pub struct DrawRequest<'a> {
     pub exact_tries: Option<u64>,
     /// Index of the first item.
     pub first: u64,
+    /// Rate and length of the items.
+    pub extent: Extent,
     /// Sampler by name; `None` for the model's own.
     pub sampler: Option<&'a str>,
     /// Sampler steps; `None` for the model's own.
@@ -43,32 +49,41 @@ pub struct DrawRequest<'a> {
     pub seed: u64,
     /// Device by name.
     pub device: &'a str,
-    /// `X.npz`, or a folder for NPZ and WFDB records.
+    /// `X.npz`, `X.parquet`, or a folder for NPZ and WFDB records.
     pub out: &'a Path,
 }
 
-/// Items that were drawn.
+/// Items that were drawn and written.
 pub struct Drawn {
-    /// The items, which were also written.
-    pub data: Dataset,
+    /// Number of items.
+    pub n_items: u64,
+    /// Number of items with each label, in the order of the labels.
+    pub counts: Vec<(String, usize)>,
+    /// Sampling rate of the items.
+    pub fs_hz: f64,
+    /// Points of a lead.
+    pub sig_len: usize,
+    /// Where they come from, as it was written.
+    pub provenance: Value,
     /// Requested against delivered, for each requested number that an ECG shows.
     pub delivered: Vec<Delivered>,
     /// How many draws it took, where items were rejected.
     pub acceptance: Option<Acceptance>,
 }
 
-/// Draws items and writes them.
+/// Draws items and writes them as they come: memory does not grow with their number but for names and labels.
 ///
 /// # Errors
 /// [`Error::Limit`] before any work if memory or disk cannot hold the result; [`Error::Unknown`] for a
-/// name that is in no list; [`Error::Config`] for a condition that the generator does not know; [`Error::Data`] for an
-/// item that no try made exact; everything that sampling and writing return.
+/// name that is in no list; [`Error::Config`] for a condition that the generator does not know and for a rate or a length
+/// that it cannot have; [`Error::Data`] for an item that no try made exact; everything that sampling and writing return.
 pub fn sample(request: &DrawRequest, stop: &Stop, progress: &mut dyn Progress) -> Result<Drawn> {
     if request.batch == 0 {
         return Err(Error::config("--batch", "found 0, expected at least 1"));
     }
-    let generator = open(request)?;
-    let axes = generator.axes();
+    request.extent.check()?;
+    let generator = fitted(open(request)?, &request.extent)?;
+    let mut axes = generator.axes();
     let turns = request.wish.turns(&axes.label_names)?;
     let is_measurable =
         request.wish.numbers.iter().any(|(fact, _)| fact.number().is_some_and(|number| number.tolerance.is_some()));
@@ -78,49 +93,49 @@ pub fn sample(request: &DrawRequest, stop: &Stop, progress: &mut dyn Progress) -
             "nothing is asked for that can be measured, expected one of --hr, --pr, --qrs, --qtc, --axis",
         ));
     }
-    // More than are asked for are never computed at once.
-    let batch = request.batch.min(usize::try_from(request.n).unwrap_or(usize::MAX)).max(1);
-    refuse_oversize(request, generator.as_ref(), &axes, batch)?;
     let mut call = generator.request(Vec::new());
-    call.batch = batch;
+    // More than are asked for are never computed at once.
+    call.batch = request.batch.min(usize::try_from(request.n).unwrap_or(usize::MAX)).max(1);
+    refuse_oversize(request, generator.as_ref(), &axes, call.batch)?;
     if let Some(sampler) = request.sampler {
         call.sampler = sampler.into();
     }
     call.steps = request.steps.unwrap_or(call.steps);
     call.guidance = request.guidance.unwrap_or(call.guidance);
-
     let seed = Seed::new(request.seed);
+    axes.provenance["sampler"] = synthesis::sampler_in_words(&call);
+    axes.provenance["request"] = request.wish_in_words();
+    axes.provenance["seed"] = json!(request.seed);
+
+    let n_items = usize::try_from(request.n).unwrap_or(usize::MAX);
+    let mut writer = SetWriter::create(request.out, &axes, n_items, is_measurable)?;
     let mut rejection = request.exact_tries.map(|tries| Rejection::new(generator.as_ref(), tries)).transpose()?;
-    let mut data = axes;
-    let last = request.first + request.n;
-    let mut at = request.first;
-    while at < last {
-        stop.check("run the same command again")?;
-        let end = last.min(at + batch as u64);
-        call.items = (at..end).map(|index| request.item(&turns, index)).collect();
-        match &mut rejection {
-            None => generator.sample_into(&call, seed, &mut data)?,
-            Some(rejection) => rejection.sample_into(&call, seed, stop, &mut data)?,
-        }
-        at = end;
-        let note =
-            rejection.as_ref().map_or(String::new(), |r| format!("{:.0} % accepted", 100.0 * r.acceptance().rate));
-        progress.update("sample", data.len() as u64, request.n, &note);
-    }
-    data.validate()?;
+    let mut items = request.indexes().map(|index| request.item(&turns, index));
+    let mut watch = Watch { stage: "sample", total: request.n, hint: "run the same command again", stop, progress };
+    draw_batches(&call, &mut items, &mut watch, &mut |batch| {
+        let Some(rejection) = &mut rejection else {
+            generator.sample_into(batch, seed, &mut writer)?;
+            return Ok(String::new());
+        };
+        rejection.sample_into(batch, seed, stop, &mut writer)?;
+        Ok(format!("{:.0} % accepted", 100.0 * rejection.acceptance().rate))
+    })?;
     let acceptance = rejection.map(|rejection| rejection.acceptance());
-    let delivered = if is_measurable { request.delivered(&turns, &data)? } else { Vec::new() };
-    data.provenance["sampler"] = synthesis::sampler_in_words(&call);
-    data.provenance["request"] = request.wish_in_words();
+    let mut delivered = Vec::new();
     if is_measurable {
-        data.provenance["delivery"] = json!({ "delivered": delivered, "acceptance": acceptance });
+        delivered = request.delivered(&turns, &writer.flushed()?.measured);
+        axes.provenance["delivery"] = json!({ "delivered": delivered, "acceptance": acceptance });
     }
-    if request.out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npz")) {
-        npz::write(request.out, &synthesis::stamped(&data, request.seed))?;
-    } else {
-        synthesis::write(&data, request.out, request.seed)?;
-    }
-    Ok(Drawn { data, delivered, acceptance })
+    let written = writer.finish(&axes.provenance)?;
+    Ok(Drawn {
+        n_items: written.n_items,
+        counts: axes.label_names.into_iter().zip(written.counts).collect(),
+        fs_hz: axes.fs_hz,
+        sig_len: axes.sig_len,
+        provenance: axes.provenance,
+        delivered,
+        acceptance,
+    })
 }
 
 /// The generator that a source names.
@@ -138,9 +153,22 @@ fn open(request: &DrawRequest) -> Result<Box<dyn Generator>> {
         Some(path) => generators::open(&path, &device),
         None => {
             let spec = generators::find(request.source)?;
-            spec.build(&spec.default_config(), None, &device)
+            spec.build(&at_extent(spec.default_config(), &request.extent), None, &device)
         }
     }
+}
+
+/// A configuration with the rate and the length that are asked for, where it has settings for both; what is shorter than
+/// such a generator makes is cut afterwards.
+fn at_extent(mut config: Value, extent: &Extent) -> Value {
+    let has_both = config.get("fs_hz").is_some() && config.get("seconds").is_some();
+    if let (true, Some(fs_hz)) = (has_both, extent.fs_hz) {
+        config["fs_hz"] = json!(fs_hz);
+    }
+    if let (true, Some(seconds)) = (has_both, extent.seconds) {
+        config["seconds"] = json!(seconds.max(SHORTEST_S));
+    }
+    config
 }
 
 /// File of a model of a run folder, by role.
@@ -177,16 +205,15 @@ pub fn run_model(dir: &Path, role: Option<&str>) -> Result<PathBuf> {
     Err(Error::Unknown { kind: "finished model of this run", name: role, known })
 }
 
-/// Bytes of an item beside its amplitudes: names, labels, part, index, and their room in vectors.
-const ITEM_BYTES: u64 = 256;
-
 /// Refuses what memory or disk cannot hold (rule M05), with the estimate.
 fn refuse_oversize(request: &DrawRequest, generator: &dyn Generator, axes: &Dataset, batch: usize) -> Result<()> {
-    let item_bytes = 4 * (axes.leads.len() * axes.sig_len) as u64 + ITEM_BYTES;
-    // The set, its stamped copy, and the batch in hand.
-    let working = generator.working_bytes_per_item().saturating_mul(batch as u64);
-    let memory = request.n.saturating_mul(2 * item_bytes).saturating_add(working);
-    let disk = request.n.saturating_mul(item_bytes);
+    let item_bytes = 4 * (axes.leads.len() * axes.sig_len) as u64;
+    // The batch in hand, the block that is written next in its formats, and what stays of each item.
+    let working = generator.working_bytes_per_item().saturating_add(item_bytes).saturating_mul(batch as u64);
+    let block = 8 * BLOCK_BYTES.max(item_bytes);
+    let memory = request.n.saturating_mul(KEPT_BYTES).saturating_add(working).saturating_add(block);
+    // A folder has the amplitudes a second time, in 16 bits.
+    let disk = request.n.saturating_mul(item_bytes + item_bytes / 2 + KEPT_BYTES);
     let folder = match request.out.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -213,11 +240,15 @@ impl DrawRequest<'_> {
         Item { index, conditions: self.wish.item(turns, Seed::new(self.seed), index) }
     }
 
+    /// Indexes of the items.
+    fn indexes(&self) -> Range<u64> {
+        self.first..self.first.saturating_add(self.n)
+    }
+
     /// Requested against what the default delineator reads.
-    fn delivered(&self, turns: &Turns, data: &Dataset) -> Result<Vec<Delivered>> {
-        let indexes = self.first..self.first + self.n;
-        let requested: Vec<Facts> = indexes.map(|index| self.item(turns, index).conditions.facts).collect();
-        Ok(delivered(&requested, &facts::measure_each(data, &data.ecg, DELINEATORS[0])?))
+    fn delivered(&self, turns: &Turns, measured: &[Facts]) -> Vec<Delivered> {
+        let requested: Vec<Facts> = self.indexes().map(|index| self.item(turns, index).conditions.facts).collect();
+        delivered(&requested, measured)
     }
 
     /// What was asked for, for the provenance.
@@ -227,17 +258,17 @@ impl DrawRequest<'_> {
             wish.numbers.iter().map(|(fact, range)| (fact.name().to_string(), json!(range))).collect();
         json!({
             "labels": wish.labels, "numbers": numbers, "sex": wish.sex, "site": wish.site, "exact_tries": self.exact_tries,
+            "fs_hz": self.extent.fs_hz, "seconds": self.extent.seconds,
         })
     }
 
     /// What was drawn, for scripts: files and counts.
     pub fn summary(&self, drawn: &Drawn) -> Value {
-        let data = &drawn.data;
-        let counts = data.label_counts(crate::dataset::Split::Train);
         let counts: serde_json::Map<String, Value> =
-            data.label_names.iter().cloned().zip(counts.into_iter().map(Into::into)).collect();
+            drawn.counts.iter().map(|(name, n)| (name.clone(), (*n).into())).collect();
         json!({
-            "out": self.out, "n_items": data.len(), "counts": counts, "seed": self.seed, "provenance": data.provenance,
+            "out": self.out, "n_items": drawn.n_items, "counts": counts, "seed": self.seed,
+            "fs_hz": drawn.fs_hz, "seconds": drawn.sig_len as f64 / drawn.fs_hz, "provenance": drawn.provenance,
             "delivered": drawn.delivered, "acceptance": drawn.acceptance,
         })
     }

@@ -5,11 +5,11 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::config::Experiment;
-use crate::dataset::{Dataset, Split, npz, plus, records};
+use super::set_writer::SetWriter;
+use crate::dataset::{Dataset, Split};
 use crate::diffusion::sampler;
 use crate::error::Result;
-use crate::generators::{Generator, Item, SampleRequest, Sink};
-use crate::record::WriteOptions;
+use crate::generators::{Generator, Item, SampleRequest};
 use crate::run::{Progress, Stop};
 use crate::seed::Seed;
 
@@ -40,23 +40,6 @@ pub fn balanced(counts: &[usize], per_class: usize) -> Vec<usize> {
         .collect()
 }
 
-/// A sink that reports progress and honors a stop.
-struct Watched<'a> {
-    data: &'a mut Dataset,
-    total: u64,
-    stage: &'a str,
-    stop: &'a Stop,
-    progress: &'a mut dyn Progress,
-}
-
-impl Sink for Watched<'_> {
-    fn accept(&mut self, items: &[Item], ecg: &[f32]) -> Result<()> {
-        self.data.accept(items, ecg)?;
-        self.progress.update(self.stage, self.data.len() as u64, self.total, "");
-        self.stop.check("run the same command again to go on")
-    }
-}
-
 /// Draws items, with progress.
 ///
 /// # Errors
@@ -70,11 +53,54 @@ pub fn draw(
     progress: &mut dyn Progress,
 ) -> Result<Dataset> {
     let mut data = model.axes();
-    let total = request.items.len() as u64;
-    model.sample_into(request, seed, &mut Watched { data: &mut data, total, stage, stop, progress })?;
+    let mut watch =
+        Watch { stage, total: request.items.len() as u64, hint: "run the same command again to go on", stop, progress };
+    draw_batches(request, &mut request.items.iter().cloned(), &mut watch, &mut |batch| {
+        model.sample_into(batch, seed, &mut data)?;
+        Ok(String::new())
+    })?;
     data.provenance["sampler"] = sampler_in_words(request);
     data.validate()?;
     Ok(data)
+}
+
+/// Who is told how far a draw is, and who may stop it.
+pub struct Watch<'a> {
+    /// Stage for the progress.
+    pub stage: &'a str,
+    /// Number of items.
+    pub total: u64,
+    /// What to do after a stop.
+    pub hint: &'a str,
+    /// Stops the draw between batches.
+    pub stop: &'a Stop,
+    /// Is told after every batch.
+    pub progress: &'a mut dyn Progress,
+}
+
+/// The one loop of every draw: `draw` gets the settings of `request` with a batch of items at a time, and returns a note
+/// for the progress.
+///
+/// # Errors
+/// Whatever `draw` returns; [`crate::Error::Interrupted`] between batches.
+pub fn draw_batches(
+    request: &SampleRequest,
+    items: &mut dyn Iterator<Item = Item>,
+    watch: &mut Watch,
+    draw: &mut dyn FnMut(&SampleRequest) -> Result<String>,
+) -> Result<()> {
+    let mut batch = SampleRequest { items: Vec::new(), ..request.clone() };
+    let mut done = 0;
+    loop {
+        batch.items = items.take(request.batch.max(1)).collect();
+        if batch.items.is_empty() {
+            return Ok(());
+        }
+        let note = draw(&batch)?;
+        done += batch.items.len() as u64;
+        watch.progress.update(watch.stage, done, watch.total, &note);
+        watch.stop.check(watch.hint)?;
+    }
 }
 
 /// How items were drawn, for the provenance.
@@ -118,32 +144,16 @@ pub fn borrow_rr(synthetic: &mut Dataset, real: &Dataset, seed: Seed) -> Result<
     Ok(())
 }
 
-/// Items below this length are single beats.
-const LONGEST_BEAT_S: f64 = 2.0;
-
-/// The set with the seed in its provenance.
-pub fn stamped(data: &Dataset, seed: u64) -> Dataset {
-    let mut stamped = data.clone();
-    stamped.provenance["seed"] = json!(seed);
-    stamped
-}
-
 /// Writes a synthetic set as NPZ, and as WFDB records, over what an earlier call wrote: beats back to back by class
-/// with annotations, longer items each as a record.
+/// with annotations, longer items each as a record with its beats.
 ///
 /// # Errors
 /// [`crate::Error::Io`].
 pub fn write(data: &Dataset, folder: &Path, seed: u64) -> Result<()> {
-    std::fs::create_dir_all(folder).map_err(|source| crate::Error::io(folder, source))?;
-    let stamped = stamped(data, seed);
-    let is_beats = (data.sig_len as f64) < LONGEST_BEAT_S * data.fs_hz;
-    npz::write(&folder.join(if is_beats { "beats.npz" } else { "records.npz" }), &stamped)?;
-    // A run that goes on after a stop writes the same set again.
-    let options = WriteOptions { overwrite: true, ..WriteOptions::default() };
-    let wfdb = folder.join("wfdb");
-    match is_beats {
-        true => plus::write_plus(&wfdb, &stamped, &options)?,
-        false => records::write_records(&wfdb, &stamped, &options)?,
-    };
+    let mut axes = data.select(&[]);
+    axes.provenance["seed"] = json!(seed);
+    let mut writer = SetWriter::create(folder, &axes, data.len(), false)?;
+    writer.push(data)?;
+    writer.finish(&axes.provenance)?;
     Ok(())
 }

@@ -11,7 +11,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Generator, GeneratorSpec, Item, SampleRequest, Sink, model_file};
+use super::long_records::LongRecords;
+use super::{Generator, GeneratorSpec, Item, SampleRequest, Sink, model_file, too_short};
 use crate::dataset::Dataset;
 use crate::dataset::condition::{FACTS, Told};
 use crate::diffusion::latent::{LatentDecoder, LatentSpace};
@@ -29,6 +30,10 @@ use crate::signal;
 
 /// The widest feature maps that are alive at once while a network is applied, roughly.
 const LIVE_MAPS: u64 = 16;
+
+/// How much longer than in training a network that takes any length draws at once. Its normalizations and its sight of
+/// the ends were trained for one length, so that it is no more than what rounding of a length calls for.
+const LONGEST_AT_ONCE: f64 = 1.1;
 
 /// What a model file says beside its weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -198,6 +203,15 @@ impl DiffusionModel {
         signal::scaled(ecg, &self.card.scale_mv, self.card.sig_len)
     }
 
+    /// The same model for signals of another length, by the same weights and with the same identity, and so the same noise.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a length that its latents cannot have.
+    pub(super) fn of_length(&self, sig_len: usize) -> Result<DiffusionModel> {
+        let card = ModelCard { sig_len, ..self.card.clone() };
+        Ok(DiffusionModel { hash: self.hash.clone(), ..DiffusionModel::new(card, self.state.clone(), &self.device)? })
+    }
+
     fn condition(&self, items: &[Item]) -> Result<Condition> {
         Condition::of_items(items.iter().map(|item| &item.conditions), self.card.label_names.len())
     }
@@ -237,11 +251,28 @@ impl Generator for DiffusionModel {
         }
         Ok(())
     }
+
+    /// A little longer by the network at once, where it takes any length, else window by window.
+    fn lengthened(self: Box<Self>, sig_len: usize) -> Result<Box<dyn Generator>> {
+        if self.decoder.is_some() {
+            return Err(too_short(self.as_ref()));
+        }
+        if sig_len as f64 <= LONGEST_AT_ONCE * self.card.sig_len as f64 && self.card.network.longest().is_none() {
+            return Ok(Box::new(self.of_length(sig_len)?));
+        }
+        Ok(Box::new(LongRecords::new(*self, sig_len)?))
+    }
 }
 
 impl DiffusionModel {
     /// Items by a denoiser of this model, mV, in the leads that are modelled.
-    fn draw(&self, denoiser: &dyn Denoiser, request: &SampleRequest, seed: Seed, items: &[Item]) -> Result<Vec<f32>> {
+    pub(super) fn draw(
+        &self,
+        denoiser: &dyn Denoiser,
+        request: &SampleRequest,
+        seed: Seed,
+        items: &[Item],
+    ) -> Result<Vec<f32>> {
         let (n_items, condition) = (items.len(), self.condition(items)?);
         let [channels, length] = self.denoised;
         let (size, shape) = (channels * length, [n_items, channels, length]);
@@ -284,18 +315,37 @@ impl DiffusionModel {
                 actual: vec![request.items.len()],
             });
         }
-        let shape = [1, self.card.leads.len(), self.card.sig_len];
-        if ecg.len() != shape[1] * shape[2] {
-            let (what, expected) = ("signal to fill".into(), vec![shape[1], shape[2]]);
+        let shape = [self.card.leads.len(), self.card.sig_len];
+        if ecg.len() != shape[0] * shape[1] {
+            let (what, expected) = ("signal to fill".into(), shape.to_vec());
             return Err(Error::Shape { what, expected, actual: vec![ecg.len()] });
         }
-        let tensor = |values: Vec<f32>| Tensor::<3>::from_data(TensorData::new(values, shape), &self.device);
         let known: Vec<f32> = ecg.iter().map(|v| if v.is_nan() { 0.0 } else { *v }).collect();
-        let scale = signal::scaled(&known, &self.card.scale_mv, self.card.sig_len);
         let mask = ecg.iter().map(|v| f32::from(u8::from(!v.is_nan()))).collect();
+        self.draw_known(&known, mask, 1.0, request, seed, &request.items)
+    }
+
+    /// Items that are known in part, in the leads that are modelled: `mask` is 1 where `ecg` holds, 0 where it does not
+    /// count, and between where the two go over into each other; `emphasis` as in [`Known::emphasized`].
+    ///
+    /// # Shape
+    /// `ecg`, `mask` and the result are `[item, lead, time]`; `ecg` and the result in mV.
+    /// # Errors
+    /// As [`Generator::sample_into`].
+    pub(super) fn draw_known(
+        &self,
+        ecg: &[f32],
+        mask: Vec<f32>,
+        emphasis: f64,
+        request: &SampleRequest,
+        seed: Seed,
+        items: &[Item],
+    ) -> Result<Vec<f32>> {
+        let shape = [items.len(), self.card.leads.len(), self.card.sig_len];
+        let tensor = |values: Vec<f32>| Tensor::<3>::from_data(TensorData::new(values, shape), &self.device);
         let guided = Guided::new(&self.denoiser, request.guidance)?;
-        let known = Known::new(guided, tensor(scale), tensor(mask))?;
-        self.draw(&known, request, seed, &request.items)
+        let known = Known::new(guided, tensor(self.scaled(ecg)), tensor(mask))?.emphasized(emphasis);
+        self.draw(&known, request, seed, items)
     }
 }
 

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::record::lead_law::TWELVE;
 use crate::seed::Seed;
 use crate::simulate::dipole::condition::Effect;
+use crate::simulate::dipole::truth::beat_annotations;
 use crate::simulate::dipole::{CONDITIONS, Request, SimulatedEcg};
 
 /// Settings of the generator; the labels are the conditions in their order.
@@ -150,6 +151,8 @@ impl Generator for Dipole {
             let mut made = item.clone();
             made.conditions.labels = labels;
             made.conditions.facts.complete(&facts(&ecg));
+            let beats = beat_annotations(&ecg.beats, ecg.fs_hz, Some(ecg.truth.rhythm), ecg.sig_len);
+            sink.annotate(&made, &beats)?;
             sink.accept(&[made], &ecg.ecg_mv)?;
         }
         Ok(())

@@ -8,8 +8,10 @@ pub mod diffusion_ts;
 pub mod diffwave;
 pub mod dipole;
 pub mod dit;
+pub mod extent;
 pub mod gan_model;
 pub mod latent_diffusion;
+mod long_records;
 mod model_file;
 pub mod pulse2pulse;
 mod shipped_model;
@@ -28,6 +30,7 @@ use serde_json::Value;
 use crate::dataset::condition::Told;
 use crate::dataset::{Conditions, Dataset, Facts, SYNTHETIC_PREFIX, Split};
 use crate::error::{Error, Result};
+use crate::record::Annotation;
 use crate::seed::Seed;
 
 /// One item to draw, or drawn.
@@ -99,6 +102,16 @@ pub trait Sink {
     /// # Errors
     /// Whatever keeps the sink from taking them.
     fn accept(&mut self, items: &[Item], ecg: &[f32]) -> Result<()>;
+
+    /// Learns the true beats of the item that is accepted next, from generators that know them; most sinks need none.
+    ///
+    /// # Units
+    /// Positions are points at the rate of the items.
+    /// # Errors
+    /// Whatever keeps the sink from taking them.
+    fn annotate(&mut self, _item: &Item, _beats: &[Annotation]) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Ready to draw from.
@@ -126,6 +139,14 @@ pub trait Generator {
     /// or a label outside their range and for a condition that it does not know; whatever the sink returns.
     fn sample_into(&self, request: &SampleRequest, seed: Seed, sink: &mut dyn Sink) -> Result<()>;
 
+    /// The same generator for records of `sig_len` points at its own rate, which are more than it makes now.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a generator that makes no longer ones.
+    fn lengthened(self: Box<Self>, _sig_len: usize) -> Result<Box<dyn Generator>> {
+        Err(too_short(self.as_ref()))
+    }
+
     /// Draws items into a data set that says it is synthetic.
     ///
     /// # Errors
@@ -136,6 +157,18 @@ pub trait Generator {
         data.validate()?;
         Ok(data)
     }
+}
+
+/// Says that a generator makes no longer records than it does, and which generators do.
+fn too_short(generator: &(impl Generator + ?Sized)) -> Error {
+    let axes = generator.axes();
+    let who = axes.provenance["generator"].as_str().unwrap_or("the generator");
+    let seconds = axes.sig_len as f64 / axes.fs_hz;
+    let reason = format!(
+        "{who} makes at most {seconds} s; longer records come from dipole, and from models of diffwave, time-diffusion, \
+         sssd-ecg, dit, diffusion-ts and timediffusion"
+    );
+    Error::config("seconds", reason)
 }
 
 impl Sink for Dataset {

@@ -8,6 +8,7 @@ use einthoven::dataset::wish::Wish;
 use einthoven::dataset::{Dataset, Split, npz};
 use einthoven::experiment::{self, DrawRequest, RunRequest, run_model};
 use einthoven::generators::diffusion_model::DiffusionModel;
+use einthoven::generators::extent::Extent;
 use einthoven::run::{Progress, Silent, Stop};
 use einthoven::simulate::ecgsyn::Ecgsyn;
 use einthoven::{Error, Result, Seed};
@@ -151,6 +152,7 @@ fn a_generator_and_its_students_resume_and_are_drawn_from() {
             wish: &wish,
             exact_tries: None,
             first: 0,
+            extent: Extent::default(),
             sampler: None,
             steps: None,
             guidance: None,
@@ -159,11 +161,11 @@ fn a_generator_and_its_students_resume_and_are_drawn_from() {
             device: "cpu",
             out: &out,
         };
-        let drawn = experiment::sample(&request, &Stop::never(), &mut Silent).unwrap().data;
+        let drawn = experiment::sample(&request, &Stop::never(), &mut Silent).unwrap();
         let used = &drawn.provenance["sampler"];
         assert_eq!((&used["name"], &used["steps"]), (&sampler.into(), &steps.into()), "{role:?}");
         assert_eq!(used["denoiser_calls"], calls, "{role:?}");
-        assert_eq!((drawn.len(), drawn.sig_len), (3, 256));
+        assert_eq!((drawn.n_items, drawn.sig_len), (3, 256));
         let _ = std::fs::remove_file(&out);
     }
 }

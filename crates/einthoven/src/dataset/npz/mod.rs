@@ -7,19 +7,19 @@
 //! entries carry no clock.
 
 mod facts;
+mod write;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Seek, Write};
-use std::path::{Path, PathBuf};
-
-use zip::{CompressionMethod, ZipWriter};
+use std::io::BufReader;
+use std::path::Path;
 
 use super::{Dataset, Split};
 use crate::error::{Error, InputError, Position, Result};
-use crate::record::format::npz::archive::{BLOCK, CODE, limit_bytes, options, read_arrays, write_entry};
+use crate::record::format::npz::archive::{CODE, limit_bytes, read_arrays};
 pub use crate::record::format::npz::npy;
 use npy::{Array, Values};
+pub use write::Writer;
 
 /// Writes a data set.
 ///
@@ -28,20 +28,9 @@ use npy::{Array, Values};
 /// # Errors
 /// [`Error::Shape`] if the axes of the data set disagree; [`Error::Io`].
 pub fn write(path: &Path, data: &Dataset) -> Result<()> {
-    data.validate()?;
-    let io = |source| Error::Io { path: path.to_path_buf(), source };
-    let part = partial(path);
-    let file = File::create(&part).map_err(io)?;
-    let written = write_entries(BufWriter::new(file), data).and_then(|mut out| {
-        out.flush()?;
-        out.get_ref().sync_all()
-    });
-    let renamed = written.and_then(|()| std::fs::rename(&part, path));
-    renamed.map_err(|source| {
-        // The error of the write is what matters; a partial file that cannot be removed is harmless.
-        let _ = std::fs::remove_file(&part);
-        io(source)
-    })
+    let mut writer = Writer::create(path, data, data.len())?;
+    writer.push(data)?;
+    writer.finish(&data.provenance)
 }
 
 /// Reads a data set that [`write()`] or numpy wrote.
@@ -55,64 +44,6 @@ pub fn read(path: &Path) -> Result<Dataset> {
     let length = file.metadata().map_err(|source| Error::Io { path: path.into(), source })?.len();
     let mut arrays = read_arrays(BufReader::new(file), path, limit_bytes(length))?;
     assemble(&mut arrays, path)
-}
-
-/// Path of the file while it is being written.
-fn partial(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".partial");
-    path.with_file_name(name)
-}
-
-fn write_entries<W: Write + Seek>(out: W, data: &Dataset) -> std::io::Result<W> {
-    let text = |items: &[String]| Values::Text(items.to_vec());
-    let n = data.len();
-    let mut archive = ZipWriter::new(out);
-    let ecg_shape = [n, data.leads.len(), data.sig_len];
-    // Amplitudes are stored: deflate takes a hundred times as long as the copy and halves them at best.
-    write_f32(&mut archive, "ecg", &ecg_shape, &data.ecg)?;
-    let split: Vec<String> = data.split.iter().map(|split| split.name().to_string()).collect();
-    let small: [(&str, Vec<usize>, Values); 9] = [
-        ("leads", vec![data.leads.len()], text(&data.leads)),
-        ("fs_hz", vec![], Values::F64(vec![data.fs_hz])),
-        ("label_names", vec![data.n_labels()], text(&data.label_names)),
-        ("labels", vec![n, data.n_labels()], Values::U8(data.labels.clone())),
-        ("record", vec![n], text(&data.record)),
-        ("patient", vec![n], text(&data.patient)),
-        ("split", vec![n], Values::Text(split)),
-        ("index", vec![n], Values::I64(data.index.clone())),
-        ("provenance", vec![], Values::Text(vec![data.provenance.to_string()])),
-    ];
-    for (name, shape, values) in &small {
-        write_entry(&mut archive, name, shape, values)?;
-    }
-    if let Some(rr_s) = &data.rr_s {
-        write_entry(&mut archive, "rr_s", &[n, 2], &Values::F32(rr_s.iter().flatten().copied().collect()))?;
-    }
-    if let Some(facts) = &data.facts {
-        facts::write(&mut archive, facts)?;
-    }
-    Ok(archive.finish()?)
-}
-
-/// Writes floats without a copy of the whole array.
-fn write_f32<W: Write + Seek>(
-    archive: &mut ZipWriter<W>,
-    name: &str,
-    shape: &[usize],
-    values: &[f32],
-) -> std::io::Result<()> {
-    // Sizes from 4 GiB on need the 64-bit form of the archive.
-    let is_large = values.len() as u64 * 4 >= u64::from(u32::MAX) - 4096;
-    archive.start_file(format!("{name}.npy"), options(CompressionMethod::Stored, is_large))?;
-    archive.write_all(&npy::header(shape, &Values::F32(Vec::new())))?;
-    let mut block = Vec::with_capacity(4 * BLOCK);
-    for values in values.chunks(BLOCK) {
-        block.clear();
-        block.extend(values.iter().flat_map(|x| x.to_le_bytes()));
-        archive.write_all(&block)?;
-    }
-    Ok(())
 }
 
 fn assemble(arrays: &mut BTreeMap<String, Array>, path: &Path) -> Result<Dataset> {

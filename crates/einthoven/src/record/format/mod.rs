@@ -147,7 +147,7 @@ fn by_extension(path: &Path) -> Option<&'static RecordFormat> {
 ///
 /// # Errors
 /// [`Error::Guard`] naming the first file that exists.
-fn guard_overwrite(paths: &[PathBuf], may_overwrite: bool) -> Result<()> {
+pub(crate) fn guard_overwrite(paths: &[PathBuf], may_overwrite: bool) -> Result<()> {
     match paths.iter().find(|path| !may_overwrite && path.exists()) {
         Some(path) => {
             let reason = format!("{} exists; choose another name, or add --force", path.display());

@@ -7,6 +7,9 @@ use crate::simulate::dipole::patient::Sex;
 use crate::simulate::dipole::recorder::Recorder;
 use crate::simulate::dipole::shape::Conduction;
 
+/// Shortest record, s.
+pub const SHORTEST_S: f64 = 5.0;
+
 /// A record to simulate. What is `None` is drawn for the patient.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
@@ -81,7 +84,7 @@ impl Request {
             ))
         };
         within("fs", self.fs_hz, 100.0, 1000.0, "Hz")?;
-        within("seconds", self.seconds, 5.0, 48.0 * 3600.0, "s")?;
+        within("seconds", self.seconds, SHORTEST_S, 48.0 * 3600.0, "s")?;
         if let Some(snr_db) = self.snr_db {
             within("snr", snr_db, -20.0, 80.0, "dB")?;
         }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::record::Annotation;
 use crate::record::fiducial::{Fiducial, Wave};
 use crate::simulate::dipole::kernel::BOUNDARY_SHARE;
 use crate::simulate::dipole::request::Request;
@@ -194,6 +195,28 @@ pub fn uncertainty(fs_hz: f64, breathing_rad: f64) -> Value {
         "amplitude_in_file_mv": 0.0005,
         "notes": "annotations are rounded to points; breathing turns the axis of single beats by axis_deg at most; the boundaries of overlapping waves are those of each wave by itself",
     })
+}
+
+/// Beats as annotations, after the rhythm where the record starts.
+pub fn beat_annotations(
+    beats: &[BeatTruth],
+    fs_hz: f64,
+    rhythm: Option<&'static str>,
+    sig_len: usize,
+) -> Vec<Annotation> {
+    let mut marks = Vec::with_capacity(beats.len() + 1);
+    if let Some(rhythm) = rhythm {
+        let mut mark = Annotation::new(0, "+");
+        mark.aux = rhythm.as_bytes().to_vec();
+        marks.push(mark);
+        if rhythm == "(VFIB" {
+            // Fibrillation has no beats: its start and end are marked.
+            marks.push(Annotation::new(0, "["));
+            marks.push(Annotation::new(sig_len as i64 - 1, "]"));
+        }
+    }
+    marks.extend(beats.iter().map(|beat| Annotation::new(libm::round(beat.r_s * fs_hz) as i64, beat.symbol)));
+    marks
 }
 
 /// Waves of one lead, or across leads, as points of the record, in the order of their peaks.

@@ -13,13 +13,13 @@ use crate::error::{Error, Result};
 use crate::record::fiducial::to_annotations;
 use crate::record::format::wfdb::RecordWriter;
 use crate::record::lead_law::{TWELVE, derive_limb_counts};
-use crate::record::{Annotation, Lead, MISSING, Record, Wave};
+use crate::record::{Lead, MISSING, Record, Wave};
 use crate::run::{self, Progress, Silent};
 use crate::seed::Seed;
 use crate::simulate::dipole::record::{Chunk, Simulation};
 use crate::simulate::dipole::recorder::Recorder;
 use crate::simulate::dipole::request::Request;
-use crate::simulate::dipole::truth::{BeatTruth, WaveTruth, fiducials, uncertainty};
+use crate::simulate::dipole::truth::{BeatTruth, WaveTruth, beat_annotations, fiducials, uncertainty};
 
 /// Start of the name of every record.
 pub const PREFIX: &str = "syn_";
@@ -151,7 +151,7 @@ fn write_record(request: &Request, seed: u64, index: u64, folder: &Path, tick: &
         if let Some(twin) = &mut twin {
             twin.push_frames(&counts(&chunk, &chunk.clean_mv, gain))?;
         }
-        let marks = beat_marks(&chunk, request.fs_hz, is_first.then(|| simulation.truth().rhythm), sig_len);
+        let marks = beat_annotations(&chunk.beats, request.fs_hz, is_first.then(|| simulation.truth().rhythm), sig_len);
         writer.push_annotations(0, &marks)?;
         is_first = false;
         waiting.extend(chunk.waves.iter().cloned());
@@ -212,23 +212,6 @@ fn counts(chunk: &Chunk, eight_mv: &[f32], gain: f64) -> Vec<i32> {
         (2..8).for_each(|lead| frame[lead + 4] = count(eight_mv[lead * n + t]));
     }
     out
-}
-
-/// Beats as annotations, after the rhythm at the start of the record.
-fn beat_marks(chunk: &Chunk, fs_hz: f64, rhythm: Option<&'static str>, sig_len: usize) -> Vec<Annotation> {
-    let mut marks = Vec::with_capacity(chunk.beats.len() + 1);
-    if let Some(rhythm) = rhythm {
-        let mut mark = Annotation::new(0, "+");
-        mark.aux = rhythm.as_bytes().to_vec();
-        marks.push(mark);
-        if rhythm == "(VFIB" {
-            // Fibrillation has no beats: its start and end are marked.
-            marks.push(Annotation::new(0, "["));
-            marks.push(Annotation::new(sig_len as i64 - 1, "]"));
-        }
-    }
-    marks.extend(chunk.beats.iter().map(|beat| Annotation::new(libm::round(beat.r_s * fs_hz) as i64, beat.symbol)));
-    marks
 }
 
 /// Number of leading waves that end before the next QRS begins in every lead, so that their marks can be written.

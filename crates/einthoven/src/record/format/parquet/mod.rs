@@ -7,7 +7,7 @@
 //! file from elsewhere needs `fs_hz`, `leads` and `adu` with the calibration, or `ecg`, a list of
 //! lists in mV.
 //!
-//! `thrift` reads the metadata, `column` the pages, [`write()`] is the way back. Read are plain and
+//! `thrift` reads the metadata, `column` the pages, [`write()`] is the way back, by tables of any columns (`table`). Read are plain and
 //! dictionary pages, uncompressed or Snappy.
 //!
 //! # Reference
@@ -15,6 +15,7 @@
 
 mod column;
 mod snappy;
+pub(crate) mod table;
 mod thrift;
 mod write;
 

@@ -28,17 +28,27 @@ pub struct RecordWriter {
 /// A file under its temporary name.
 struct Part {
     path: PathBuf,
-    temporary: PathBuf,
     file: BufWriter<File>,
+    temporary: Temporary,
+}
+
+/// A name under which nothing is left.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // A finished file has been renamed by now; one that cannot be removed is harmless.
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 impl Part {
     fn create(path: PathBuf) -> Result<Part> {
         let mut name = std::ffi::OsString::from(crate::run::TEMPORARY_PREFIX);
         name.push(path.file_name().unwrap_or_default());
-        let temporary = path.with_file_name(name);
-        let file = File::create(&temporary).map_err(|source| Error::io(&temporary, source))?;
-        Ok(Part { path, temporary, file: BufWriter::new(file) })
+        let temporary = Temporary(path.with_file_name(name));
+        let file = File::create(&temporary.0).map_err(|source| Error::io(&temporary.0, source))?;
+        Ok(Part { path, file: BufWriter::new(file), temporary })
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
@@ -47,7 +57,7 @@ impl Part {
 
     fn finish(mut self) -> Result<()> {
         self.file.flush().map_err(|source| Error::io(&self.path, source))?;
-        fs::rename(&self.temporary, &self.path).map_err(|source| Error::io(&self.path, source))
+        fs::rename(&self.temporary.0, &self.path).map_err(|source| Error::io(&self.path, source))
     }
 }
 
@@ -109,6 +119,11 @@ impl RecordWriter {
         let (encoder, part) = &mut self.annotators[annotator];
         let bytes = encoder.next(&part.path, marks)?;
         part.write(&bytes)
+    }
+
+    /// Replaces the comments, which are written at the end.
+    pub fn set_comments(&mut self, comments: Vec<String>) {
+        self.record.comments = comments;
     }
 
     /// Ends the files and writes the header.
