@@ -1,8 +1,9 @@
-//! `einthoven impute REC --model RUN --missing V3,V4|--gap 2.0..3.5 --out REC2`: what is missing, drawn to fit the rest.
+//! `einthoven impute REC --model RUN --missing V3,V4|--gap 2.0..3.5|--forecast 2 --out REC2`: what is missing, drawn to
+//! fit the rest.
 
 use std::path::PathBuf;
 
-use einthoven::experiment::{self, ImputeRequest};
+use einthoven::experiment::{self, Checked, Drawing, ImputeRequest, OnRecord, Prior};
 use einthoven::run::Stop;
 use einthoven::{Error, Result};
 
@@ -23,24 +24,38 @@ pub struct Args {
     /// Seconds between which all leads are made anew, such as 2.0..3.5
     #[arg(long, value_name = "FROM..TO")]
     gap: Option<String>,
+    /// Seconds to add at the end of the record
+    #[arg(long, value_name = "SECONDS")]
+    forecast: Option<f64>,
+    /// What the draw starts from: noise, or the record's own mean beat at the R peaks that its rhythm predicts
+    #[arg(long, value_enum, default_value = "noise")]
+    prior: PriorName,
+    /// Compare what was recorded of the named leads or gap with what either prior and the mean beat alone make of it:
+    /// root mean squared error and correlation of each lead; --out may be left out
+    #[arg(long, conflicts_with = "forecast")]
+    check: bool,
     /// Label of the record, which the generator is told [default: none]
     #[arg(long)]
     label: Option<String>,
     /// Sampler by name [default: the model's own, as the next one]
     #[arg(long)]
     sampler: Option<String>,
-    /// Denoiser calls
+    /// Sampler steps
     #[arg(long)]
     steps: Option<usize>,
     /// Seed of the draw
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Patient of the record by the id of the training data, for the warning that the generator knows it [default: by the
+    /// table beside the record or by its name]
+    #[arg(long, value_name = "ID")]
+    patient: Option<String>,
     /// cpu, cuda or wgpu
     #[arg(long, default_value = "cpu")]
     device: String,
     /// Record to write, in the format of its extension
-    #[arg(long, value_name = "REC")]
-    out: PathBuf,
+    #[arg(long, value_name = "REC", required_unless_present = "check")]
+    out: Option<PathBuf>,
     /// Replace what exists
     #[arg(long)]
     force: bool,
@@ -49,20 +64,35 @@ pub struct Args {
     pub json: bool,
 }
 
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum PriorName {
+    Noise,
+    Template,
+}
+
 pub fn execute(args: Args) -> Result<u8> {
-    refuse_overwrite(&args.out, args.force)?;
+    if let Some(out) = &args.out {
+        refuse_overwrite(out, args.force)?;
+    }
     let request = ImputeRequest {
-        record: &args.record,
-        source: &args.model,
+        on: OnRecord {
+            record: &args.record,
+            source: &args.model,
+            patient: args.patient.as_deref(),
+            device: &args.device,
+            out: args.out.as_deref(),
+            overwrite: args.force,
+        },
+        drawing: Drawing { sampler: args.sampler.as_deref(), steps: args.steps, seed: args.seed },
         missing: &args.missing,
         gap_s: args.gap.as_deref().map(parse_gap).transpose()?,
         label: args.label.as_deref(),
-        sampler: args.sampler.as_deref(),
-        steps: args.steps,
-        seed: args.seed,
-        device: &args.device,
-        out: &args.out,
-        overwrite: args.force,
+        forecast_s: args.forecast,
+        prior: match args.prior {
+            PriorName::Noise => Prior::Noise,
+            PriorName::Template => Prior::Template,
+        },
+        check: args.check,
     };
     let imputed = experiment::impute(&request, &Stop::on_signals()?, &mut Printer::new())?;
     if args.json {
@@ -74,7 +104,13 @@ pub fn execute(args: Args) -> Result<u8> {
             print_line(&format!("{lead}: {points} points {how}"))?;
         }
     }
-    print_line(&args.out.display().to_string())?;
+    for Checked { method, lead, points, rmse_mv, correlation } in &imputed.checked {
+        let correlation = correlation.map_or("none".into(), |r| format!("{r:.3}"));
+        print_line(&format!("{lead}: {method}, {points} points: RMSE {rmse_mv:.4} mV, correlation {correlation}"))?;
+    }
+    if let Some(out) = &args.out {
+        print_line(&out.display().to_string())?;
+    }
     Ok(0)
 }
 

@@ -3,9 +3,12 @@
 mod augment;
 mod check;
 mod cite;
+mod conditions;
 mod convert;
 mod delineate;
+mod denoise;
 mod ec57;
+mod edit;
 mod evaluate;
 mod export;
 mod failure;
@@ -82,6 +85,8 @@ commands! {
     Import => import,
     Export => export,
     Impute => impute,
+    Denoise => denoise,
+    Edit => edit,
     Simulate => simulate,
     Mix => mix,
     Augment => augment,

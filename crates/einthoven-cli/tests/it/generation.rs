@@ -11,7 +11,7 @@ use super::command::{Done, TempFolder, einthoven, text};
 use super::simulate::simulated;
 
 /// A prepared set of simulated records of eight leads, two rhythms, 4 s at 100 Hz.
-fn prepared(folder: &TempFolder) -> PathBuf {
+pub fn prepared(folder: &TempFolder) -> PathBuf {
     let mut table = "record,patient,split,labels\n".to_string();
     for (k, rhythm) in ["sinus", "af", "sinus", "af", "sinus", "af"].into_iter().enumerate() {
         let place = format!("records/{k}");
@@ -38,7 +38,7 @@ fn prepared(folder: &TempFolder) -> PathBuf {
 }
 
 /// Settings that shrink each recipe to a network of a few channels and three steps.
-fn tiny(generator: &str) -> Vec<String> {
+pub fn tiny(generator: &str) -> Vec<String> {
     let set = |key: &str, value: &str| ["--set".to_string(), format!("recipes.{generator}.{key}={value}")];
     if generator == "timevqvae" {
         let transformer = "{ width = 8, layers = 1, heads = 1, ff_multiple = 1, has_rms_norm = true }";
@@ -82,8 +82,8 @@ fn tiny(generator: &str) -> Vec<String> {
 /// As [`tiny`] for a generator and its critic, for records of 400 points. The layer before the last has a fifth of the
 /// width; a single channel could be zero everywhere.
 fn tiny_gan(generator: &str) -> Vec<String> {
-    let strides = if generator == "cond-pulse2pulse" { "[2, 5, 2, 5, 2]" } else { "[2, 5, 2, 5, 2, 1]" };
-    let latent = if generator == "wavegan-star" { ", latent = 8" } else { "" };
+    let strides = if generator.starts_with("cond-") { "[2, 5, 2, 5, 2]" } else { "[2, 5, 2, 5, 2, 1]" };
+    let latent = if generator.contains("wavegan-star") { ", latent = 8" } else { "" };
     let network = format!("{{ kind = \"{generator}\", width = 20{latent}, strides = {strides} }}");
     let critic = "{ width = 2, layers = 4, shift = 1, slope = 0.2 }";
     settings(
@@ -92,14 +92,14 @@ fn tiny_gan(generator: &str) -> Vec<String> {
     )
 }
 
-fn settings(generator: &str, values: &[(&str, &str)]) -> Vec<String> {
+pub fn settings(generator: &str, values: &[(&str, &str)]) -> Vec<String> {
     let set = |key: &str, value: &str| ["--set".to_string(), format!("recipes.{generator}.{key}={value}")];
     values.iter().flat_map(|(key, value)| set(key, value)).collect()
 }
 
-const GANS: [&str; 3] = ["pulse2pulse", "cond-pulse2pulse", "wavegan-star"];
+const GANS: [&str; 4] = ["pulse2pulse", "cond-pulse2pulse", "wavegan-star", "cond-wavegan-star"];
 
-fn train(data: &Path, generator: &str, run: &str) -> Done {
+pub fn train(data: &Path, generator: &str, run: &str) -> Done {
     let mut words = ["train", "ptbxl-small", "--generator", generator, "--data", text(data), "--out", run, "--json"]
         .map(String::from)
         .to_vec();
@@ -234,7 +234,7 @@ fn adversarial_generators_train_and_give_twelve_lawful_leads() {
         assert_eq!(train(&data, generator, &run).json(), first);
         assert_eq!(std::fs::read(&model).expect("a model file"), bytes, "{generator}");
 
-        let labels: &[&str] = if generator == "cond-pulse2pulse" { &["--label", "af"] } else { &[] };
+        let labels: &[&str] = if generator.starts_with("cond-") { &["--label", "af"] } else { &[] };
         let out = folder.at(&format!("{generator}.npz"));
         let call = ["sample", &run, "-n", "3", "--out", &out, "--json"];
         let drawn = einthoven(call.iter().chain(labels)).json();

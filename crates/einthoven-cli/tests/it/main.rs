@@ -6,6 +6,7 @@ mod command;
 mod conditions;
 mod convert;
 mod delineate;
+mod editing;
 mod experiment;
 mod failure;
 mod fetch;

@@ -9,3 +9,4 @@ pub mod hrv;
 pub mod interval;
 pub mod rpeak;
 pub mod segment;
+pub mod template;

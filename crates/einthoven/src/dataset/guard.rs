@@ -230,6 +230,9 @@ pub fn check_mitbih(data: &Dataset) -> Result<()> {
     Ok(())
 }
 
+/// Key of the list of a generator whose training patients nobody knows, as of published checkpoints.
+pub const UNKNOWN_KEY: &str = "unknown";
+
 /// Keyed hashes of a generator's training patients, for the provenance of what it draws (rule L4).
 ///
 /// HMAC-SHA-256 with a stated key: whoever holds patient ids can test them against the list, and two
@@ -238,6 +241,14 @@ pub fn training_patients(training: &Dataset, key: &str) -> Value {
     let patients: BTreeSet<&str> = training.patient.iter().map(String::as_str).collect();
     let hashes: BTreeSet<String> = patients.into_iter().map(|patient| keyed_hash(key, patient)).collect();
     json!({ "key": key, "hashes": hashes })
+}
+
+/// Whether a patient is on the list of a generator's training patients; `None` where its maker did not say whom it
+/// learned from.
+pub fn is_training_patient(training_patients: &Value, patient: &str) -> Option<bool> {
+    let key = training_patients["key"].as_str().filter(|key| *key != UNKNOWN_KEY)?;
+    let hash = keyed_hash(key, patient);
+    Some(training_patients["hashes"].as_array()?.iter().any(|known| known.as_str() == Some(hash.as_str())))
 }
 
 /// L4: no held-out patient of `real` was among the training patients of the generator behind `synthetic`.

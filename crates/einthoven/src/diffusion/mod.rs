@@ -31,6 +31,7 @@ pub mod parameterization;
 pub mod sampler;
 pub mod schedule;
 pub mod time;
+pub mod windowed;
 
 pub use backbone::{
     DiffusionTsBackbone, DiffwaveBackbone, DitBackbone, SssdBackbone, TemporalBlocksBackbone, UnetBackbone,
@@ -47,3 +48,4 @@ pub use parameterization::Parameterization;
 pub use sampler::{SAMPLERS, Sampler};
 pub use schedule::{NoiseSchedule, SCHEDULES, ScheduleSpec};
 pub use time::TimeView;
+pub use windowed::Windowed;

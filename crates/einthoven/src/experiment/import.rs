@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::generation::ROLE;
 use super::import_gan;
 use super::training::model_path;
+use crate::dataset::guard;
 use crate::dataset::label::label_set;
 use crate::diffusion::import::{diffwave, sssd_ecg};
 use crate::diffusion::{NetworkConfig, import};
@@ -37,6 +38,7 @@ pub static IMPORTS: &[(&str, &str)] = &[
     ("pulse2pulse", "generator of vlbthambawita/Pulse2Pulse, also as packed in deepfake-ecg: eight leads"),
     ("wavegan-star", "WaveGAN* generator of vlbthambawita/Pulse2Pulse: eight leads"),
     ("cond-pulse2pulse", "CondP2PGenerator of AI4HealthUOL/SSSD-ECG: eight leads, 71 statements"),
+    ("cond-wavegan-star", "CondWaveGANGenerator of AI4HealthUOL/SSSD-ECG: eight leads, 71 statements"),
 ];
 
 /// What a user asks of [`import()`].
@@ -74,7 +76,9 @@ pub fn import(request: &ImportRequest) -> Result<PathBuf> {
         "sssd-ecg" => sssd(request, &state)?,
         "diffwave" => plain_diffwave(request, &state)?,
         "timevqvae" => return timevqvae(request, state),
-        "pulse2pulse" | "wavegan-star" | "cond-pulse2pulse" => return import_gan::import(request, &state),
+        "pulse2pulse" | "wavegan-star" | "cond-pulse2pulse" | "cond-wavegan-star" => {
+            return import_gan::import(request, &state);
+        }
         other => {
             let known = IMPORTS.iter().map(|(name, _)| (*name).to_string()).collect();
             return Err(Error::Unknown { kind: "published checkpoint", name: other.into(), known });
@@ -149,7 +153,7 @@ pub(super) fn labels(request: &ImportRequest, published: Vec<String>, n_labels: 
 pub(super) fn unknown_data(request: &ImportRequest) -> Value {
     json!({
         "source": format!("published checkpoint {}", file_name(request.checkpoint)),
-        "training_patients": { "key": "unknown", "hashes": [] },
+        "training_patients": { "key": guard::UNKNOWN_KEY, "hashes": [] },
     })
 }
 

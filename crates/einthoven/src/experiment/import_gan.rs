@@ -10,8 +10,8 @@ use super::import::{ImportRequest, labels, leads, leave_run, published_labels, r
 use crate::error::Result;
 use crate::generators::gan_model::{GanCard, GanModel};
 use crate::nn::gan::import::{
-    cond_pulse2pulse_generator, deepfake_ecg_generator, generator_arguments, pulse2pulse_generator,
-    wavegan_star_generator,
+    cond_pulse2pulse_generator, cond_wavegan_star_generator, deepfake_ecg_generator, generator_arguments,
+    pulse2pulse_generator, wavegan_star_generator,
 };
 use crate::nn::gan::network::GanNetworkConfig;
 use crate::nn::weights::{Weight, Weights};
@@ -62,6 +62,13 @@ pub(super) fn import(request: &ImportRequest, state: &Weights) -> Result<PathBuf
             weights.entries.extend(running.entries);
             (GanNetworkConfig::CondPulse2Pulse(*network.config()), weights, BASELINE)
         }
+        "cond-wavegan-star" => {
+            let (network, mut weights, running) = cond_wavegan_star_generator(&arguments, state)?;
+            weights.entries.extend(running.entries);
+            let (config, sig_len) = (network.config(), request.sig_len.unwrap_or(BASELINE.sig_len));
+            let sized = GanNetworkConfig::CondWaveganStar(*config).sized(config.channels, config.labels, sig_len);
+            (sized, weights, BASELINE)
+        }
         "wavegan-star" => {
             let (network, weights) = wavegan_star_generator(&arguments, state)?;
             (GanNetworkConfig::WaveganStar(*network.config()), weights, DEEPFAKE)
@@ -78,6 +85,7 @@ pub(super) fn import(request: &ImportRequest, state: &Weights) -> Result<PathBuf
         GanNetworkConfig::Pulse2Pulse(c) => c.channels,
         GanNetworkConfig::CondPulse2Pulse(c) => c.channels,
         GanNetworkConfig::WaveganStar(c) => c.channels,
+        GanNetworkConfig::CondWaveganStar(c) => c.channels,
     };
     let leads = leads(request, &facts.leads.map(String::from), n_channels)?;
     let n_labels = network.n_labels();

@@ -11,6 +11,7 @@ pub mod config;
 pub mod delineation;
 pub mod diffusion;
 pub mod distillation;
+mod editing;
 pub mod efficiency;
 mod evaluate;
 mod exact;
@@ -18,7 +19,6 @@ mod export;
 pub mod generation;
 pub mod import;
 mod import_gan;
-mod impute;
 mod latents;
 mod models;
 mod pretraining;
@@ -40,12 +40,15 @@ use serde::Serialize;
 pub use config::{DataConfig, Experiment};
 pub use delineation::DELINEATION_PRESETS;
 pub use distillation::Distillation;
+pub use editing::{
+    Acquaintance, Checked, DenoiseRequest, Denoised, DenoisedLead, Drawing, EditRequest, Edited, ImputeRequest,
+    Imputed, OnRecord, Prior, Snr, denoise, edit, impute,
+};
 pub use efficiency::MemoryProbe;
 pub use evaluate::{EvaluateRequest, evaluate};
 pub use export::{ExportRequest, export};
 pub use generation::GENERATION_PRESETS;
 pub use import::{IMPORTS, ImportRequest, import};
-pub use impute::{ImputeRequest, Imputed, impute};
 pub use sampling::{DrawRequest, Drawn, run_model, sample};
 use training::Trainer;
 pub use training::model_path;

@@ -5,9 +5,12 @@
 //! thing; only the numbers differ. A model of the eight independent leads gives all twelve, which
 //! then obey the laws of the limb leads by construction.
 
+mod editing;
+
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
+pub use editing::Guess;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -17,8 +20,8 @@ use crate::dataset::Dataset;
 use crate::dataset::condition::{FACTS, Told};
 use crate::diffusion::latent::{LatentDecoder, LatentSpace};
 use crate::diffusion::{
-    Condition, Denoiser, Guided, Known, Network, NetworkBackbone, NetworkConfig, NetworkDenoiser, Parameterization,
-    TimeView, onnx, sampler,
+    Condition, Denoiser, Guided, Network, NetworkBackbone, NetworkConfig, NetworkDenoiser, Parameterization, TimeView,
+    onnx, sampler,
 };
 use crate::error::{Error, Result};
 use crate::nn::shipped;
@@ -293,36 +296,6 @@ impl DiffusionModel {
             None => clean,
         });
         model_file::in_mv(ecg, &self.card.scale_mv, self.card.sig_len, &self.card.role, items)
-    }
-
-    /// One signal in the modelled leads, with its missing points drawn to fit the others and the request's one item.
-    ///
-    /// # Shape
-    /// `ecg` and the result are `[lead, time]`, mV; NaN is missing. What is not missing comes back to rounding.
-    /// # Errors
-    /// [`Error::Shape`] for another size; [`Error::Unsupported`] for a model of latents; everything that sampling returns.
-    pub fn fill(&self, ecg: &[f32], request: &SampleRequest, seed: Seed) -> Result<Vec<f32>> {
-        if self.decoder.is_some() {
-            let what =
-                "filling by a generator that denoises latents: what is known of a signal is not known of its latent";
-            return Err(Error::Unsupported { what: what.into() });
-        }
-        request.check(&self.card.label_names, &self.told(), &self.card.generator)?;
-        if request.items.len() != 1 {
-            return Err(Error::Shape {
-                what: "items to fill".into(),
-                expected: vec![1],
-                actual: vec![request.items.len()],
-            });
-        }
-        let shape = [self.card.leads.len(), self.card.sig_len];
-        if ecg.len() != shape[0] * shape[1] {
-            let (what, expected) = ("signal to fill".into(), shape.to_vec());
-            return Err(Error::Shape { what, expected, actual: vec![ecg.len()] });
-        }
-        let known: Vec<f32> = ecg.iter().map(|v| if v.is_nan() { 0.0 } else { *v }).collect();
-        let mask = ecg.iter().map(|v| f32::from(u8::from(!v.is_nan()))).collect();
-        self.draw_known(&known, mask, 1.0, request, seed, &request.items)
     }
 
     /// Items that are known in part, in the leads that are modelled: `mask` is 1 where `ecg` holds, 0 where it does not

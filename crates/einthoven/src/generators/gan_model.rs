@@ -247,6 +247,9 @@ mod tests {
     fn model(kind: &str) -> GanModel {
         let (config, labels) = match kind {
             "cond-pulse2pulse" => (r#"{ "kind": "cond-pulse2pulse", "width": 20, "strides": [2, 2, 1, 1, 5] }"#, 2),
+            "cond-wavegan-star" => {
+                (r#"{ "kind": "cond-wavegan-star", "width": 20, "latent": 7, "strides": [2, 2, 1, 1, 5] }"#, 2)
+            }
             "pulse2pulse" => (r#"{ "kind": "pulse2pulse", "width": 20, "strides": [2, 2, 1, 1, 5, 1] }"#, 0),
             _ => (r#"{ "kind": "wavegan-star", "width": 20, "latent": 7, "strides": [2, 2, 1, 1, 5, 1] }"#, 0),
         };
@@ -274,12 +277,12 @@ mod tests {
     fn an_item_has_the_same_bits_in_every_batch_and_the_file_draws_what_the_model_draws() {
         let folder = std::env::temp_dir().join(format!("einthoven-gan-model-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        for kind in ["pulse2pulse", "cond-pulse2pulse", "wavegan-star"] {
+        for kind in ["pulse2pulse", "cond-pulse2pulse", "wavegan-star", "cond-wavegan-star"] {
             let model = model(kind);
             let path = folder.join(format!("{kind}.safetensors"));
             model.save(&path).unwrap();
             let stored = crate::generators::open(&path, &Device::flex()).unwrap();
-            let is_told = kind == "cond-pulse2pulse";
+            let is_told = kind.starts_with("cond-");
             let items = |classes: &[usize]| {
                 let mut items = Item::of_classes(classes);
                 if !is_told {

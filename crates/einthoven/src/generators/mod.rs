@@ -2,6 +2,7 @@
 
 pub mod beats;
 pub mod cond_pulse2pulse;
+pub mod cond_wavegan_star;
 pub mod dgn;
 pub mod diffusion_model;
 pub mod diffusion_ts;
@@ -234,6 +235,7 @@ pub static GENERATORS: &[&dyn GeneratorSpec] = &[
     &pulse2pulse::SPEC,
     &cond_pulse2pulse::SPEC,
     &wavegan_star::SPEC,
+    &cond_wavegan_star::SPEC,
     &beats::SPEC,
     &simulator::Spec,
     &dipole::Spec,

@@ -16,6 +16,7 @@ mod delineation;
 mod dipole;
 #[cfg(feature = "nn")]
 mod distill;
+mod editing;
 #[cfg(feature = "fetch")]
 mod fetch;
 mod folder;

@@ -21,6 +21,7 @@ pub mod ptbxl_plus;
 pub mod qtdb;
 pub mod recordings;
 pub mod simulated;
+pub mod whose;
 
 use std::path::Path;
 

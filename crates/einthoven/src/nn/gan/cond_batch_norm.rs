@@ -4,11 +4,44 @@
 
 use burn::tensor::Tensor;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::nn::kernel::{Affine, Pointwise, batch_norm_act, batch_norm_act_fixed, linear};
 use crate::nn::layer::declare_constant;
 use crate::nn::running::{self, BatchStatistics, EPS, MOMENTUM};
 use crate::nn::weights::{Init, ParamSpec, View, Weights};
+
+/// One layer's normalization: the values by its name, made mean 0 and variance 1.
+pub(super) type Normalize<'a> = dyn FnMut(&str, Tensor<3>) -> Result<Tensor<3>> + 'a;
+
+/// Name of the normalization after a layer: `bn_conv1` for `conv_1`.
+pub(super) fn norm_name(layer: &str) -> String {
+    format!("bn_{}", layer.replace('_', ""))
+}
+
+/// Refuses labels that are not `[batch, label]`.
+pub(super) fn check_labels(labels: &Tensor<2>, batch: usize, n_labels: usize) -> Result<()> {
+    let (expected, actual) = ([batch, n_labels], labels.dims());
+    if actual == expected {
+        return Ok(());
+    }
+    Err(Error::Shape { what: "labels".into(), expected: expected.to_vec(), actual: actual.to_vec() })
+}
+
+/// A layer's values, normalized and steered by the labels; both forms are handed to `trace`.
+pub(super) fn steer(
+    p: &View,
+    layer: &str,
+    values: Tensor<3>,
+    labels: &Tensor<2>,
+    normalize: &mut Normalize,
+    trace: &mut dyn FnMut(&str, &Tensor<3>),
+) -> Result<Tensor<3>> {
+    trace(layer, &values);
+    let name = norm_name(layer);
+    let values = modulate(&p.at(&name), normalize(&name, values)?, labels.clone());
+    trace(&name, &values);
+    Ok(values)
+}
 
 /// Name of the normalization without labels, which has the running statistics.
 pub(super) fn running_name(name: &str) -> String {
@@ -62,7 +95,7 @@ fn plain(x: &Tensor<3>) -> Affine {
 /// # Reference
 /// de Vries et al. 2017, "Modulating early visual processing by language"; `models/cond_batchnorm.py` among the
 /// baselines of AI4HealthUOL/SSSD-ECG.
-pub(super) fn modulate(p: &View, x: Tensor<3>, labels: Tensor<2>) -> Tensor<3> {
+fn modulate(p: &View, x: Tensor<3>, labels: Tensor<2>) -> Tensor<3> {
     let channels = x.dims()[1];
     let embedding: Tensor<2> = p.at("embed").get("weight");
     let none = Tensor::zeros([2 * channels], &embedding.device());

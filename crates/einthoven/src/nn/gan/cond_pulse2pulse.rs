@@ -6,7 +6,9 @@
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
-use super::cond_batch_norm::{self, modulate, normalize_by_batch, normalize_by_running, running_name};
+use super::cond_batch_norm::{
+    self, Normalize, check_labels, norm_name, normalize_by_batch, normalize_by_running, running_name, steer,
+};
 use super::layer::{Down, Up, check_signal, check_sizes, decoder, encoder, stride_of};
 use super::pulse2pulse::SLOPE;
 use crate::error::{Error, Result};
@@ -57,9 +59,6 @@ impl CondPulse2PulseConfig {
 pub struct CondPulse2Pulse {
     config: CondPulse2PulseConfig,
 }
-
-/// One layer's normalization: the values by its name, made mean 0 and variance 1.
-type Normalize<'a> = dyn FnMut(&str, Tensor<3>) -> Result<Tensor<3>> + 'a;
 
 impl CondPulse2Pulse {
     /// Checks the shape.
@@ -178,17 +177,8 @@ impl CondPulse2Pulse {
     ) -> Result<Tensor<3>> {
         let (down, [up @ .., last]) = self.layers();
         check_signal(&noise, self.config.channels, stride_of(&down))?;
-        let (expected, actual) = ([noise.dims()[0], self.config.labels], labels.dims());
-        if actual != expected {
-            return Err(Error::Shape { what: "labels".into(), expected: expected.to_vec(), actual: actual.to_vec() });
-        }
-        let mut steered = |layer: &str, values: Tensor<3>| {
-            trace(layer, &values);
-            let name = norm_name(layer);
-            let values = modulate(&p.at(&name), normalize(&name, values)?, labels.clone());
-            trace(&name, &values);
-            Ok::<_, Error>(values)
-        };
+        check_labels(&labels, noise.dims()[0], self.config.labels)?;
+        let mut steered = |layer: &str, values: Tensor<3>| steer(p, layer, values, &labels, normalize, trace);
         let (mut x, mut skips) = (noise, Vec::new());
         for layer in down {
             x = activation::leaky_relu(steered(layer.name, layer.apply(p, x))?, SLOPE);
@@ -200,11 +190,6 @@ impl CondPulse2Pulse {
         }
         Ok(activation::tanh(steered(last.name, last.apply(p, x, None))?))
     }
-}
-
-/// Name of the normalization after a layer: `bn_conv1` for `conv_1`.
-fn norm_name(layer: &str) -> String {
-    format!("bn_{}", layer.replace('_', ""))
 }
 
 #[cfg(test)]

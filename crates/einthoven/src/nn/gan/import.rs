@@ -9,7 +9,9 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::cond_batch_norm;
 use super::cond_pulse2pulse::{CondPulse2Pulse, CondPulse2PulseConfig};
+use super::cond_wavegan_star::{CondWaveganStar, CondWaveganStarConfig};
 use super::critic::{Critic, CriticConfig};
 use super::layer::{KERNEL, STRIDES, Up, decoder};
 use super::pulse2pulse::{Pulse2Pulse, Pulse2PulseConfig};
@@ -17,9 +19,10 @@ use super::wavegan_star::{WaveganStar, WaveganStarConfig};
 use crate::config::from_json;
 use crate::error::{Error, Result};
 use crate::nn::layer::{declare_constant, declare_linear};
+use crate::nn::running;
 use crate::nn::weights::{Init, ParamSpec, Weights};
 
-/// Labels of the conditional generator: a number in the original's source, not an argument.
+/// Labels of the conditional generators: a number in the original's source, not an argument.
 const LABELS: usize = 71;
 
 /// Arguments of the original generators, with their defaults.
@@ -163,6 +166,38 @@ pub fn cond_pulse2pulse_generator(arguments: &Value, state: &Weights) -> Result<
     Ok((network, weights, only(state, &running)))
 }
 
+/// The generator that `CondWaveGANGenerator(**arguments)` builds, its weights and its running statistics.
+///
+/// The original stores one more normalization, of the layer that it leaves out, and never runs it.
+///
+/// # Errors
+/// As [`pulse2pulse_generator`].
+pub fn cond_wavegan_star_generator(arguments: &Value, state: &Weights) -> Result<(CondWaveganStar, Weights, Weights)> {
+    let arguments = &with_default(arguments, "latent_dim", CondWaveganStarConfig::published().latent);
+    let a: LatentArguments = from_json("CondWaveGANGenerator", arguments)?;
+    check_upsampling(a.upsample)?;
+    let (channels, width) = (a.num_channels, a.model_size);
+    let published = CondWaveganStarConfig::published();
+    let config = CondWaveganStarConfig { channels, width, latent: a.latent_dim, labels: LABELS, ..published };
+    let network = CondWaveganStar::new(config)?;
+    let mut idle = idle(&network.layers(), channels, a.post_proc_filt_len);
+    cond_batch_norm::declare(&mut idle, "bn_deconv1", LABELS, 5 * width);
+    running::declare(&mut idle, &cond_batch_norm::running_name("bn_deconv1"), 5 * width);
+    let running = network.running();
+    idle.extend(running.clone());
+    let weights = take(state, network.params(), idle, "CondWaveGANGenerator state dict")?;
+    Ok((network, weights, only(state, &running)))
+}
+
+/// Arguments with a value for one that is not given: another default than that of [`LatentArguments`].
+fn with_default(arguments: &Value, key: &str, value: usize) -> Value {
+    let mut arguments = arguments.clone();
+    if let Some(given) = arguments.as_object_mut() {
+        given.entry(key).or_insert(json!(value));
+    }
+    arguments
+}
+
 /// The critic that `WaveGANDiscriminator(**arguments)` of Pulse2Pulse and WaveGAN* builds for signals of
 /// `length` points, and its weights; in a training checkpoint they are `netD_state_dict`.
 ///
@@ -280,6 +315,12 @@ mod tests {
         let told = CondPulse2Pulse::new(CondPulse2PulseConfig::published()).unwrap();
         assert_eq!(count(&told.params()) + count(&idle(&told.layers().1, 8, 512)), 5_955_623);
         assert_eq!(count(&told.running()), 1466);
+        // No fixture has this one; by its source: the linear map, convolutions and their idle twins, embeddings, the filter.
+        let unfolded = CondWaveganStar::new(CondWaveganStarConfig::published()).unwrap();
+        let convolutions = 2 * 25 * (250 * 150 + 150 * 50 + 50 * 25 + 25 * 10 + 10 * 8) + 2 * 243;
+        let expected = 250 * 1001 + convolutions + 71 * 2 * 243 + 8 * 8 * 512 + 8;
+        assert_eq!(count(&unfolded.params()) + count(&idle(&unfolded.layers(), 8, 512)), expected);
+        assert_eq!(count(&unfolded.running()), 2 * 243 + 5);
     }
 
     #[test]
@@ -301,5 +342,27 @@ mod tests {
             let error = pulse2pulse_generator(&arguments, &state).unwrap_err().to_string();
             assert!(error.contains(key), "{error}");
         }
+    }
+    #[test]
+    fn a_conditional_wavegan_star_is_read_by_the_keys_of_its_source() {
+        let published = CondWaveganStarConfig::published();
+        let config = CondWaveganStarConfig { channels: 2, width: 5, latent: 3, ..published };
+        let network = CondWaveganStar::new(config).unwrap();
+        let mut specs = [network.params(), network.running(), idle(&network.layers(), 2, 16)].concat();
+        cond_batch_norm::declare(&mut specs, "bn_deconv1", LABELS, 25);
+        running::declare(&mut specs, "bn_deconv1.bn", 25);
+        let mut state = Weights::initialize(&specs, Seed::new(1));
+        for key in ["fc1.weight", "deconv_2.conv1d.weight", "bn_deconv7.embed.weight", "bn_deconv3.bn.running_mean"] {
+            assert!(state.entries.contains_key(key), "{key}");
+        }
+        let arguments = generator_arguments(&state).unwrap();
+        let (read, weights, statistics) = cond_wavegan_star_generator(&arguments, &state).unwrap();
+        assert_eq!(
+            (read.config(), weights.entries.len(), statistics.entries.len()),
+            (&config, network.params().len(), 15)
+        );
+        state.entries.remove("bn_deconv1.embed.weight");
+        let error = cond_wavegan_star_generator(&arguments, &state).unwrap_err().to_string();
+        assert!(error.contains("bn_deconv1.embed.weight is missing"), "{error}");
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod cond_batch_norm;
 pub mod cond_pulse2pulse;
+pub mod cond_wavegan_star;
 pub mod critic;
 pub mod import;
 mod layer;

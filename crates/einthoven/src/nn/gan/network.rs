@@ -7,6 +7,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::cond_pulse2pulse::{CondPulse2Pulse, CondPulse2PulseConfig};
+use super::cond_wavegan_star::{CondWaveganStar, CondWaveganStarConfig};
 use super::pulse2pulse::{Pulse2Pulse, Pulse2PulseConfig};
 use super::wavegan_star::{WaveganStar, WaveganStarConfig};
 use crate::error::{Error, Result};
@@ -27,6 +28,9 @@ pub enum GanNetworkConfig {
     /// Decoder of a random vector.
     #[serde(rename = "wavegan-star")]
     WaveganStar(WaveganStarConfig),
+    /// Decoder of random vectors that is told labels.
+    #[serde(rename = "cond-wavegan-star")]
+    CondWaveganStar(CondWaveganStarConfig),
 }
 
 impl GanNetworkConfig {
@@ -36,19 +40,21 @@ impl GanNetworkConfig {
             GanNetworkConfig::Pulse2Pulse(_) => "pulse2pulse",
             GanNetworkConfig::CondPulse2Pulse(_) => "cond-pulse2pulse",
             GanNetworkConfig::WaveganStar(_) => "wavegan-star",
+            GanNetworkConfig::CondWaveganStar(_) => "cond-wavegan-star",
         }
     }
 
     /// The same shape for signals of these leads and points in time, and for a number of labels where it is told any.
     pub fn sized(&self, n_leads: usize, n_labels: usize, sig_len: usize) -> GanNetworkConfig {
         let mut sized = self.clone();
+        // A stride of 0 is refused when the network is built.
+        let start = |strides: &[usize]| sig_len / strides.iter().product::<usize>().max(1);
         match &mut sized {
             GanNetworkConfig::Pulse2Pulse(c) => c.channels = n_leads,
             GanNetworkConfig::CondPulse2Pulse(c) => (c.channels, c.labels) = (n_leads, n_labels),
-            GanNetworkConfig::WaveganStar(c) => {
-                // A stride of 0 is refused when the network is built.
-                let stride = c.strides.iter().product::<usize>().max(1);
-                (c.channels, c.start) = (n_leads, sig_len / stride);
+            GanNetworkConfig::WaveganStar(c) => (c.channels, c.start) = (n_leads, start(&c.strides)),
+            GanNetworkConfig::CondWaveganStar(c) => {
+                (c.channels, c.labels, c.start) = (n_leads, n_labels, start(&c.strides));
             }
         }
         sized
@@ -58,6 +64,7 @@ impl GanNetworkConfig {
     pub fn n_labels(&self) -> usize {
         match self {
             GanNetworkConfig::CondPulse2Pulse(c) => c.labels,
+            GanNetworkConfig::CondWaveganStar(c) => c.labels,
             GanNetworkConfig::Pulse2Pulse(_) | GanNetworkConfig::WaveganStar(_) => 0,
         }
     }
@@ -68,6 +75,7 @@ impl GanNetworkConfig {
             GanNetworkConfig::Pulse2Pulse(c) => (c.channels, c.width),
             GanNetworkConfig::CondPulse2Pulse(c) => (c.channels, c.width),
             GanNetworkConfig::WaveganStar(c) => (c.channels, c.width),
+            GanNetworkConfig::CondWaveganStar(c) => (c.channels, c.width),
         };
         // The layer before the last has a fifth of the width at full length, twice with its skip connection.
         (4 * channels.max(width / 2) * sig_len) as u64
@@ -86,6 +94,7 @@ enum Kind {
     Pulse2Pulse(Pulse2Pulse),
     CondPulse2Pulse(CondPulse2Pulse),
     WaveganStar(WaveganStar),
+    CondWaveganStar(CondWaveganStar),
 }
 
 impl GanNetwork {
@@ -106,6 +115,9 @@ impl GanNetwork {
             GanNetworkConfig::WaveganStar(c) => {
                 (Kind::WaveganStar(WaveganStar::new(*c)?), c.strides.as_slice(), sig_len == c.sig_len())
             }
+            GanNetworkConfig::CondWaveganStar(c) => {
+                (Kind::CondWaveganStar(CondWaveganStar::new(*c)?), c.strides.as_slice(), sig_len == c.sig_len())
+            }
         };
         if sig_len == 0 || !fits {
             let product: usize = strides.iter().product();
@@ -121,6 +133,7 @@ impl GanNetwork {
             Kind::Pulse2Pulse(network) => network.params(),
             Kind::CondPulse2Pulse(network) => network.params(),
             Kind::WaveganStar(network) => network.params(),
+            Kind::CondWaveganStar(network) => network.params(),
         }
     }
 
@@ -128,6 +141,7 @@ impl GanNetwork {
     pub fn running(&self) -> Vec<ParamSpec> {
         match &self.kind {
             Kind::CondPulse2Pulse(network) => network.running(),
+            Kind::CondWaveganStar(network) => network.running(),
             Kind::Pulse2Pulse(_) | Kind::WaveganStar(_) => Vec::new(),
         }
     }
@@ -136,6 +150,7 @@ impl GanNetwork {
     pub fn start(&self, seed: Seed) -> Weights {
         match &self.kind {
             Kind::CondPulse2Pulse(network) => network.start(seed),
+            Kind::CondWaveganStar(network) => network.start(seed),
             Kind::Pulse2Pulse(_) | Kind::WaveganStar(_) => Weights::initialize(&self.params(), seed),
         }
     }
@@ -146,6 +161,7 @@ impl GanNetwork {
             Kind::Pulse2Pulse(network) => [network.config().channels, self.sig_len],
             Kind::CondPulse2Pulse(network) => [network.config().channels, self.sig_len],
             Kind::WaveganStar(network) => [1, network.config().latent],
+            Kind::CondWaveganStar(network) => [network.config().start, network.config().latent],
         }
     }
 
@@ -158,6 +174,7 @@ impl GanNetwork {
     pub fn n_labels(&self) -> usize {
         match &self.kind {
             Kind::CondPulse2Pulse(network) => network.config().labels,
+            Kind::CondWaveganStar(network) => network.config().labels,
             Kind::Pulse2Pulse(_) | Kind::WaveganStar(_) => 0,
         }
     }
@@ -190,6 +207,7 @@ impl GanNetwork {
             Kind::Pulse2Pulse(network) => network.forward(p, noise),
             Kind::CondPulse2Pulse(network) => network.forward(p, running, noise, labels),
             Kind::WaveganStar(network) => network.forward(p, noise.squeeze_dim(1)),
+            Kind::CondWaveganStar(network) => network.forward(p, running, noise, labels),
         }
     }
 
@@ -209,6 +227,7 @@ impl GanNetwork {
             Kind::Pulse2Pulse(network) => Ok((network.forward(p, noise)?, Vec::new())),
             Kind::CondPulse2Pulse(network) => network.forward_training(p, noise, labels),
             Kind::WaveganStar(network) => Ok((network.forward(p, noise.squeeze_dim(1))?, Vec::new())),
+            Kind::CondWaveganStar(network) => network.forward_training(p, noise, labels),
         }
     }
 
@@ -243,6 +262,9 @@ mod tests {
         let json = match kind {
             "cond-pulse2pulse" => r#"{ "kind": "cond-pulse2pulse", "width": 5, "strides": [2, 2, 1, 1, 5] }"#,
             "pulse2pulse" => r#"{ "kind": "pulse2pulse", "width": 5, "strides": [2, 2, 1, 1, 5, 1] }"#,
+            "cond-wavegan-star" => {
+                r#"{ "kind": "cond-wavegan-star", "width": 5, "latent": 3, "strides": [2, 2, 1, 1, 5] }"#
+            }
             _ => r#"{ "kind": "wavegan-star", "width": 5, "latent": 3, "strides": [2, 2, 1, 1, 5, 1] }"#,
         };
         serde_json::from_str(json).unwrap()
@@ -251,7 +273,8 @@ mod tests {
     #[test]
     fn every_kind_makes_signals_of_the_length_that_it_is_sized_for() {
         let device = Device::flex();
-        for (kind, n_labels) in [("pulse2pulse", 0), ("cond-pulse2pulse", 4), ("wavegan-star", 0)] {
+        let kinds = [("pulse2pulse", 0), ("cond-pulse2pulse", 4), ("wavegan-star", 0), ("cond-wavegan-star", 4)];
+        for (kind, n_labels) in kinds {
             let sized = config(kind).sized(3, 4, 60);
             assert_eq!((sized.kind(), sized.n_labels()), (kind, n_labels));
             let network = GanNetwork::new(&sized, 60).unwrap();

@@ -314,6 +314,9 @@ mod tests {
         let config = match kind {
             "pulse2pulse" => r#"{ "kind": "pulse2pulse", "width": 10, "strides": [2, 2, 1, 1, 2, 1] }"#,
             "cond-pulse2pulse" => r#"{ "kind": "cond-pulse2pulse", "width": 10, "strides": [2, 2, 1, 1, 2] }"#,
+            "cond-wavegan-star" => {
+                r#"{ "kind": "cond-wavegan-star", "width": 10, "latent": 6, "strides": [2, 2, 1, 1, 2] }"#
+            }
             _ => r#"{ "kind": "wavegan-star", "width": 10, "latent": 6, "strides": [2, 2, 1, 1, 2, 1] }"#,
         };
         let config: GanNetworkConfig = serde_json::from_str(config).unwrap();
@@ -348,7 +351,7 @@ mod tests {
     /// The critic learns to tell the two apart faster than a generator of a few steps learns to fool it.
     #[test]
     fn the_critics_loss_falls_and_a_restored_training_ends_with_the_same_bytes() {
-        for kind in ["pulse2pulse", "cond-pulse2pulse", "wavegan-star"] {
+        for kind in ["pulse2pulse", "cond-pulse2pulse", "wavegan-star", "cond-wavegan-star"] {
             let mut whole = trainee(kind, 0.5);
             let start = whole.result();
             let losses: Vec<f64> = (0..10).map(|step| whole.step(step).unwrap().loss).collect();

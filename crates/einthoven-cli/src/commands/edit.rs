@@ -1,0 +1,82 @@
+//! `einthoven edit REC --strength S --model RUN --out REC2`: noise of a chosen level, removed under other conditions.
+
+use std::path::PathBuf;
+
+use einthoven::Result;
+use einthoven::experiment::{self, Drawing, EditRequest, OnRecord};
+use einthoven::run::{Progress, Stop};
+
+use super::conditions::Conditions;
+use super::{print_json, print_line, refuse_overwrite};
+use crate::progress::Printer;
+
+/// Change a record by a trained generator: it is noised to a strength and denoised under other conditions
+#[derive(clap::Args)]
+pub struct Args {
+    /// The record
+    record: PathBuf,
+    /// Run folder or model file of a diffusion generator of whole records
+    #[arg(long, value_name = "RUN")]
+    model: PathBuf,
+    /// From 0, which gives the record back, to 1, of which next to nothing is left
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
+    strength: f64,
+    #[command(flatten)]
+    conditions: Conditions,
+    /// Sampler by name [default: the model's own, as the next two]
+    #[arg(long)]
+    sampler: Option<String>,
+    /// Sampler steps of the whole way, of which the strength takes its share
+    #[arg(long)]
+    steps: Option<usize>,
+    /// Guidance weight; 1 follows the label without exaggeration
+    #[arg(long)]
+    guidance: Option<f64>,
+    /// Seed of the noise
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Patient of the record by the id of the training data, for the warning that the generator knows it [default: by the
+    /// table beside the record or by its name]
+    #[arg(long, value_name = "ID")]
+    patient: Option<String>,
+    /// cpu, cuda or wgpu
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Record to write, in the format of its extension; annotations are left out unless the strength is 0
+    #[arg(long, value_name = "REC")]
+    out: PathBuf,
+    /// Replace what exists
+    #[arg(long)]
+    force: bool,
+    /// Print what was delivered of what was asked for as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub fn execute(args: Args) -> Result<u8> {
+    refuse_overwrite(&args.out, args.force)?;
+    let wish = args.conditions.wish()?;
+    let request = EditRequest {
+        on: OnRecord {
+            record: &args.record,
+            source: &args.model,
+            patient: args.patient.as_deref(),
+            device: &args.device,
+            out: Some(&args.out),
+            overwrite: args.force,
+        },
+        drawing: Drawing { sampler: args.sampler.as_deref(), steps: args.steps, seed: args.seed },
+        guidance: args.guidance,
+        strength: args.strength,
+        wish: &wish,
+    };
+    let mut printer = Printer::new();
+    let edited = experiment::edit(&request, &Stop::on_signals()?, &mut printer)?;
+    if args.json {
+        print_json(&edited)?;
+        return Ok(0);
+    }
+    edited.lines().iter().for_each(|line| printer.tell(line));
+    print_line(&args.out.display().to_string())?;
+    Ok(0)
+}

@@ -1,0 +1,201 @@
+//! `denoise`, `edit` and the priors of `impute`: a trained generator at work on one record.
+
+use std::path::{Path, PathBuf};
+
+use einthoven::record::{self, ReadOptions, Record};
+
+use super::command::{Done, TempFolder, einthoven, text};
+use super::generation::{prepared, settings, tiny, train};
+use super::simulate::simulated;
+
+/// A run of a network of a few channels and a moderate number of steps.
+fn trained(folder: &TempFolder, data: &Path) -> String {
+    let run = folder.at("run");
+    let mut words = ["train", "ptbxl-small", "--generator", "time-diffusion", "--data", text(data), "--out", &run]
+        .map(String::from)
+        .to_vec();
+    words.extend(tiny("time-diffusion"));
+    words.extend(settings("time-diffusion", &[("steps", "120"), ("batch", "4"), ("optimizer.warmup_steps", "5")]));
+    let done = einthoven(words);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    run
+}
+
+fn read(path: &str) -> Record {
+    record::read(path, &ReadOptions::default()).expect("a record")
+}
+
+fn read_input(path: &Path) -> Record {
+    read(&format!("{}.hea", text(path)))
+}
+
+/// The laws of the limb leads, in counts.
+fn assert_lawful(record: &Record) {
+    let adu = |name: &str, t: usize| i64::from(record.lead(name).expect("a limb lead").adu[t]);
+    for t in 0..record.sig_len {
+        assert_eq!(adu("I", t) + adu("III", t), adu("II", t), "Einthoven at {t}");
+        assert!((adu("aVR", t) + adu("aVL", t) + adu("aVF", t)).abs() <= 1, "Goldberger at {t}");
+    }
+}
+
+#[test]
+fn noise_goes_and_the_signal_stays_better_than_it_was() {
+    let folder = TempFolder::new("denoise");
+    let data = prepared(&folder);
+    let run = trained(&folder, &data);
+    // 11 s at 250 Hz: another rate and several windows of the model's 4 s.
+    let noise = ["--seconds", "11", "--fs", "250", "--snr", "6", "--noise", "baseline,muscle,motion", "--seed", "3"];
+    let noisy = simulated(&folder, "noisy", &noise);
+    let clean = format!("{}_clean", text(&noisy));
+    let out = folder.at("denoised.hea");
+    let call = ["denoise", text(&noisy), "--model", &run, "--reference", &clean, "--out", &out];
+    let found = einthoven(call.into_iter().chain(["--json"])).json();
+    let snr = |row: &serde_json::Value, key: &str| row[key].as_f64().expect("a ratio");
+    let mean = &found["mean_snr"];
+    let [before, plain, after] = ["before_db", "band_pass_db", "after_db"].map(|key| snr(mean, key));
+    println!("SNR: {before:.2} dB, band-pass {plain:.2} dB, denoised {after:.2} dB");
+    assert!(after > before + 1.0, "{before} dB, band-pass {plain} dB, denoised {after} dB");
+    let leads = found["leads"].as_array().expect("leads");
+    assert_eq!((leads.len(), &found["untouched"]), (12, &serde_json::json!([])));
+    let noise: Vec<f64> = leads.iter().filter_map(|lead| lead["noise_mv"].as_f64()).collect();
+    assert!(noise.len() == 8 && noise.iter().all(|sd| *sd > 0.0), "{found}");
+    let denoised = read(&out);
+    assert_lawful(&denoised);
+    assert_eq!(denoised.annotations, read_input(&noisy).annotations);
+    assert!(denoised.comments.iter().any(|line| line == "Synthetic: in part"), "{:?}", denoised.comments);
+
+    // The mean of a posterior is no draw: the same bytes again. Noise can be stated, and has to be a number.
+    let again = folder.at("again.hea");
+    let done = einthoven(["denoise", text(&noisy), "--model", &run, "--out", &again]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert_eq!(read(&again).leads, denoised.leads);
+    let none = folder.at("none.hea");
+    let error =
+        einthoven(["denoise", text(&noisy), "--model", &run, "--noise", "-1", "--out", &none, "--json"]).error();
+    assert_eq!(error["exit_code"], 2, "{error}");
+    let short = simulated(&folder, "short", &["--seconds", "3", "--fs", "250"]);
+    let error = einthoven(["denoise", text(&short), "--model", &run, "--out", &none, "--json"]).error();
+    assert!(error["error"].as_str().is_some_and(|text| text.contains("the model needs 4 s")), "{error}");
+}
+
+#[test]
+fn strength_says_how_much_of_a_record_is_made_anew() {
+    let folder = TempFolder::new("edit");
+    let data = prepared(&folder);
+    let run = folder.at("run");
+    assert_eq!(train(&data, "diffwave", &run).code, 0);
+    let record = simulated(&folder, "whole", &["--seconds", "9", "--fs", "250"]);
+    let edit = |strength: &str, out: &str, more: &[&str]| -> Done {
+        let call = ["edit", text(&record), "--model", &run, "--strength", strength, "--out", out, "--json"];
+        einthoven(call.iter().chain(more))
+    };
+    let out = |name: &str| folder.at(&format!("{name}.hea"));
+    let before = read_input(&record);
+    let same = edit("0", &out("same"), &["--label", "af"]).json();
+    assert_eq!((&same["signal_kept"], &same["untouched"]), (&1.0.into(), &serde_json::json!([])));
+    let adu = |record: &Record| record.leads.iter().map(|lead| lead.adu.clone()).collect::<Vec<_>>();
+    let same = read(&out("same"));
+    assert!(adu(&same) == adu(&before) && same.annotations == before.annotations);
+
+    let some = edit("0.4", &out("some"), &["--label", "af", "--hr", "120"]).json();
+    assert_eq!((&some["delivered"][0]["fact"], &some["delivered"][0]["n_requested"]), (&"hr".into(), &1.into()));
+    let some = read(&out("some"));
+    assert_lawful(&some);
+    assert!(some.annotations.is_empty() && adu(&some) != adu(&before));
+    assert!(some.comments.iter().any(|line| line == "Edited: strength 0.4, seed 1"), "{:?}", some.comments);
+    // The same seed gives the same record, and what is asked for counts.
+    assert_eq!(edit("0.4", &out("again"), &["--label", "af", "--hr", "120"]).code, 0);
+    assert_eq!(adu(&read(&out("again"))), adu(&some));
+    assert_eq!(edit("0.4", &out("other"), &["--label", "sinus"]).code, 0);
+    assert_ne!(adu(&read(&out("other"))), adu(&some));
+    // A little strength changes little.
+    assert_eq!(edit("0.02", &out("little"), &["--label", "af"]).code, 0);
+    let change = |record: &Record| -> f64 {
+        let lead = |record: &Record| record.lead("II").expect("a lead").mv().expect("millivolts");
+        lead(record).iter().zip(lead(&before)).map(|(x, y)| f64::from(x - y).powi(2)).sum()
+    };
+    assert!(change(&read(&out("little"))) < 0.1 * change(&some));
+    for (strength, more, wanted) in [
+        ("1.5", &[][..], "strength"),
+        ("nan", &[], "strength"),
+        ("0.5", &["--age", "50"], "it knows label, hr"),
+        ("0.5", &["--label", "none-such"], "label"),
+    ] {
+        let error = edit(strength, &out("no"), more).error();
+        assert_eq!(error["exit_code"], 2, "{error}");
+        assert!(error["error"].as_str().is_some_and(|text| text.contains(wanted)), "{error}");
+    }
+}
+
+#[test]
+fn gaps_are_filled_from_the_mean_beat_and_compared_with_what_was_there() {
+    let folder = TempFolder::new("prior");
+    let data = prepared(&folder);
+    let run = folder.at("run");
+    assert_eq!(train(&data, "diffwave", &run).code, 0);
+    let record = simulated(&folder, "whole", &["--seconds", "12", "--fs", "250", "--hr", "75"]);
+    let impute = |more: &[&str]| einthoven(["impute", text(&record), "--model", &run].iter().chain(more));
+    let out = folder.at("filled.hea");
+    let call = ["--gap", "5..6.5", "--prior", "template", "--check", "--json", "--out", &out];
+    let found = impute(&call).json();
+    let rows = found["checked"].as_array().expect("rows");
+    let rmse = |method: &str, lead: &str| {
+        let row = rows.iter().find(|row| row["method"] == method && row["lead"] == lead);
+        row.and_then(|row| row["rmse_mv"].as_f64()).unwrap_or_else(|| panic!("{method} {lead}: {found}"))
+    };
+    assert_eq!(rows.len(), 3 * 12);
+    for lead in ["II", "aVR", "V2"] {
+        let [noise, template, beat] = ["noise", "template", "mean-beat"].map(|method| rmse(method, lead));
+        println!("{lead}: noise {noise:.4}, template {template:.4}, mean beat {beat:.4} mV");
+        // A network of three steps draws little better than noise; an even rhythm is met by its mean beat.
+        assert!(template < noise && beat < noise, "{lead}: {noise} {template} {beat}");
+    }
+    let (before, after) = (read_input(&record), read(&out));
+    for (a, b) in before.leads.iter().zip(&after.leads) {
+        let is_same = |t: usize| a.adu[t] == b.adu[t];
+        assert!((0..5 * 250).chain(6 * 250 + 125..12 * 250).all(is_same), "{}", a.name);
+    }
+    let told = impute(&["--gap", "5..6.5", "--check"]);
+    assert_eq!((told.code, told.stdout.matches("RMSE").count()), (0, 36), "{}", told.stderr);
+
+    // What is hidden throughout has no mean beat, and what is added was never there.
+    let missing = impute(&["--missing", "V3", "--prior", "template", "--out", &folder.at("no.hea"), "--json"]).error();
+    assert!(missing["error"].as_str().is_some_and(|text| text.contains("--prior noise")), "{missing}");
+    let longer = folder.at("longer.hea");
+    let added = impute(&["--forecast", "1.5", "--prior", "template", "--out", &longer, "--json"]).json();
+    assert_eq!(added["drawn"]["V2"], 375, "{added}");
+    let longer = read(&longer);
+    assert_eq!(longer.sig_len, 12 * 250 + 375);
+    assert!(longer.leads.iter().all(|lead| lead.n_missing() == 0));
+}
+
+#[test]
+fn a_generator_that_knows_the_patient_says_so() {
+    let folder = TempFolder::new("acquaintance");
+    let data = prepared(&folder);
+    let run = folder.at("run");
+    assert_eq!(train(&data, "diffwave", &run).code, 0);
+    // Records 0 to 3 were learned from, 4 and 5 were not; the table beside them says whose they are.
+    let place = |k: usize| -> PathBuf { folder.path().join(format!("records/{k}/syn_000000")) };
+    let calls: [(&str, &[&str]); 3] =
+        [("edit", &["--strength", "0.1"]), ("impute", &["--gap", "1..2"]), ("denoise", &["--noise", "0.02"])];
+    for (verb, options) in calls {
+        for (k, is_known) in [(1, true), (4, false)] {
+            let (record, out) = (place(k), folder.at(&format!("{verb}{k}.hea")));
+            let call = [verb, text(&record), "--model", &run, "--out", &out, "--json"];
+            let done = einthoven(call.iter().chain(options));
+            let found = done.json();
+            assert_eq!((&found["patient"], &found["trained_on_patient"]), (&format!("p{k}").into(), &is_known.into()));
+            assert_eq!(done.stderr.contains("was trained on this record's patient"), is_known, "{}", done.stderr);
+        }
+    }
+    let elsewhere = simulated(&folder, "elsewhere", &["--seconds", "5", "--fs", "100"]);
+    let edit = |name: &str, more: &[&str]| {
+        let out = folder.at(name);
+        let call = ["edit", text(&elsewhere), "--strength", "0.1", "--model", &run, "--out", &out, "--json"];
+        einthoven(call.iter().chain(more)).json()
+    };
+    let unknown = edit("a.hea", &[]);
+    assert!(unknown["patient"].is_null() && unknown["trained_on_patient"].is_null(), "{unknown}");
+    assert_eq!(edit("b.hea", &["--patient", "p2"])["trained_on_patient"], true);
+}
