@@ -9,4 +9,5 @@ pub static SPEC: ShippedSpec = ShippedSpec {
     summary: "single beats of MIT-BIH by AAMI class, four steps, with weights that come along (KD-DGN)",
     reference: dgn::SPEC.reference,
     conditions: &["label"],
+    sig_len: None,
 };

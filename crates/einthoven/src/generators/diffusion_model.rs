@@ -20,8 +20,8 @@ use crate::dataset::Dataset;
 use crate::dataset::condition::{FACTS, Told};
 use crate::diffusion::latent::{LatentDecoder, LatentSpace};
 use crate::diffusion::{
-    Condition, Denoiser, Guided, Network, NetworkBackbone, NetworkConfig, NetworkDenoiser, Parameterization, TimeView,
-    onnx, sampler,
+    Condition, Denoiser, Guided, Known, Network, NetworkBackbone, NetworkConfig, NetworkDenoiser, Parameterization,
+    TimeView, onnx, sampler,
 };
 use crate::error::{Error, Result};
 use crate::nn::shipped;

@@ -20,6 +20,8 @@ pub struct ShippedSpec {
     pub reference: &'static str,
     /// What its items can be asked for.
     pub conditions: &'static [&'static str],
+    /// Points of an item, where they are not those of its training.
+    pub sig_len: Option<usize>,
 }
 
 impl GeneratorSpec for ShippedSpec {
@@ -53,6 +55,10 @@ impl GeneratorSpec for ShippedSpec {
             let reason = format!("found {}, but {} brings its own weights", path.display(), self.name);
             return Err(Error::config("model", reason));
         }
-        Ok(Box::new(DiffusionModel::shipped(self.name, device)?))
+        let model = DiffusionModel::shipped(self.name, device)?;
+        Ok(Box::new(match self.sig_len {
+            Some(sig_len) => model.of_length(sig_len)?,
+            None => model,
+        }))
     }
 }
