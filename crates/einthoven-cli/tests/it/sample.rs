@@ -172,8 +172,8 @@ fn rates_and_lengths_that_cannot_be_are_refused_before_anything_is_written() {
         (["dipole", "--fs", "50"], "fs: found 50 Hz, expected 100 to 1000 Hz"),
         (["dipole", "--seconds", "1"], "seconds: found 1 s, expected 2.5"),
     ] {
-        let call = ["sample"].iter().chain(&arguments).chain(&["-n", "1", "--out", &out, "--json"]);
-        let error = einthoven(call).error();
+        let end = ["-n", "1", "--out", &out, "--json"];
+        let error = einthoven(["sample"].iter().chain(&arguments).chain(&end)).error();
         assert_eq!(error["exit_code"], 2, "{error}");
         assert!(error["error"].as_str().is_some_and(|text| text.contains(wanted)), "{error}");
         assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
