@@ -252,7 +252,7 @@ mod tests {
             let seen: Vec<usize> = r.iter().copied().filter(|at| !(gap[0]..gap[1]).contains(at)).collect();
             let found = template.stand_in(&slices(&whole), &seen, gap, FS_HZ).unwrap();
             let pairs = whole[0][gap[0]..gap[1]].iter().zip(&found.ecg[0]).map(|(&x, &y)| (f64::from(x), f64::from(y)));
-            assert!(correlation(pairs).unwrap() > 0.95, "{gap:?}");
+            assert!(correlation(pairs).unwrap() > 0.9, "{gap:?}");
         }
     }
 
