@@ -14,7 +14,8 @@ pub struct Args {
     /// The checkpoint
     #[arg(value_name = "CKPT")]
     checkpoint: PathBuf,
-    /// What it is: sssd-ecg, diffwave, timevqvae, pulse2pulse, cond-pulse2pulse or wavegan-star
+    /// What it is: sssd-ecg, diffwave, diffusion-ts, timevqvae, pulse2pulse, cond-pulse2pulse
+    /// or wavegan-star
     #[arg(long = "as", value_name = "NAME")]
     generator: String,
     /// Entry that holds the state dict, where the checkpoint holds several

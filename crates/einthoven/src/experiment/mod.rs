@@ -18,6 +18,7 @@ mod export;
 pub mod generation;
 pub mod import;
 mod import_gan;
+mod import_state;
 mod impute;
 mod latents;
 mod models;
