@@ -11,7 +11,7 @@ use crate::nn::running::{self, BatchStatistics, EPS, MOMENTUM};
 use crate::nn::weights::{Init, ParamSpec, View, Weights};
 
 /// Name of the normalization without labels, which has the running statistics.
-pub(super) fn running_name(name: &str) -> String {
+pub(in crate::nn) fn running_name(name: &str) -> String {
     format!("{name}.bn")
 }
 
