@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{print_json, print_line, refuse_overwrite};
 
-/// Write a trained model as ONNX (opset 17: the network alone, one step of a sampler) or safetensors
+/// Write a trained model as ONNX (opset 17: one step of a sampler, or the whole of a generator from noise) or safetensors
 #[derive(clap::Args)]
 pub struct Args {
     /// Run folder or model file

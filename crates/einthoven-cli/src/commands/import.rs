@@ -14,7 +14,7 @@ pub struct Args {
     /// The checkpoint
     #[arg(value_name = "CKPT")]
     checkpoint: PathBuf,
-    /// What it is: sssd-ecg, diffwave, timevqvae, pulse2pulse, cond-pulse2pulse, wavegan-star or
+    /// What it is: sssd-ecg, diffwave, diffusion-ts, timevqvae, pulse2pulse, cond-pulse2pulse, wavegan-star or
     /// cond-wavegan-star
     #[arg(long = "as", value_name = "NAME")]
     generator: String,

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use serde_json::Value;
 
 use super::sampling::run_model;
 use crate::classifiers::beat_cnn::BeatCnn;
 use crate::error::{Error, Result};
 use crate::generators::diffusion_model::DiffusionModel;
+use crate::generators::gan_model::GanModel;
 use crate::run::{StoredType, safetensors, write_atomic};
 
 /// What a user asks of [`export`].
@@ -47,12 +49,10 @@ pub fn export(request: &ExportRequest) -> Result<Vec<PathBuf>> {
     let mut written = Vec::new();
     if let Some(out) = request.onnx {
         let device = Device::flex();
-        let (network, decoder) = if is("einthoven.card") {
-            DiffusionModel::load(&path, &device)?.to_onnx()?
-        } else if is("einthoven.beat_cnn") {
-            (BeatCnn::load(&path, &device)?.to_onnx()?, None)
-        } else {
-            return Err(no_model(&path));
+        let (network, decoder) = match file.metadata.get("einthoven.card") {
+            Some(card) => generator(&path, card, &device)?,
+            None if is("einthoven.beat_cnn") => (BeatCnn::load(&path, &device)?.to_onnx()?, None),
+            None => return Err(no_model(&path)),
         };
         write_atomic(out, &network)?;
         written.push(out.to_path_buf());
@@ -72,7 +72,22 @@ pub fn export(request: &ExportRequest) -> Result<Vec<PathBuf>> {
     Ok(written)
 }
 
+/// Graph of a generator, and of the decoder of one of latents, by what its card has that no other has.
+fn generator(path: &Path, card: &str, device: &Device) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
+    let card: Value =
+        serde_json::from_str(card).map_err(|error| Error::data(path.display().to_string(), error.to_string()))?;
+    if card.get("vqvae").is_some() {
+        let what =
+            "ONNX of timevqvae, whose codes come from a loop of draws (its weights are written by --safetensors)";
+        return Err(Error::Unsupported { what: what.into() });
+    }
+    match card.get("parameterization") {
+        Some(_) => DiffusionModel::load(path, device)?.to_onnx(),
+        None => Ok((GanModel::load(path, device)?.to_onnx()?, None)),
+    }
+}
+
 fn no_model(path: &Path) -> Error {
-    let reason = "has no card of a diffusion model or of a beat classifier: not a model that can be exported";
+    let reason = "has no card of a generator or of a beat classifier: not a model that can be exported";
     Error::data(path.display().to_string(), reason)
 }

@@ -4,20 +4,18 @@
 //! from the arrays, or from a file of the original's arguments where it does not; leads, rate and labels are told by
 //! the user or are those of the publication.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use serde_json::{Value, json};
 
 use super::generation::ROLE;
-use super::import_gan;
 use super::training::model_path;
+use super::{import_gan, import_state};
 use crate::dataset::guard;
 use crate::dataset::label::label_set;
 use crate::diffusion::import::{diffwave, sssd_ecg};
-use crate::diffusion::{NetworkConfig, import};
+use crate::diffusion::{NetworkConfig, import, schedule};
 use crate::error::{Error, Result};
 use crate::generators::diffusion_model::{DiffusionModel, ModelCard};
 use crate::generators::timevqvae::{TimeVqvaeCard, TimeVqvaeModel, joined};
@@ -25,7 +23,7 @@ use crate::nn::kernel::CauchySum;
 use crate::nn::timevqvae::import::{ImportedMaskGit, generator};
 use crate::nn::weights::Weights;
 use crate::record::lead_law::{EIGHT, TWELVE};
-use crate::run::{Run, RunInfo, safetensors, torch_zip};
+use crate::run::{Run, RunInfo};
 
 /// Value of `preset` in a run that holds an imported model.
 pub const PRESET: &str = "import";
@@ -34,6 +32,10 @@ pub const PRESET: &str = "import";
 pub static IMPORTS: &[(&str, &str)] = &[
     ("sssd-ecg", "SSSD_ECG of AI4HealthUOL/SSSD-ECG: eight leads, frozen S4 layers"),
     ("diffwave", "DiffWave of lmnt-com/diffwave without a spectrogram: one channel"),
+    (
+        "diffusion-ts",
+        "Diffusion_TS of Y-debug-sys/Diffusion-TS with its noise schedule: signals as they were normalized",
+    ),
     ("timevqvae", "MaskGIT of ML4ITS/TimeVQVAE with both stages: release 1.0.1, or as of the paper"),
     ("pulse2pulse", "generator of vlbthambawita/Pulse2Pulse, also as packed in deepfake-ecg: eight leads"),
     ("wavegan-star", "WaveGAN* generator of vlbthambawita/Pulse2Pulse: eight leads"),
@@ -71,18 +73,18 @@ pub struct ImportRequest<'a> {
 /// [`Error::Data`] naming every array that is missing, extra or has another shape; [`Error::Guard`] for a folder that
 /// holds another run.
 pub fn import(request: &ImportRequest) -> Result<PathBuf> {
-    let state = read_state(request.checkpoint, request.entry)?;
+    let landmark = landmark(request.generator)?;
+    let mut state = import_state::find(import_state::read(request.checkpoint, request.entry)?, landmark)?;
     let (network, facts) = match request.generator {
         "sssd-ecg" => sssd(request, &state)?,
         "diffwave" => plain_diffwave(request, &state)?,
         "timevqvae" => return timevqvae(request, state),
-        "pulse2pulse" | "wavegan-star" | "cond-pulse2pulse" | "cond-wavegan-star" => {
-            return import_gan::import(request, &state);
+        "diffusion-ts" => {
+            let (network, facts, weights) = published_diffusion_ts(request, &state)?;
+            state = weights;
+            (network, facts)
         }
-        other => {
-            let known = IMPORTS.iter().map(|(name, _)| (*name).to_string()).collect();
-            return Err(Error::Unknown { kind: "published checkpoint", name: other.into(), known });
-        }
+        _ => return import_gan::import(request, &state),
     };
     let leads = leads(request, &facts.leads, facts.n_channels)?;
     let label_names = labels(request, facts.labels, network.n_labels())?;
@@ -91,8 +93,8 @@ pub fn import(request: &ImportRequest) -> Result<PathBuf> {
         generator: request.generator.into(),
         role: ROLE.into(),
         network,
-        parameterization: "noise".into(),
-        schedule: facts.schedule.into(),
+        parameterization: facts.parameterization.into(),
+        schedule: facts.schedule,
         schedule_steps: facts.schedule_steps,
         scale_mv: vec![1.0; leads.len()],
         leads,
@@ -107,6 +109,21 @@ pub fn import(request: &ImportRequest) -> Result<PathBuf> {
     };
     let model = DiffusionModel::new(card, state, &Device::flex())?;
     leave_run(request, model.hash(), |path| model.save(path))
+}
+
+/// An array that every network of a generator has, and no other part of a checkpoint.
+fn landmark(generator: &str) -> Result<&'static str> {
+    match generator {
+        "sssd-ecg" => Ok("init_conv.0.conv.weight_v"),
+        "diffwave" => Ok("input_projection.weight"),
+        "timevqvae" => Ok("transformer_l.class_condition_emb.weight"),
+        "diffusion-ts" => Ok("model.combine_s.weight"),
+        "pulse2pulse" | "wavegan-star" | "cond-pulse2pulse" => Ok("deconv_7.conv1d.weight"),
+        other => {
+            let known = IMPORTS.iter().map(|(name, _)| (*name).to_string()).collect();
+            Err(Error::Unknown { kind: "published checkpoint", name: other.into(), known })
+        }
+    }
 }
 
 /// A run with one model, which `save` writes.
@@ -152,7 +169,8 @@ pub(super) fn labels(request: &ImportRequest, published: Vec<String>, n_labels: 
 /// What a model card says of data that nobody told us about.
 pub(super) fn unknown_data(request: &ImportRequest) -> Value {
     json!({
-        "source": format!("published checkpoint {}", file_name(request.checkpoint)),
+        // Not by the name of its file: the same weights are the same model in every file.
+        "source": format!("published checkpoint of {}", request.generator),
         "training_patients": { "key": guard::UNKNOWN_KEY, "hashes": [] },
     })
 }
@@ -194,7 +212,8 @@ struct Facts {
     labels: Vec<String>,
     fs_hz: f64,
     sig_len: usize,
-    schedule: &'static str,
+    parameterization: &'static str,
+    schedule: String,
     schedule_steps: usize,
 }
 
@@ -211,7 +230,8 @@ fn sssd(request: &ImportRequest, state: &Weights) -> Result<(NetworkConfig, Fact
         labels: published_labels(config.labels)?,
         fs_hz: 100.0,
         sig_len: config.length,
-        schedule: "linear-unscaled",
+        parameterization: "noise",
+        schedule: "linear-unscaled".into(),
         schedule_steps: 200,
     };
     Ok((NetworkConfig::Sssd(config), facts))
@@ -223,6 +243,15 @@ fn plain_diffwave(request: &ImportRequest, state: &Weights) -> Result<(NetworkCo
         None => import::diffwave_arguments(state)?,
     };
     let config = diffwave(&arguments, state)?.config().clone();
+    let schedule = "diffwave";
+    let betas = schedule::find(schedule)?.build(config.steps)?.betas().to_vec();
+    let given =
+        arguments["noise_schedule"].as_array().into_iter().flatten().map(|beta| beta.as_f64().unwrap_or(f64::NAN));
+    if given.zip(betas).any(|(given, beta)| (given - beta).is_nan() || (given - beta).abs() > 1e-6) {
+        let reason =
+            format!("found another, expected the original's: linear from 0.0001 to 0.05 in {} steps", config.steps);
+        return Err(Error::config("noise_schedule", reason));
+    }
     if config.mel_bands > 0 {
         return Err(Error::config("--as", "this DiffWave is told a spectrogram and cannot be drawn from by labels"));
     }
@@ -232,10 +261,38 @@ fn plain_diffwave(request: &ImportRequest, state: &Weights) -> Result<(NetworkCo
         labels: Vec::new(),
         fs_hz: 100.0,
         sig_len: 1000,
-        schedule: "diffwave",
+        parameterization: "noise",
+        schedule: schedule.into(),
         schedule_steps: config.steps,
     };
     Ok((NetworkConfig::Diffwave(config), facts))
+}
+
+/// Network and facts of Diffusion-TS, and its state dict without the noise schedule.
+fn published_diffusion_ts(request: &ImportRequest, state: &Weights) -> Result<(NetworkConfig, Facts, Weights)> {
+    let arguments = match request.arguments {
+        Some(path) => read_json(path)?,
+        None => import::diffusion_ts_arguments(state)?,
+    };
+    let (network, weights) = import::diffusion_ts(&arguments, state)?;
+    let config = network.config().clone();
+    let process = import::diffusion_ts_process(&arguments)?;
+    let leads: &[&str] = match config.channels {
+        8 => &EIGHT,
+        12 => &TWELVE,
+        _ => &[],
+    };
+    let facts = Facts {
+        n_channels: config.channels,
+        leads: leads.iter().map(|lead| (*lead).to_string()).collect(),
+        labels: Vec::new(),
+        fs_hz: 100.0,
+        sig_len: config.length,
+        parameterization: "x0",
+        schedule: arguments["beta_schedule"].as_str().unwrap_or("cosine").into(),
+        schedule_steps: process.gaussian.schedule.n_steps(),
+    };
+    Ok((NetworkConfig::DiffusionTs(config), facts, weights))
 }
 
 /// The 71 statements of PTB-XL in the order of the published arrays, which is that of the alphabet; none for other numbers.
@@ -243,17 +300,6 @@ pub(super) fn published_labels(n_labels: usize) -> Result<Vec<String>> {
     let mut names = label_set("ptbxl-all")?.names();
     names.sort();
     Ok(if names.len() == n_labels { names } else { Vec::new() })
-}
-
-/// The arrays of a checkpoint: of a safetensors file, or of a zip file of PyTorch, whose pickle is read and never run.
-fn read_state(path: &Path, entry: Option<&str>) -> Result<Weights> {
-    let mut start = [0; 2];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
-    read.map_err(|source| Error::io(path, source))?;
-    if &start == b"PK" {
-        return Ok(torch_zip::read(path, entry)?.tensors.into());
-    }
-    Ok(safetensors::read(path)?.tensors.into())
 }
 
 pub(super) fn read_json(path: &Path) -> Result<Value> {

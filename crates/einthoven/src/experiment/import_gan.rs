@@ -1,6 +1,5 @@
 //! Published adversarial generators as runs that can be drawn from; critics are not read.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use burn::tensor::Device;
@@ -14,7 +13,7 @@ use crate::nn::gan::import::{
     pulse2pulse_generator, wavegan_star_generator,
 };
 use crate::nn::gan::network::GanNetworkConfig;
-use crate::nn::weights::{Weight, Weights};
+use crate::nn::weights::Weights;
 
 /// What a publication says beside the arrays.
 struct Facts {
@@ -33,25 +32,8 @@ const DEEPFAKE: Facts =
 const BASELINE: Facts =
     Facts { leads: ["I", "V1", "V2", "V3", "V4", "V5", "V6", "aVF"], fs_hz: 100.0, sig_len: 1000, scale_mv: 1.0 };
 
-/// Where the published files keep the generator: a training checkpoint, which holds the critic and the optimizers too,
-/// and the inference package.
-const ENTRIES: [&str; 2] = ["netG_state_dict.", "stat_dict."];
-
-/// The generator's part of a checkpoint that was read whole.
-fn generator_part(state: &Weights) -> Weights {
-    for entry in ENTRIES {
-        let own = |(name, array): (&String, &Weight)| Some((name.strip_prefix(entry)?.to_string(), array.clone()));
-        let entries: BTreeMap<String, Weight> = state.entries.iter().filter_map(own).collect();
-        if !entries.is_empty() {
-            return Weights { entries };
-        }
-    }
-    state.clone()
-}
-
 /// Reads the state dict of a generator and leaves a run with one model.
 pub(super) fn import(request: &ImportRequest, state: &Weights) -> Result<PathBuf> {
-    let state = &generator_part(state);
     let arguments = match request.arguments {
         Some(path) => read_json(path)?,
         None => generator_arguments(state)?,
@@ -104,25 +86,4 @@ pub(super) fn import(request: &ImportRequest, state: &Weights) -> Result<PathBuf
     };
     let model = GanModel::new(card, state, &Device::flex())?;
     leave_run(request, model.hash(), |path| model.save(path))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_generator_is_found_beside_its_critic() {
-        let state = |names: &[&str]| Weights {
-            entries: names
-                .iter()
-                .map(|name| ((*name).to_string(), Weight { shape: vec![1], values: vec![0.0] }))
-                .collect(),
-        };
-        let names = |state: &Weights| state.entries.keys().cloned().collect::<Vec<_>>().join(" ");
-        let whole =
-            state(&["netD_state_dict.conv1.bias", "netG_state_dict.conv_1.bias", "optimizerG_state_dict.state.0"]);
-        assert_eq!(names(&generator_part(&whole)), "conv_1.bias");
-        assert_eq!(names(&generator_part(&state(&["stat_dict.fc1.bias"]))), "fc1.bias");
-        assert_eq!(names(&generator_part(&state(&["conv_1.bias", "fc1.bias"]))), "conv_1.bias fc1.bias");
-    }
 }

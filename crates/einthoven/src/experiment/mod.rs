@@ -19,6 +19,7 @@ mod export;
 pub mod generation;
 pub mod import;
 mod import_gan;
+mod import_state;
 mod latents;
 mod models;
 mod pretraining;

@@ -2,7 +2,9 @@
 //!
 //! # Differs from the paper
 //! Labels are told beside the step, which the original has not. The loss is the plain squared error of the clean signal; the
-//! original's absolute error with a Fourier term is in `diffusion::import`, for its own checkpoints.
+//! original's absolute error with a Fourier term is in `diffusion::import`, for its own checkpoints. Seasons are divided by the
+//! length: at 1,000 points the original's start puts out values of 100 standard deviations, and one step of Adam moves them by as
+//! much.
 
 use super::diffusion_model::DiffusionSpec;
 use crate::dataset::condition::Told;
@@ -28,6 +30,7 @@ pub static SPEC: DiffusionSpec = DiffusionSpec {
             hidden_times: 4,
             season_kernel: 5,
             gelu: Gelu::Exact,
+            has_unit_seasons: true,
             labels: 0,
             told: Told::default(),
         })

@@ -15,6 +15,7 @@ use super::{Generator, GeneratorSpec, Item, SampleRequest, Sink, model_file};
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::nn::gan::network::{GanNetwork, GanNetworkConfig};
+use crate::nn::onnx::{self, Graph};
 use crate::nn::weights::{Params, Weights, host};
 use crate::run::{sha256_hex, write_atomic};
 use crate::seed::{Seed, Stream};
@@ -101,6 +102,18 @@ impl GanModel {
     /// [`Error::Io`]; [`Error::Data`] for weights that are not finite.
     pub fn save(&self, path: &Path) -> Result<()> {
         write_atomic(path, &model_file::bytes(&self.card, &self.state)?)
+    }
+
+    /// The model as an ONNX file: noise and labels in, signals of the modelled leads in mV out, with the card in its metadata.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for more weights than the format can hold.
+    pub fn to_onnx(&self) -> Result<Vec<u8>> {
+        let card = serde_json::to_string(&self.card).map_err(|error| Error::data("model card", error.to_string()))?;
+        let mut graph = Graph::new(&self.state);
+        onnx::gan::graph(&mut graph, &self.network, &self.card.scale_mv);
+        let notice = "its signals are synthetic, not for clinical use".to_string();
+        graph.to_bytes("generator", &[("einthoven.card", card), ("notice", notice)])
     }
 
     /// Its card.

@@ -13,6 +13,8 @@ mod config;
 mod dataset;
 #[cfg(feature = "nn")]
 mod delineation;
+#[cfg(feature = "nn")]
+mod diffusion_ts;
 mod dipole;
 #[cfg(feature = "nn")]
 mod distill;

@@ -1,6 +1,9 @@
-//! Checkpoints of torch: what is read. The archives are made here; [`bad`] has those that are refused.
+//! Checkpoints of torch: what is read. The archives are made here; `bad` has those that are refused, `imports` the way from a
+//! file of torch itself to a model.
 
 mod bad;
+#[cfg(feature = "nn")]
+mod imports;
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Write};

@@ -8,9 +8,12 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::head::HeadConfig;
-use super::{BenchmarkNetwork, Layers, Pass, Trace, check_input, check_positive, conv_norm, overlapping_max_pool};
+use super::{
+    BenchmarkNetwork, Layers, Pass, Trace, check_input, check_positive, conv_norm, graph, overlapping_max_pool,
+};
 use crate::error::{Error, Result};
 use crate::nn::kernel::Pointwise;
+use crate::nn::onnx::{Graph, Value};
 use crate::nn::weights::View;
 
 /// Shape of an [`FcnWang`].
@@ -116,6 +119,27 @@ impl BenchmarkNetwork for FcnWang {
             trace(&format!("conv{i}"), &x);
         }
         c.head.forward(p, pass, &c.filters.len().to_string(), x, trace)
+    }
+
+    fn n_leads(&self) -> usize {
+        self.config.leads
+    }
+
+    fn n_classes(&self) -> usize {
+        self.config.classes
+    }
+
+    fn graph(&self, g: &mut Graph, mut x: Value) -> Value {
+        let c = &self.config;
+        let last = c.filters.len() - 1;
+        for i in 0..=last {
+            x = graph::conv_norm(g, &format!("{i}.0"), &x, c.stride);
+            x = g.relu(&x);
+            if c.pool > 0 && i < last {
+                x = graph::max_pool(g, &x, c.pool, c.pool_stride);
+            }
+        }
+        c.head.graph(g, &c.filters.len().to_string(), &x)
     }
 }
 

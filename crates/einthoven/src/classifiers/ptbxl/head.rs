@@ -6,10 +6,11 @@
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
-use super::{Layers, Pass, Trace};
+use super::{Layers, Pass, Trace, graph};
 use crate::error::{Error, Result};
 use crate::nn::kernel::Pointwise;
 use crate::nn::layer::linear;
+use crate::nn::onnx::{Attribute, Graph, Value};
 use crate::nn::weights::View;
 
 /// Share of a batch in the running statistics of the logits, where they are normalized.
@@ -82,6 +83,27 @@ impl HeadConfig {
         if self.has_final_norm {
             layers.norm(&format!("{name}.{last}"), classes);
         }
+    }
+
+    /// As [`HeadConfig::forward`] by the running statistics, as a graph.
+    pub(super) fn graph(&self, g: &mut Graph, name: &str, x: &Value) -> Value {
+        let over_time = [("axes", Attribute::Ints(vec![2])), ("keepdims", Attribute::Int(0))];
+        let (most, mean) = (g.op("ReduceMax", &[x], &over_time), g.op("ReduceMean", &[x], &over_time));
+        let mut x = g.concat(&[&most, &mean], 1);
+        let (positions, last) = self.positions();
+        for (at, (norm, map)) in positions.into_iter().enumerate() {
+            if self.has_norm {
+                x = graph::norm(g, &format!("{name}.{norm}"), &x);
+            }
+            x = g.linear(&format!("{name}.{map}"), &x);
+            if at < self.hidden.len() {
+                x = g.relu(&x);
+            }
+        }
+        if self.has_final_norm {
+            x = graph::norm(g, &format!("{name}.{last}"), &x);
+        }
+        x
     }
 
     /// Logits of the channels `[batch, channel, time]`.

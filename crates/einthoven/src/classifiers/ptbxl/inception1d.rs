@@ -8,9 +8,10 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::head::HeadConfig;
-use super::{BenchmarkNetwork, Layers, Pass, Trace, check_input, check_positive, conv, overlapping_max_pool};
+use super::{BenchmarkNetwork, Layers, Pass, Trace, check_input, check_positive, conv, graph, overlapping_max_pool};
 use crate::error::{Error, Result};
 use crate::nn::kernel::Pointwise;
+use crate::nn::onnx::{Graph, Value};
 use crate::nn::weights::View;
 
 /// Blocks from one shortcut to the next.
@@ -182,6 +183,43 @@ impl BenchmarkNetwork for Inception1d {
         }
         trace("backbone", &x);
         c.head.forward(p, pass, HEAD, x, trace)
+    }
+
+    fn n_leads(&self) -> usize {
+        self.config.leads
+    }
+
+    fn n_classes(&self) -> usize {
+        self.config.classes
+    }
+
+    fn graph(&self, g: &mut Graph, x: Value) -> Value {
+        let c = &self.config;
+        let (mut x, mut start) = (x.clone(), x);
+        for block in 0..c.depth {
+            let name = block_name(block);
+            let narrow = match c.bottleneck {
+                0 => x.clone(),
+                _ => graph::conv(g, &format!("{name}.bottleneck"), &x, 1),
+            };
+            let mut branches = Vec::new();
+            for i in 0..c.kernels().len() {
+                branches.push(graph::conv(g, &format!("{name}.convs.{i}"), &narrow, 1));
+            }
+            let largest = graph::max_pool(g, &x, 3, 1);
+            branches.push(graph::conv(g, &format!("{name}.conv_bottle.1"), &largest, 1));
+            let joined = g.concat(&branches.iter().collect::<Vec<_>>(), 1);
+            let normed = graph::norm(g, &format!("{name}.bn_relu.0"), &joined);
+            x = g.relu(&normed);
+            if c.has_shortcuts && block % PERIOD == PERIOD - 1 {
+                let name = shortcut_name(block / PERIOD);
+                let h = graph::conv(g, &format!("{name}.conv"), &start, 1);
+                let h = graph::norm(g, &format!("{name}.bn"), &h);
+                x = graph::add_relu(g, &h, &x);
+                start = x.clone();
+            }
+        }
+        c.head.graph(g, HEAD, &x)
     }
 }
 

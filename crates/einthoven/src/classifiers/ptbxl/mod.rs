@@ -11,6 +11,7 @@
 //! (helme/ecg_ptbxl_benchmarking) is under GPL-3.0: order, sizes and names of the layers are facts from it, no line is.
 
 pub mod fcn_wang;
+mod graph;
 pub mod head;
 mod import;
 pub mod inception1d;
@@ -25,9 +26,11 @@ use burn::tensor::{Tensor, activation};
 use crate::error::{Error, Result};
 use crate::nn::kernel::{Conv1dOptions, Pointwise, conv1d};
 use crate::nn::layer::{declare_constant, declare_conv, declare_linear};
+use crate::nn::onnx::{Graph, Value};
 use crate::nn::running;
 use crate::nn::weights::{Init, ParamSpec, View, Weight, Weights};
 
+pub use graph::to_onnx;
 pub use import::{Imported, benchmark, names};
 pub use norm::Pass;
 
@@ -55,6 +58,15 @@ pub trait BenchmarkNetwork {
     fn forward(&self, p: &View, pass: &mut Pass, x: Tensor<3>) -> Result<Tensor<2>> {
         self.forward_traced(p, pass, x, &mut |_, _| {})
     }
+
+    /// Leads of the signal.
+    fn n_leads(&self) -> usize;
+
+    /// Number of labels.
+    fn n_classes(&self) -> usize;
+
+    /// Logits of a signal as a graph, by the running statistics.
+    fn graph(&self, g: &mut Graph, x: Value) -> Value;
 
     /// Name, shape and start of every trained parameter.
     fn params(&self) -> Vec<ParamSpec> {

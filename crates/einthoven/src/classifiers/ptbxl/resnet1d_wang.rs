@@ -8,9 +8,10 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::head::HeadConfig;
-use super::{BenchmarkNetwork, Layers, Pass, Trace, check_input, check_odd, check_positive, conv, conv_norm};
+use super::{BenchmarkNetwork, Layers, Pass, Trace, check_input, check_odd, check_positive, conv, conv_norm, graph};
 use crate::error::Result;
 use crate::nn::kernel::Pointwise;
+use crate::nn::onnx::{Graph, Value};
 use crate::nn::weights::View;
 
 /// Blocks of the network.
@@ -147,6 +148,34 @@ impl BenchmarkNetwork for Resnet1dWang {
             trace(&format!("stage{stage}"), &x);
         }
         self.config.head.forward(p, pass, &head_name(), x, trace)
+    }
+
+    fn n_leads(&self) -> usize {
+        self.config.leads
+    }
+
+    fn n_classes(&self) -> usize {
+        self.config.classes
+    }
+
+    fn graph(&self, g: &mut Graph, x: Value) -> Value {
+        let x = graph::conv(g, "0", &x, 1);
+        let x = graph::norm(g, "1", &x);
+        let mut x = g.relu(&x);
+        for stage in 0..STAGES {
+            let (name, stride) = (block_name(stage), self.stride(stage));
+            let h = graph::conv(g, &format!("{name}.conv1"), &x, stride);
+            let h = graph::norm(g, &format!("{name}.bn1"), &h);
+            let h = g.relu(&h);
+            let h = graph::conv(g, &format!("{name}.conv2"), &h, 1);
+            let h = graph::norm(g, &format!("{name}.bn2"), &h);
+            let shortcut = match stride {
+                1 => x,
+                _ => graph::conv_norm(g, &format!("{name}.downsample"), &x, stride),
+            };
+            x = graph::add_relu(g, &h, &shortcut);
+        }
+        self.config.head.graph(g, &head_name(), &x)
     }
 }
 

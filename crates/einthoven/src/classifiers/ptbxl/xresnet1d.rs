@@ -12,10 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use super::head::HeadConfig;
 use super::{
-    BenchmarkNetwork, Layers, Pass, Trace, check_input, check_odd, check_positive, conv_norm, overlapping_max_pool,
+    BenchmarkNetwork, Layers, Pass, Trace, check_input, check_odd, check_positive, conv_norm, graph,
+    overlapping_max_pool,
 };
 use crate::error::{Error, Result};
 use crate::nn::kernel::Pointwise;
+use crate::nn::onnx::{Attribute, Graph, Value};
 use crate::nn::weights::{Init, View};
 
 /// Name, expansion and blocks of each stage of the published depths.
@@ -192,6 +194,29 @@ impl Block {
         }
         Ok(x)
     }
+
+    fn graph(&self, g: &mut Graph, mut x: Value) -> Value {
+        let mut shortcut = x.clone();
+        if self.stride != 1 {
+            // A last sample without neighbor is a window of its own, and zeros around the signal do not count.
+            let pairs = [
+                ("kernel_shape", Attribute::Ints(vec![2])),
+                ("strides", Attribute::Ints(vec![2])),
+                ("ceil_mode", Attribute::Int(1)),
+            ];
+            shortcut = g.op("AveragePool", &[&x], &pairs);
+        }
+        if let Some(name) = self.shortcut() {
+            shortcut = graph::conv_norm(g, &name, &shortcut, 1);
+        }
+        let convs = self.convs();
+        let last = convs.len() - 1;
+        for (i, conv) in convs.iter().enumerate() {
+            x = graph::conv_norm(g, &conv.name, &x, conv.stride);
+            x = if i == last { graph::add_relu(g, &x, &shortcut) } else { g.relu(&x) };
+        }
+        x
+    }
 }
 
 /// Means of pairs of neighboring samples; a last one without neighbor stays as it is.
@@ -277,6 +302,27 @@ impl BenchmarkNetwork for Xresnet1d {
             trace(&format!("stage{stage}"), &x);
         }
         c.head.forward(p, pass, &c.head_name(), x, trace)
+    }
+
+    fn n_leads(&self) -> usize {
+        self.config.leads
+    }
+
+    fn n_classes(&self) -> usize {
+        self.config.classes
+    }
+
+    fn graph(&self, g: &mut Graph, mut x: Value) -> Value {
+        let c = &self.config;
+        for i in 0..c.stem.len() {
+            x = graph::conv_norm(g, &i.to_string(), &x, if i == 0 { 2 } else { 1 });
+            x = g.relu(&x);
+        }
+        x = graph::max_pool(g, &x, 3, 2);
+        for block in c.stages().into_iter().flatten() {
+            x = block.graph(g, x);
+        }
+        c.head.graph(g, &c.head_name(), &x)
     }
 }
 

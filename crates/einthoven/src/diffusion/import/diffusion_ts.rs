@@ -2,9 +2,9 @@
 
 use burn::tensor::Tensor;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::GaussianDiffusion;
+use super::{GaussianDiffusion, count_blocks, shape_of};
 use crate::config::from_json;
 use crate::dataset::condition::Told;
 use crate::diffusion::TimeView;
@@ -115,6 +115,7 @@ pub fn diffusion_ts(arguments: &Value, state: &Weights) -> Result<(DiffusionTs, 
         hidden_times: a.mlp_hidden_times,
         season_kernel: a.season_kernel()?,
         gelu,
+        has_unit_seasons: false,
         labels: 0,
         told: Told::default(),
     })?;
@@ -136,6 +137,34 @@ pub fn diffusion_ts(arguments: &Value, state: &Weights) -> Result<(DiffusionTs, 
         }
     }
     Ok((network, weights))
+}
+
+/// Arguments of `Diffusion_TS` as its arrays tell them, for whoever has the arrays alone. The number of heads leaves no trace in
+/// them; all published settings have the default of four.
+///
+/// # Errors
+/// [`Error::Data`] naming an array that is missing or has another rank.
+pub fn diffusion_ts_arguments(state: &Weights) -> Result<Value> {
+    let kernel = shape_of(state, "model.combine_s.weight", 3)?[2];
+    let width = shape_of(state, "model.emb.sequential.1.weight", 3)?[0];
+    let steps = shape_of(state, "betas", 1)?[0];
+    let betas = &state.entries["betas"].values;
+    let is_of = |name: &str| {
+        let built = schedule::find(name).and_then(|schedule| schedule.build(steps));
+        built.is_ok_and(|built| built.betas().iter().zip(betas).all(|(a, &b)| (a - f64::from(b)).abs() < 1e-5))
+    };
+    Ok(json!({
+        "seq_length": shape_of(state, "model.pos_enc.pe", 3)?[1],
+        "feature_size": shape_of(state, "model.emb.sequential.1.weight", 3)?[1],
+        "n_layer_enc": count_blocks(state, "model.encoder.blocks."),
+        "n_layer_dec": count_blocks(state, "model.decoder.blocks."),
+        "d_model": width,
+        "timesteps": steps,
+        "beta_schedule": if is_of("linear") { "linear" } else { "cosine" },
+        "mlp_hidden_times": shape_of(state, "model.decoder.blocks.0.mlp.0.weight", 2)?[0] / width,
+        "kernel_size": kernel,
+        "padding_size": kernel / 2,
+    }))
 }
 
 /// How the original trains its network and samples from it.
@@ -278,6 +307,7 @@ mod tests {
             hidden_times: a.mlp_hidden_times,
             season_kernel: a.season_kernel().unwrap(),
             gelu: Gelu::Exact,
+            has_unit_seasons: false,
             labels: 0,
             told: Told::default(),
         });
@@ -286,6 +316,8 @@ mod tests {
         let trained = state.clone();
         state.entries.extend(diffusion_ts_process(&arguments()).unwrap().buffers().entries);
         assert_eq!(diffusion_ts(&arguments(), &state).unwrap().1, trained);
+        let read = diffusion_ts_arguments(&state).unwrap();
+        assert_eq!(diffusion_ts(&read, &state).unwrap().0.config(), network.config());
 
         let mut other = arguments();
         other["beta_schedule"] = "linear".into();

@@ -7,7 +7,7 @@ mod diffwave;
 mod lucidrains;
 mod sssd;
 
-pub use diffusion_ts::{DiffusionTsProcess, diffusion_ts, diffusion_ts_process};
+pub use diffusion_ts::{DiffusionTsProcess, diffusion_ts, diffusion_ts_arguments, diffusion_ts_process};
 pub use diffwave::{DiffwaveDiffusion, diffwave, diffwave_arguments};
 pub use lucidrains::{GaussianDiffusion, lucidrains_diffusion, lucidrains_unet1d};
 pub use sssd::{sssd_ecg, sssd_ecg_arguments};

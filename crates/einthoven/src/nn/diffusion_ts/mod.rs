@@ -73,6 +73,10 @@ pub struct DiffusionTsConfig {
     pub season_kernel: usize,
     /// Activation inside the blocks.
     pub gelu: Gelu,
+    /// Whether seasons are divided by the length, as in the inverse of a transform. The original does not divide them; an
+    /// untrained network then puts out values that grow with the root of the length, about 100 for 1,000 points.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_unit_seasons: bool,
     /// Number of labels; 0 for a network without, as the original is.
     #[serde(default)]
     pub labels: usize,
@@ -153,7 +157,7 @@ impl DiffusionTs {
     /// [`Error::Config`] as in [`DiffusionTsConfig::validate`].
     pub fn new(config: DiffusionTsConfig) -> Result<DiffusionTs> {
         config.validate()?;
-        let season = Season::new(config.length);
+        let season = Season::new(config.length, config.has_unit_seasons);
         Ok(DiffusionTs { config, season })
     }
 
@@ -165,6 +169,11 @@ impl DiffusionTs {
     /// Cosines and sines `[2 * bin, time]` of the season, their number of frequencies, and how many of them it keeps.
     pub(super) fn season_waves(&self) -> (&[f32], usize, usize) {
         self.season.waves()
+    }
+
+    /// Factor of the sum of the waves that are kept.
+    pub(super) fn season_factor(&self) -> f64 {
+        self.season.factor()
     }
 
     /// Powers of time for the trend, `[time, power]`.
@@ -307,6 +316,7 @@ mod tests {
             hidden_times: 4,
             season_kernel: 1,
             gelu: Gelu::Exact,
+            has_unit_seasons: false,
             labels: 0,
             told: Told::default(),
         }

@@ -9,15 +9,18 @@ use super::dft::{Dft, Waves};
 pub(super) struct Season {
     dft: Dft,
     kept: usize,
+    /// Of the sum of the waves: a frequency stands for itself and its conjugate.
+    factor: f64,
 }
 
 impl Season {
     /// Frequencies strictly between none and half the sampling rate; the whole part of the logarithm of
-    /// their number is kept, which is none for fewer than three.
-    pub fn new(length: usize) -> Season {
+    /// their number is kept, which is none for fewer than three. Sums of waves are divided by the length if `is_unit`.
+    pub fn new(length: usize, is_unit: bool) -> Season {
         let dft = Dft::new(length, 1..(length - 1) / 2 + 1);
         let kept = libm::log(dft.bins() as f64) as usize;
-        Season { dft, kept }
+        let factor = if is_unit { 2.0 / length as f64 } else { 2.0 };
+        Season { dft, kept, factor }
     }
 
     /// The waves on the host, the number of frequencies, and how many are kept.
@@ -25,12 +28,17 @@ impl Season {
         (self.dft.waves(), self.dft.bins(), self.kept)
     }
 
+    /// Factor of the sum of the waves that are kept.
+    pub fn factor(&self) -> f64 {
+        self.factor
+    }
+
     /// The waves on a device, to be given to [`Season::apply`].
     pub fn on(&self, device: &Device) -> Waves {
         self.dft.on(device)
     }
 
-    /// The strongest frequencies of each channel, not divided by the length.
+    /// The strongest frequencies of each channel, as in the original not divided by the length unless asked for.
     ///
     /// Each stands for itself and its conjugate, as `2 |X| cos(2 pi f t + angle(X))`. That is linear in
     /// the spectrum X, so it is computed without magnitude and angle; which frequencies are the strongest
@@ -54,7 +62,7 @@ impl Season {
         let ones = Tensor::<3>::ones([batch, self.kept, channels], &device);
         let nothing = Tensor::<3>::zeros([batch, bins, channels], &device);
         let mask = nothing.scatter(1, strongest, ones, IndexingUpdateOp::Add);
-        waves.synthesize(spectrum * Tensor::cat(vec![mask.clone(), mask], 1)) * 2.0
+        waves.synthesize(spectrum * Tensor::cat(vec![mask.clone(), mask], 1)) * self.factor
     }
 }
 
@@ -76,7 +84,7 @@ mod tests {
             let kept = |t: usize| 1.5 * tone(3, t) - 0.8 * tone(7, t);
             let values: Vec<f32> = (0..length).map(|t| (kept(t) + 0.5 * tone(5, t) + 2.0) as f32).collect();
             let x = Tensor::<3>::from_data(TensorData::new(values, [1, length, 1]), &device);
-            let season = Season::new(length);
+            let season = Season::new(length, false);
             let found = host(season.apply(&season.on(&device), x));
             for (t, found) in found.iter().enumerate() {
                 let expected = length as f64 * kept(t);
@@ -89,7 +97,7 @@ mod tests {
     fn the_shortest_signals_have_no_season() {
         let device = Device::flex();
         let x = Tensor::<3>::ones([1, 6, 2], &device);
-        let season = Season::new(6);
+        let season = Season::new(6, false);
         assert!(host(season.apply(&season.on(&device), x)).iter().all(|value| *value == 0.0));
     }
 }

@@ -14,7 +14,7 @@ use crate::nn::weights::{Init, ParamSpec, View, Weights};
 pub(super) type Normalize<'a> = dyn FnMut(&str, Tensor<3>) -> Result<Tensor<3>> + 'a;
 
 /// Name of the normalization after a layer: `bn_conv1` for `conv_1`.
-pub(super) fn norm_name(layer: &str) -> String {
+pub(in crate::nn) fn norm_name(layer: &str) -> String {
     format!("bn_{}", layer.replace('_', ""))
 }
 
@@ -44,7 +44,7 @@ pub(super) fn steer(
 }
 
 /// Name of the normalization without labels, which has the running statistics.
-pub(super) fn running_name(name: &str) -> String {
+pub(in crate::nn) fn running_name(name: &str) -> String {
     format!("{name}.bn")
 }
 

@@ -76,7 +76,7 @@ impl CondPulse2Pulse {
     }
 
     /// Encoder and decoder: those of the unconditional network without the layers in between.
-    pub(super) fn layers(&self) -> ([Down; 5], [Up; 5]) {
+    pub(in crate::nn) fn layers(&self) -> ([Down; 5], [Up; 5]) {
         let CondPulse2PulseConfig { channels, width, strides: [a, b, c, d, e], .. } = self.config;
         // The sixth belongs to the layers that are left out.
         let strides = [a, b, c, d, e, 1];

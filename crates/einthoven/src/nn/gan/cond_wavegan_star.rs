@@ -88,7 +88,7 @@ impl CondWaveganStar {
     }
 
     /// The decoder of the unconditional network without its first layer.
-    pub(super) fn layers(&self) -> [Up; 5] {
+    pub(in crate::nn) fn layers(&self) -> [Up; 5] {
         let CondWaveganStarConfig { channels, width, strides: [a, b, c, d, e], .. } = self.config;
         // The sixth belongs to the layer that is left out.
         let [_, up @ ..] = decoder(width, channels, [a, b, c, d, e, 1], false);

@@ -158,7 +158,9 @@ pub fn cond_pulse2pulse_generator(arguments: &Value, state: &Weights) -> Result<
     check_upsampling(a.upsample)?;
     let (channels, width) = (a.num_channels, a.model_size);
     let published = CondPulse2PulseConfig::published();
-    let network = CondPulse2Pulse::new(CondPulse2PulseConfig { channels, width, labels: LABELS, ..published })?;
+    let table = state.entries.get("bn_conv1.embed.weight");
+    let labels = table.and_then(|table| table.shape.first().copied()).unwrap_or(LABELS);
+    let network = CondPulse2Pulse::new(CondPulse2PulseConfig { channels, width, labels, ..published })?;
     let mut idle = idle(&network.layers().1, channels, a.post_proc_filt_len);
     let running = network.running();
     idle.extend(running.clone());

@@ -7,15 +7,15 @@ use crate::nn::layer::{conv, conv_joined, declare_conv, upsample_nearest};
 use crate::nn::weights::{Init, ParamSpec, View};
 
 /// Taps of every convolution, those of the critic included.
-pub(super) const KERNEL: usize = 25;
+pub(in crate::nn) const KERNEL: usize = 25;
 /// Strides of the published encoders; their decoders repeat by the same numbers, the last one first.
-pub(super) const STRIDES: [usize; 6] = [2, 5, 2, 5, 5, 5];
+pub(in crate::nn) const STRIDES: [usize; 6] = [2, 5, 2, 5, 5, 5];
 /// Zeros at each end, which keep the length of a convolution of stride 1.
-const PADDING: usize = KERNEL / 2;
+pub(in crate::nn) const PADDING: usize = KERNEL / 2;
 
 /// A convolution of an encoder.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Down {
+pub(in crate::nn) struct Down {
     pub name: &'static str,
     pub stride: usize,
     pub n_in: usize,
@@ -34,7 +34,7 @@ impl Down {
 
 /// Repetition and convolution of a decoder.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Up {
+pub(in crate::nn) struct Up {
     pub name: &'static str,
     pub factor: usize,
     /// Channels of the running signal and of the skip connection, where there is one.
@@ -56,7 +56,7 @@ impl Up {
 }
 
 /// The layers down from a signal of `channels`; the last is where the decoder begins.
-pub(super) fn encoder(width: usize, channels: usize, strides: [usize; 6]) -> [Down; 6] {
+pub(in crate::nn) fn encoder(width: usize, channels: usize, strides: [usize; 6]) -> [Down; 6] {
     let names = ["conv_1", "conv_2", "conv_3", "conv_4", "conv_5", "conv_6"];
     let widths = [width / 5, width / 2, width, 3 * width, 5 * width, 5 * width];
     std::array::from_fn(|i| {
@@ -66,7 +66,7 @@ pub(super) fn encoder(width: usize, channels: usize, strides: [usize; 6]) -> [Do
 }
 
 /// The layers up to a signal of `channels`, with skip connections or without; there is no fourth one.
-pub(super) fn decoder(width: usize, channels: usize, strides: [usize; 6], has_skips: bool) -> [Up; 6] {
+pub(in crate::nn) fn decoder(width: usize, channels: usize, strides: [usize; 6], has_skips: bool) -> [Up; 6] {
     let names = ["deconv_1", "deconv_2", "deconv_3", "deconv_5", "deconv_6", "deconv_7"];
     let widths = [5 * width, 3 * width, width, width / 2, width / 5, channels];
     std::array::from_fn(|i| {
@@ -79,12 +79,12 @@ pub(super) fn decoder(width: usize, channels: usize, strides: [usize; 6], has_sk
 }
 
 /// Points of the signal for each one at the end of an encoder.
-pub(super) fn stride_of(encoder: &[Down]) -> usize {
+pub(in crate::nn) fn stride_of(encoder: &[Down]) -> usize {
     encoder.iter().map(|layer| layer.stride).product()
 }
 
 /// Checks the sizes that every generator has.
-pub(super) fn check_sizes(channels: usize, width: usize, strides: &[usize]) -> Result<()> {
+pub(in crate::nn) fn check_sizes(channels: usize, width: usize, strides: &[usize]) -> Result<()> {
     if channels == 0 {
         return Err(Error::config("channels", "found 0, expected at least 1"));
     }
@@ -99,7 +99,7 @@ pub(super) fn check_sizes(channels: usize, width: usize, strides: &[usize]) -> R
 }
 
 /// Checks a signal that an encoder is to take down by `stride` and a decoder up again.
-pub(super) fn check_signal(x: &Tensor<3>, channels: usize, stride: usize) -> Result<()> {
+pub(in crate::nn) fn check_signal(x: &Tensor<3>, channels: usize, stride: usize) -> Result<()> {
     let [batch, found, length] = x.dims();
     if found == channels && length > 0 && length.is_multiple_of(stride) {
         return Ok(());
@@ -110,7 +110,7 @@ pub(super) fn check_signal(x: &Tensor<3>, channels: usize, stride: usize) -> Res
 }
 
 /// Gives the layer declared last the normal start of He et al. 2015, eq. 10, and leaves its bias.
-pub(super) fn start_kaiming(out: &mut [ParamSpec]) {
+pub(in crate::nn) fn start_kaiming(out: &mut [ParamSpec]) {
     if let [.., weight, _bias] = out {
         let fan_in: usize = weight.shape[1..].iter().product();
         weight.init = Init::Normal((2.0 / fan_in as f64).sqrt());

@@ -8,7 +8,7 @@ pub mod cond_pulse2pulse;
 pub mod cond_wavegan_star;
 pub mod critic;
 pub mod import;
-mod layer;
+pub(in crate::nn) mod layer;
 pub mod network;
 pub mod phase_shuffle;
 pub mod pulse2pulse;

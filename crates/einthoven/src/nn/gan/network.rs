@@ -90,7 +90,7 @@ pub struct GanNetwork {
 }
 
 #[derive(Debug, Clone)]
-enum Kind {
+pub(in crate::nn) enum Kind {
     Pulse2Pulse(Pulse2Pulse),
     CondPulse2Pulse(CondPulse2Pulse),
     WaveganStar(WaveganStar),
@@ -125,6 +125,16 @@ impl GanNetwork {
             return Err(Error::config("strides", reason));
         }
         Ok(GanNetwork { kind, sig_len })
+    }
+
+    /// Which network it is.
+    pub(in crate::nn) fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    /// Points in time of its signals.
+    pub(in crate::nn) fn sig_len(&self) -> usize {
+        self.sig_len
     }
 
     /// Name, shape and start of every trained parameter.

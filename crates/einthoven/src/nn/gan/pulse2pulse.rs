@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::nn::weights::{ParamSpec, View};
 
 /// Slope of the encoder's leaky ReLU below zero.
-pub(super) const SLOPE: f64 = 0.01;
+pub(in crate::nn) const SLOPE: f64 = 0.01;
 
 /// Microvolts of one in the output of the published network.
 const MICROVOLTS: f32 = 6000.0;

@@ -15,6 +15,7 @@ struct Shared<'a> {
     waves: [Value; 2],
     bins: usize,
     kept: usize,
+    factor: f64,
 }
 
 /// The sum of the parts of `nn::diffusion_ts`.
@@ -37,7 +38,7 @@ pub fn graph(g: &mut Graph, network: &DiffusionTs, length: usize) -> Result<()> 
     let powers = g.floats(&[c.length, powers.len() / c.length], powers);
     let waves = g.floats(&[2 * bins, c.length], waves.to_vec());
     let turned = g.permute(&waves, &[1, 0]);
-    let shared = Shared { c, told, powers, waves: [waves, turned], bins, kept };
+    let shared = Shared { c, told, powers, waves: [waves, turned], bins, kept, factor: network.season_factor() };
 
     let embedded = g.conv("model.emb.sequential.1", &inputs.x, 1, 1);
     let mut memory = positioned(g, &embedded, "model.pos_enc.pe");
@@ -182,7 +183,7 @@ impl Shared<'_> {
         let mask = g.concat(&[&mask, &mask], 1);
         let strongest = g.mul(&spectrum, &mask);
         let season = g.matmul(&self.waves[1], &strongest);
-        let season = g.times(&season, 2.0);
+        let season = g.times(&season, self.factor);
         g.permute(&season, &[0, 2, 1])
     }
 }

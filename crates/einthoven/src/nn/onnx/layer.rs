@@ -267,11 +267,14 @@ impl Graph<'_> {
         self.add(&sum, &bias)
     }
 
-    /// Each point in time twice.
-    pub(super) fn doubled(&mut self, x: &Value, channels: usize) -> Value {
+    /// Each point in time `n` times.
+    pub(super) fn repeated(&mut self, x: &Value, channels: usize, n: usize) -> Value {
+        if n == 1 {
+            return x.clone();
+        }
         let column = self.unsqueeze(x, 3);
-        let twice = self.concat(&[&column, &column], 3);
-        self.reshape(&twice, &[0, channels as i64, -1])
+        let row = self.concat(&vec![&column; n], 3);
+        self.reshape(&row, &[0, channels as i64, -1])
     }
 
     /// The mirror image of the signal's end behind it.

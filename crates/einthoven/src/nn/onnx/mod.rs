@@ -10,6 +10,7 @@
 pub mod diffusion_ts;
 pub mod diffwave;
 pub mod dit;
+pub mod gan;
 mod layer;
 pub mod sssd;
 pub mod temporal_blocks;

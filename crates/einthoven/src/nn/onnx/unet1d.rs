@@ -112,7 +112,7 @@ impl Unet<'_, '_, '_> {
             x = match i < last {
                 true => {
                     let channels = c.width * c.multipliers[last - i];
-                    let wide = self.g.doubled(&x, channels);
+                    let wide = self.g.repeated(&x, channels, 2);
                     self.g.conv(&format!("{name}.1"), &wide, 1, 1)
                 }
                 false => self.g.conv(&name, &x, 1, 1),

@@ -26,7 +26,7 @@ pub fn decoder_graph(g: &mut Graph, c: &Vae1dConfig, sd: &[f32], length: usize) 
             x = block(g, c, &format!("decoder.levels.{level}.{at}"), x);
         }
         if level > 0 {
-            let wide = g.doubled(&x, width);
+            let wide = g.repeated(&x, width, 2);
             x = g.conv(&format!("decoder.levels.{level}.up"), &wide, 1, 1);
         }
     }

@@ -150,9 +150,10 @@ fn refuse_other_formats(head: &[u8]) -> std::result::Result<(), Fault> {
         [b'P', b'K', 3 | 5, ..] => return Ok(()),
         [_, _, _, _, _, _, _, _, b'{', ..] => ("safetensors", "read it as what it is"),
         // The magic number of the layout before 1.6, as a pickle of its own.
-        [0x80, 2, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, ..] => {
-            ("a file in the layout before torch 1.6", "load it in torch and save it again, which makes an archive")
-        }
+        [0x80, 2, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, ..] => (
+            "a file in the layout before torch 1.6",
+            "convert it: torch.save(torch.load(FILE, weights_only=True), FILE)",
+        ),
         [0x80, 0..=5, ..] => ("a bare pickle", "pickles run programs when loaded; save the weights with torch.save"),
         _ => ("something else", "name a file that torch.save wrote"),
     };

@@ -10,14 +10,22 @@ use std::process::Command;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use einthoven::classifiers::cnn1d::{Cnn1d, Cnn1dConfig};
+use einthoven::classifiers::ptbxl::fcn_wang::{FcnWang, FcnWangConfig};
+use einthoven::classifiers::ptbxl::head::HeadConfig;
+use einthoven::classifiers::ptbxl::inception1d::{Inception1d, Inception1dConfig};
+use einthoven::classifiers::ptbxl::resnet1d_wang::{Resnet1dWang, Resnet1dWangConfig};
+use einthoven::classifiers::ptbxl::xresnet1d::{self, Xresnet1d};
+use einthoven::classifiers::ptbxl::{BenchmarkNetwork, Imported, Pass, to_onnx};
 use einthoven::dataset::Facts;
 use einthoven::dataset::condition::{Fact, Sex, Told};
 use einthoven::diffusion::latent::LatentSpace;
 use einthoven::diffusion::{Backbone, Condition, Network, NetworkConfig, onnx};
+use einthoven::generators::gan_model::{GanCard, GanModel};
+use einthoven::nn::gan::network::{GanNetwork, GanNetworkConfig};
 use einthoven::nn::onnx::Graph;
 use einthoven::nn::told;
 use einthoven::nn::vae1d::{Vae1d, Vae1dConfig};
-use einthoven::nn::weights::{Weights, host};
+use einthoven::nn::weights::{Weight, Weights, host};
 use einthoven::seed::Seed;
 use serde_json::{Value, json};
 
@@ -68,6 +76,12 @@ fn networks() -> Vec<(&'static str, Value, usize)> {
         (
             "temporal-blocks",
             json!({ "kind": "temporal-blocks", "width": 6, "max_degree": 3, "time_width": 8, "embedding_width": 4 }),
+            40,
+        ),
+        (
+            "diffusion-ts-unit",
+            json!({ "kind": "diffusion-ts", "length": 40, "encoder_layers": 0, "decoder_layers": 1, "width": 8,
+                "heads": 2, "hidden_times": 2, "season_kernel": 1, "gelu": "sigmoid", "has_unit_seasons": true }),
             40,
         ),
         (
@@ -178,8 +192,95 @@ fn classifier() -> Case {
     }
 }
 
+/// Every generator from noise, with normalizations that have seen something.
+fn gans() -> Vec<Case> {
+    let networks = [
+        (json!({ "kind": "pulse2pulse", "width": 6, "strides": [2, 2, 1, 3, 5, 1] }), 0),
+        (json!({ "kind": "cond-pulse2pulse", "width": 6, "strides": [2, 2, 1, 3, 5] }), 3),
+        (json!({ "kind": "wavegan-star", "width": 6, "latent": 7, "strides": [2, 2, 1, 3, 5, 1] }), 0),
+        (json!({ "kind": "cond-wavegan-star", "width": 5, "latent": 7, "strides": [2, 2, 1, 3, 5] }), 3),
+    ];
+    let case = |(config, labels): (Value, usize)| {
+        let kind = config["kind"].as_str().unwrap().to_string();
+        let config: GanNetworkConfig = serde_json::from_value(config).unwrap();
+        let config = config.sized(2, labels, 120);
+        let network = GanNetwork::new(&config, 120).unwrap();
+        let mut state = opened(network.start(Seed::new(1)));
+        for (name, weight) in Weights::initialize(&network.running(), Seed::new(1)).entries {
+            let values = weight.values.iter().enumerate().map(|(i, value)| value + 0.1 * i as f32).collect();
+            state.entries.insert(name, Weight { values, ..weight });
+        }
+        let card = GanCard {
+            format: 1,
+            generator: kind.clone(),
+            role: "generator".into(),
+            network: config,
+            scale_mv: vec![3.0, 0.5],
+            leads: vec!["I".into(), "II".into()],
+            sig_len: 120,
+            fs_hz: 100.0,
+            label_names: (0..labels).map(|label| label.to_string()).collect(),
+            training_data: Value::Null,
+        };
+        let model = GanModel::new(card, state, &Device::flex()).unwrap();
+        let mut streams: Vec<_> = (0..3).map(|item| Seed::new(2).index(item).stream()).collect();
+        let noise = network.draw_noise(&mut streams);
+        let told = if labels > 0 { [1.0f32, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.5, 0.0].to_vec() } else { Vec::new() };
+        let expected = model.signals(&noise, &told).unwrap();
+        let shape = match kind.as_str() {
+            "wavegan-star" => vec![3, 7],
+            "cond-wavegan-star" => vec![3, 2, 7],
+            _ => vec![3, 2, 120],
+        };
+        let mut inputs = json!({ "noise": [shape, noise] });
+        if labels > 0 {
+            inputs["labels"] = json!([[3, labels], told]);
+        }
+        Case { name: kind, graph: model.to_onnx().unwrap(), inputs, output: json!([[3, 2, 120], expected]) }
+    };
+    networks.into_iter().map(case).collect()
+}
+
+/// The networks of the PTB-XL benchmark, narrow, on a length that no stride divides.
+fn benchmarks() -> Vec<Case> {
+    let device = Device::flex();
+    let head = HeadConfig { hidden: vec![5], has_final_norm: true, ..HeadConfig::published() };
+    let resnet = xresnet1d::Xresnet1dConfig {
+        stem: [4, 4, 6],
+        widths: vec![4, 6],
+        blocks: vec![2, 1],
+        head: head.clone(),
+        ..xresnet1d::Xresnet1dConfig::published("xresnet1d50", 2, 3).unwrap()
+    };
+    let plain = xresnet1d::Xresnet1dConfig { expansion: 1, ..resnet.clone() };
+    let fcn = FcnWangConfig { filters: vec![4, 6, 5], pool: 3, head: head.clone(), ..FcnWangConfig::published(2, 3) };
+    let wang = Resnet1dWangConfig { width: 6, head: head.clone(), ..Resnet1dWangConfig::published(2, 3) };
+    let inception = Inception1dConfig { bottleneck: 4, filters: 3, head, ..Inception1dConfig::published(2, 3) };
+    let networks: [(&str, Box<dyn BenchmarkNetwork>); 5] = [
+        ("xresnet1d50", Box::new(Xresnet1d::new(resnet).unwrap())),
+        ("xresnet1d18", Box::new(Xresnet1d::new(plain).unwrap())),
+        ("fcn_wang", Box::new(FcnWang::new(fcn).unwrap())),
+        ("resnet1d_wang", Box::new(Resnet1dWang::new(wang).unwrap())),
+        ("inception1d", Box::new(Inception1d::new(inception).unwrap())),
+    ];
+    let case = |(name, network): (&str, Box<dyn BenchmarkNetwork>)| {
+        let params = opened(Weights::initialize(&network.params(), Seed::new(1)));
+        let mut buffers = network.buffers();
+        for weight in buffers.entries.values_mut() {
+            weight.values.iter_mut().enumerate().for_each(|(i, value)| *value += 0.1 * i as f32);
+        }
+        let x = normal([3, 2, 53], 7);
+        let tensor = Tensor::<3>::from_data(TensorData::new(x.clone(), [3, 2, 53]), &device);
+        let logits = network.forward(&params.on(&device).root(), &mut Pass::Evaluation(&buffers), tensor).unwrap();
+        let expected = host(burn::tensor::activation::sigmoid(logits));
+        let graph = to_onnx(&Imported { network, params, buffers }, 53, &[]).unwrap();
+        Case { name: name.into(), graph, inputs: json!({ "x": [[3, 2, 53], x] }), output: json!([[3, 3], expected]) }
+    };
+    networks.into_iter().map(case).collect()
+}
+
 fn cases() -> Vec<Case> {
-    denoisers().into_iter().chain([decoder(), classifier()]).collect()
+    denoisers().into_iter().chain([decoder(), classifier()]).chain(gans()).chain(benchmarks()).collect()
 }
 
 /// Every value is made before it is used and once, every stored array is as long as its shape says and is used.

@@ -13,7 +13,13 @@ use super::{Array, Fixture, Recorder, host};
 
 pub fn check(f: &Fixture, weights: Weights) {
     let device = Device::flex();
-    let network = diffwave(&f.config["constructor"], &weights).unwrap_or_else(|error| panic!("{}: {error}", f.name));
+    let mut arguments = f.config["constructor"].clone();
+    // The schedule decides how many steps there are.
+    let schedule = &f.config["defaults_for_the_rest"]["noise_schedule"];
+    if arguments["noise_schedule"].is_null() && schedule.is_array() {
+        arguments["noise_schedule"] = schedule.clone();
+    }
+    let network = diffwave(&arguments, &weights).unwrap_or_else(|error| panic!("{}: {error}", f.name));
     let spectrogram = f.io.get("input.spectrogram").map(|array| array.tensor(&device));
     let backbone = DiffwaveBackbone { network: network.clone(), params: weights.on(&device), spectrogram };
     check_forward(f, &backbone, &device);
@@ -93,7 +99,8 @@ fn check_sampling(f: &Fixture, prefix: &str, backbone: &DiffwaveBackbone, device
 
 fn check_training(f: &Fixture, network: Diffwave, weights: &Weights, device: &Device) {
     let device = device.clone().autodiff();
-    let betas = f.config["defaults_for_the_rest"]["noise_schedule"].as_array();
+    let given = ["constructor", "defaults_for_the_rest"].map(|part| f.config[part]["noise_schedule"].as_array());
+    let betas = given.into_iter().flatten().next();
     let betas = betas.expect("the fixture's noise schedule").iter().map(|beta| beta.as_f64().unwrap()).collect();
     let schedule = NoiseSchedule::from_betas(betas).unwrap();
     f.compare("output", "train.noise_level", schedule.alpha_bar());

@@ -46,6 +46,7 @@ fn check_imported(f: &Fixture, generator: &str, labels: &[f32]) {
     let output = f.get("output");
     let [_, n_leads, sig_len] = output.shape[..] else { panic!("{}: rank of the output", f.name) };
     let leads: Vec<String> = (0..n_leads).map(|lead| format!("C{lead}")).collect();
+    let names: Vec<String> = (0..labels.len() / output.shape[0]).map(|label| format!("L{label}")).collect();
     let path = import(&ImportRequest {
         checkpoint: &f.folder.join("weights.safetensors"),
         generator,
@@ -55,7 +56,8 @@ fn check_imported(f: &Fixture, generator: &str, labels: &[f32]) {
         leads: if n_leads == 8 { &[] } else { &leads },
         fs_hz: None,
         sig_len: Some(sig_len),
-        labels: &[],
+        // 71 are those of the publication.
+        labels: if names.len() == 71 { &[] } else { &names },
         out: &folder,
     });
     let model = of(f, GanModel::load(&of(f, path), &Device::flex()));
