@@ -12,10 +12,10 @@ use super::fused;
 use super::heads::{HeadWork, Heads, OnHeads};
 use super::lanes::{Job, Lanes};
 use super::softmax;
-use super::tile::{LINE, Scratch, dots, multiply, pad_rows, pitch};
+use super::tile::{LINE, Scratch, Turn, multiply, pad_rows, pitch};
 
 /// Queries per block, a multiple of the line. Fixed, so that sums do not depend on the batch.
-const BLOCK: usize = 48;
+const BLOCK: usize = 64;
 
 /// Softmax attention over time.
 ///
@@ -92,6 +92,12 @@ fn weigh<T: Real, L: Lanes<T>>(
     softmax::columns::<T, L>(weights, BLOCK, padded, T::ONE);
 }
 
+/// Weights with the queries side by side, turned so that the keys are.
+#[inline(always)]
+fn turn<T: Real, L: Lanes<T>>(weights: &[T], queries: usize, to: &mut [T], pitch: usize) {
+    Turn { from: weights, pitch: BLOCK, length: queries, levels: &[], to, width: pitch }.run::<L>();
+}
+
 struct Forward<'a, T> {
     heads: Heads,
     qkv: [&'a [T]; 3],
@@ -139,7 +145,8 @@ impl<T: Real> Job<T> for Gradient<'_, T> {
         let Heads { width, length, .. } = self.heads;
         let pitch = pitch(length);
         let size = length * BLOCK;
-        let [q, grad, weights, slopes] = self.scratch.split([width * pitch, width * pitch, size, size]);
+        let [q, grad, weights, slopes, turned] =
+            self.scratch.split([width * pitch, width * pitch, size, size, BLOCK * pitch]);
         let [from, k, v] = self.qkv;
         scale_queries(self.heads, from, q, pitch);
         pad_rows(self.grad, length, grad, pitch);
@@ -151,13 +158,16 @@ impl<T: Real> Job<T> for Gradient<'_, T> {
             let count = BLOCK.min(length - first);
             let padded = count.next_multiple_of(LINE);
             weigh::<T, L>(self.heads, (q, pitch), k, first, padded, weights);
-            // Beyond the last query the gradient is zero, and so is everything made from it.
+            // Sums over the queries go along the keys: a sum across a vector for each result would cost more.
             let sizes = [width, length, count];
-            dots::<T, L, true>(sizes, (for_v, by_row), (&grad[first..], pitch), (weights, BLOCK));
+            let queries = View { offset: first, rows: pitch, columns: 1 };
+            turn::<T, L>(weights, count, turned, pitch);
+            multiply::<T, L, true>(sizes, (for_v, length), (grad, queries), (turned, |i| i * pitch));
             let block = |e| e * pitch + first;
             multiply::<T, L, false>([length, padded, width], (slopes, BLOCK), (v, by_column), (grad, block));
             softmax::columns_gradient::<T, L>(weights, slopes, BLOCK, padded, T::ONE);
-            dots::<T, L, true>(sizes, (for_k, by_row), (&q[first..], pitch), (slopes, BLOCK));
+            turn::<T, L>(slopes, count, turned, pitch);
+            multiply::<T, L, true>(sizes, (for_k, length), (q, queries), (turned, |i| i * pitch));
             let out = &mut for_q[first..];
             multiply::<T, L, false>([width, count, length], (out, length), (k, by_row), (slopes, |j| j * BLOCK));
         }

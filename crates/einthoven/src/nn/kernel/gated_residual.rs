@@ -18,9 +18,9 @@ use super::conv1d::{Conv1dOptions, conv1d_reference};
 use super::cpu::{Real, values};
 use super::fused::{self, FusedOp};
 
-/// Samples per piece of work: three vectors of the widest kind. Fixed, so that a sum does not
-/// depend on the batch.
-const BLOCK: usize = 48;
+/// Samples per piece of work: twice three vectors of the widest kind, long enough for the processor to fetch
+/// the rest of a row ahead. Fixed, so that a sum does not depend on the batch.
+const BLOCK: usize = 96;
 
 /// Which half of the channels opens the gate; the other half goes through tanh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! The Gaussian error linear unit and the gated linear unit, with gradients.
 
+use std::mem::MaybeUninit;
+
 use burn::tensor::{DType, Tensor, activation};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
@@ -7,6 +9,7 @@ use rayon::prelude::*;
 use super::cpu::{Real, tensor, values};
 use super::fused::{self, FusedOp};
 use super::lanes::{Job, Lanes};
+use super::memory;
 
 /// Values per piece of work.
 const PIECE: usize = 1 << 13;
@@ -120,24 +123,28 @@ impl FusedOp for Gelu {
 
 fn gelu_forward<T: Real>(x: &FlexTensor) -> FlexTensor {
     let from = values::<T>(x);
-    let mut out = vec![T::ZERO; from.len()];
+    let mut out = memory::fresh(from.len());
     out.par_chunks_mut(PIECE).zip(from.par_chunks(PIECE)).for_each(|(out, x)| T::run(GeluForward { x, out }));
+    // SAFETY: as many values are written as are read.
+    let out = unsafe { memory::written(out) };
     tensor(out, &shape(x))
 }
 
 fn gelu_gradient<T: Real>(grad: &FlexTensor, x: &FlexTensor) -> FlexTensor {
     let (from, grad) = (values::<T>(x), values::<T>(grad));
-    let mut out = vec![T::ZERO; from.len()];
+    let mut out = memory::fresh(from.len());
     out.par_chunks_mut(PIECE)
         .zip(from.par_chunks(PIECE))
         .zip(grad.par_chunks(PIECE))
         .for_each(|((out, x), grad)| T::run(GeluGradient { x, grad, out }));
+    // SAFETY: as many values are written as are read.
+    let out = unsafe { memory::written(out) };
     tensor(out, &shape(x))
 }
 
 struct GeluForward<'a, T> {
     x: &'a [T],
-    out: &'a mut [T],
+    out: &'a mut [MaybeUninit<T>],
 }
 
 impl<T: Real> Job<T> for GeluForward<'_, T> {
@@ -147,7 +154,7 @@ impl<T: Real> Job<T> for GeluForward<'_, T> {
     fn run<L: Lanes<T>>(self) {
         for (x, out) in self.x.chunks(L::WIDTH).zip(self.out.chunks_mut(L::WIDTH)) {
             let x = L::load_or(x, T::ZERO);
-            x.mul(normal::<T, L>(x).0).store(out);
+            x.mul(normal::<T, L>(x).0).store_new(out);
         }
     }
 }
@@ -155,7 +162,7 @@ impl<T: Real> Job<T> for GeluForward<'_, T> {
 struct GeluGradient<'a, T> {
     x: &'a [T],
     grad: &'a [T],
-    out: &'a mut [T],
+    out: &'a mut [MaybeUninit<T>],
 }
 
 impl<T: Real> Job<T> for GeluGradient<'_, T> {
@@ -171,7 +178,7 @@ impl<T: Real> Job<T> for GeluGradient<'_, T> {
             let x = L::load_or(x, T::ZERO);
             let (below, bell) = normal::<T, L>(x);
             let near = bound.min(L::splat(T::ZERO).sub(bound).max(x));
-            near.mul(bell).mul_add(factor, below).mul(L::load_or(grad, T::ZERO)).store(out);
+            near.mul(bell).mul_add(factor, below).mul(L::load_or(grad, T::ZERO)).store_new(out);
         }
     }
 }
@@ -200,21 +207,25 @@ impl FusedOp for Glu {
 fn glu_forward<T: Real>(x: &FlexTensor) -> FlexTensor {
     let shape = shape(x);
     let half = shape[1] / 2 * shape[2];
-    let mut out = vec![T::ZERO; shape[0] * half];
+    let mut out = memory::fresh(shape[0] * half);
     out.par_chunks_mut(half)
         .zip(values::<T>(x).par_chunks(2 * half))
         .for_each(|(out, x)| T::run(GluForward { x, out }));
+    // SAFETY: each record writes a value for each pair that it reads.
+    let out = unsafe { memory::written(out) };
     tensor(out, &[shape[0], shape[1] / 2, shape[2]])
 }
 
 fn glu_gradient<T: Real>(grad: &FlexTensor, x: &FlexTensor) -> FlexTensor {
     let shape = shape(x);
     let half = shape[1] / 2 * shape[2];
-    let mut out = vec![T::ZERO; shape[0] * 2 * half];
+    let mut out = memory::fresh(shape[0] * 2 * half);
     out.par_chunks_mut(2 * half)
         .zip(values::<T>(x).par_chunks(2 * half))
         .zip(values::<T>(grad).par_chunks(half))
         .for_each(|((out, x), grad)| T::run(GluGradient { x, grad, out }));
+    // SAFETY: each record writes both values of each pair.
+    let out = unsafe { memory::written(out) };
     tensor(out, &shape)
 }
 
@@ -226,7 +237,7 @@ fn sigmoid<T: Real, L: Lanes<T>>(x: L) -> L {
 
 struct GluForward<'a, T> {
     x: &'a [T],
-    out: &'a mut [T],
+    out: &'a mut [MaybeUninit<T>],
 }
 
 impl<T: Real> Job<T> for GluForward<'_, T> {
@@ -237,7 +248,7 @@ impl<T: Real> Job<T> for GluForward<'_, T> {
         let (signal, gate) = self.x.split_at(self.out.len());
         let given = signal.chunks(L::WIDTH).zip(gate.chunks(L::WIDTH));
         for ((signal, gate), out) in given.zip(self.out.chunks_mut(L::WIDTH)) {
-            L::load_or(signal, T::ZERO).mul(sigmoid::<T, L>(L::load_or(gate, T::ZERO))).store(out);
+            L::load_or(signal, T::ZERO).mul(sigmoid::<T, L>(L::load_or(gate, T::ZERO))).store_new(out);
         }
     }
 }
@@ -245,7 +256,7 @@ impl<T: Real> Job<T> for GluForward<'_, T> {
 struct GluGradient<'a, T> {
     x: &'a [T],
     grad: &'a [T],
-    out: &'a mut [T],
+    out: &'a mut [MaybeUninit<T>],
 }
 
 impl<T: Real> Job<T> for GluGradient<'_, T> {
@@ -261,8 +272,8 @@ impl<T: Real> Job<T> for GluGradient<'_, T> {
         for (((signal, gate), grad), (for_signal, for_gate)) in given.zip(outs) {
             let open = sigmoid::<T, L>(L::load_or(gate, T::ZERO));
             let passed = L::load_or(grad, T::ZERO).mul(open);
-            passed.store(for_signal);
-            passed.mul(L::load_or(signal, T::ZERO)).mul(one.sub(open)).store(for_gate);
+            passed.store_new(for_signal);
+            passed.mul(L::load_or(signal, T::ZERO)).mul(one.sub(open)).store_new(for_gate);
         }
     }
 }

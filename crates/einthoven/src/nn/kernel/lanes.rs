@@ -61,6 +61,13 @@ pub(super) trait Lanes<T: Copy>: Copy {
     /// `e` to the power of each lane, within 2 units in the last place; saturates for `f32`
     /// outside [-87, 88] instead of giving 0 or infinity.
     fn exp(self) -> Self;
+    /// Writes eight rows of eight numbers as columns, each plus the level of its row; rows lie `pitches`
+    /// apart before and after.
+    ///
+    /// # Safety
+    ///
+    /// All of them can be read from `from` on and written from `to` on.
+    unsafe fn turn(from: *const T, levels: &[T; 8], to: *mut T, pitches: [usize; 2]);
 }
 
 /// Work that is written once for every kind of vector.
@@ -206,6 +213,18 @@ macro_rules! portable {
             fn exp(self) -> Self {
                 $exp(self)
             }
+            #[inline(always)]
+            unsafe fn turn(from: *const $real, levels: &[$real; 8], to: *mut $real, pitches: [usize; 2]) {
+                for column in 0..8 {
+                    let lanes = std::array::from_fn(|row: usize| {
+                        // SAFETY: by the contract of the function.
+                        let value = unsafe { from.add(row * pitches[0] + column).read() };
+                        value + levels[row]
+                    });
+                    // SAFETY: as above; eight numbers are written.
+                    unsafe { Portable(lanes).write(to.add(column * pitches[1]), 8) }
+                }
+            }
         }
     };
 }
@@ -308,6 +327,39 @@ mod x86 {
         unsafe { _mm256_maskstore_ps(to, first_256(count), lanes) }
     }
 
+    /// Four rows of eight numbers, each plus its level, with pairs and then quadruples of them side by side.
+    #[inline(always)]
+    unsafe fn quads(from: *const f32, pitch: usize, levels: &[f32]) -> [__m256; 4] {
+        unsafe {
+            let a = _mm256_add_ps(_mm256_loadu_ps(from), _mm256_set1_ps(levels[0]));
+            let b = _mm256_add_ps(_mm256_loadu_ps(from.add(pitch)), _mm256_set1_ps(levels[1]));
+            let c = _mm256_add_ps(_mm256_loadu_ps(from.add(2 * pitch)), _mm256_set1_ps(levels[2]));
+            let d = _mm256_add_ps(_mm256_loadu_ps(from.add(3 * pitch)), _mm256_set1_ps(levels[3]));
+            let (low, high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+            let (lower, higher) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+            [
+                _mm256_shuffle_ps(low, lower, 0x44),
+                _mm256_shuffle_ps(low, lower, 0xee),
+                _mm256_shuffle_ps(high, higher, 0x44),
+                _mm256_shuffle_ps(high, higher, 0xee),
+            ]
+        }
+    }
+
+    /// As [`Lanes::turn`]. No closures: they would not be compiled for the processor's vectors.
+    #[inline(always)]
+    unsafe fn turn_256(from: *const f32, levels: &[f32; 8], to: *mut f32, pitches: [usize; 2]) {
+        unsafe {
+            let upper = quads(from, pitches[0], &levels[..4]);
+            let lower = quads(from.add(4 * pitches[0]), pitches[0], &levels[4..]);
+            for column in 0..4 {
+                let (upper, lower) = (upper[column], lower[column]);
+                _mm256_storeu_ps(to.add(column * pitches[1]), _mm256_permute2f128_ps(upper, lower, 0x20));
+                _mm256_storeu_ps(to.add((column + 4) * pitches[1]), _mm256_permute2f128_ps(upper, lower, 0x31));
+            }
+        }
+    }
+
     macro_rules! lanes {
         ($name:ident, $vector:ty, $width:literal, $splat:ident, $load:ident, $store:ident, $add:ident, $sub:ident,
          $mul:ident, $div:ident, $fma:ident, $max:ident, $min:ident, $sqrt:ident, $sum:expr, $scale:expr,
@@ -380,6 +432,10 @@ mod x86 {
                 #[inline(always)]
                 fn exp(self) -> Self {
                     exp_f32(self, |fraction: Self, power: Self| unsafe { $name($scale(fraction.0, power.0)) })
+                }
+                #[inline(always)]
+                unsafe fn turn(from: *const f32, levels: &[f32; 8], to: *mut f32, pitches: [usize; 2]) {
+                    unsafe { turn_256(from, levels, to, pitches) }
                 }
             }
         };

@@ -4,6 +4,8 @@
 //! One piece of work is one record. A vector holds neighboring samples of one channel, so that mean
 //! and spread are sums of vectors and nothing is turned around.
 
+use std::mem::MaybeUninit;
+
 use burn::tensor::{DType, Tensor};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
@@ -11,6 +13,7 @@ use rayon::prelude::*;
 use super::cpu::{Real, tensor, values};
 use super::fused::{self, FusedOp};
 use super::lanes::{Job, Lanes};
+use super::memory;
 use super::pointwise::{self, Pointwise, activate, for_each_activation, times_slope};
 use super::tile::{LINE, Scratch};
 
@@ -87,11 +90,13 @@ fn forward<T: Real, const A: u8>(inputs: &[FlexTensor], eps: f64) -> FlexTensor 
     let shape = inputs[0].layout().shape();
     let [batch, channels, length] = [shape[0], shape[1], shape[2]];
     let (x, gain, bias) = (values::<T>(&inputs[0]), values::<T>(&inputs[1]), values::<T>(&inputs[2]));
-    let mut out = vec![T::ZERO; x.len()];
+    let mut out = memory::fresh(x.len());
     let record = channels * length;
     out.par_chunks_mut(record)
         .zip(x.par_chunks(record))
         .for_each(|(out, x)| T::run(Forward::<T, A> { x, out, gain, bias, length, eps }));
+    // SAFETY: as many values are written as are read.
+    let out = unsafe { memory::written(out) };
     tensor(out, &[batch, channels, length])
 }
 
@@ -144,7 +149,7 @@ fn statistics<T: Real, L: Lanes<T>>(x: &[T], length: usize, at: usize, eps: f64)
 
 struct Forward<'a, T, const A: u8> {
     x: &'a [T],
-    out: &'a mut [T],
+    out: &'a mut [MaybeUninit<T>],
     gain: &'a [T],
     bias: &'a [T],
     length: usize,
@@ -163,7 +168,7 @@ impl<T: Real, const A: u8> Job<T> for Forward<'_, T, A> {
             for ((x, out), (gain, bias)) in rows.zip(gain.iter().zip(bias)) {
                 let unit = L::load_or(&x[at..], T::ZERO).sub(mean).mul(inverse);
                 let h = unit.mul_add(L::splat(*gain), L::splat(*bias));
-                activate::<T, L, A>(h).store(&mut out[at..]);
+                activate::<T, L, A>(h).store_new(&mut out[at..]);
             }
         }
     }

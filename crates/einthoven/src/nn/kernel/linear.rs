@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use super::cpu::{Real, tensor, values};
 use super::fused::{self, FusedOp};
 use super::lanes::{Job, Lanes};
+use super::tile::Turn;
 
 /// Rows of a result that share the loads of the right factor.
 const TILE: usize = 8;
@@ -107,20 +108,9 @@ fn gradients<T: Real>(grad: &FlexTensor, kept: &[FlexTensor], wanted: &[bool]) -
 
 /// A matrix of rows of length `columns`, with rows and columns exchanged.
 fn transposed<T: Real>(matrix: &[T], columns: usize) -> Vec<T> {
-    const BLOCK: usize = 16;
-    let rows = matrix.len() / columns;
     let mut out = vec![T::ZERO; matrix.len()];
-    // Blocks, so that both sides stay in the cache.
-    for first in (0..columns).step_by(BLOCK) {
-        for row in (0..rows).step_by(BLOCK) {
-            for column in first..(first + BLOCK).min(columns) {
-                let to = &mut out[column * rows..][row..(row + BLOCK).min(rows)];
-                for (to, from) in to.iter_mut().zip(matrix[row * columns + column..].iter().step_by(columns)) {
-                    *to = *from;
-                }
-            }
-        }
-    }
+    let width = matrix.len() / columns;
+    T::run(Turn { from: matrix, pitch: columns, length: columns, levels: &[], to: &mut out, width });
     out
 }
 

@@ -33,6 +33,7 @@ mod s4d_kernel;
 mod silu;
 mod softmax;
 mod tile;
+mod weight_gradient;
 
 pub use attention::{attention, attention_reference};
 pub use batch_norm_act::{

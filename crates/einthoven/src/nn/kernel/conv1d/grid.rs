@@ -1,20 +1,13 @@
-//! The memory that the loops of `direct` read: signals in padded rows, and weights in the order in
-//! which they are used.
+//! The memory that the loops of `direct` read: signals in padded rows.
 //!
 //! A copied row holds one channel at one phase of the stride: with stride 2, even samples in one
 //! row and odd ones in the next. Every tap then reads consecutive values. A signal that already
 //! looks so is not copied.
 
 use burn_flex::FlexTensor;
-use rayon::prelude::*;
 
 use super::super::cpu::values;
-
-/// Output channels whose weights lie side by side.
-pub(super) const TILE: usize = 8;
-
-/// Numbers in a cache line, and the most lanes of a vector.
-pub(super) const LINE: usize = 16;
+use super::super::tile::LINE;
 
 /// A cache line of numbers, so that buffers start at the start of one.
 #[derive(Clone, Copy)]
@@ -27,7 +20,7 @@ unsafe impl bytemuck::Zeroable for Line {}
 unsafe impl bytemuck::Pod for Line {}
 
 /// The first `count` numbers of `buffer`, which grows to hold them.
-pub(super) fn sized(buffer: &mut Vec<Line>, count: usize) -> &mut [f32] {
+fn sized(buffer: &mut Vec<Line>, count: usize) -> &mut [f32] {
     let lines = count.div_ceil(LINE);
     if buffer.len() < lines {
         buffer.resize(lines, Line([0.0; LINE]));
@@ -63,29 +56,36 @@ impl Grid {
         self.phases * self.pitch
     }
 
-    /// The channels of `signal` as rows, in place or copied to `buffer`, and the distance between
-    /// channels.
-    pub fn rows<'a>(&self, signal: &'a [f32], length: usize, buffer: &'a mut Vec<Line>) -> (&'a [f32], usize) {
+    /// Where each tap of each of `channels` channels begins in what [`Grid::rows`] gives.
+    pub fn starts(&self, length: usize, channels: usize) -> Vec<usize> {
+        let pitch = if self.is_plain(length) { length } else { self.channel() };
+        (0..channels).flat_map(|channel| self.taps.iter().map(move |tap| channel * pitch + tap)).collect()
+    }
+
+    /// The channels of `signal` as rows, in place or copied to `buffer`.
+    pub fn rows<'a>(&self, signal: &'a [f32], length: usize, buffer: &'a mut Vec<Line>) -> &'a [f32] {
         if self.is_plain(length) {
-            return (signal, length);
+            return signal;
         }
         let rows = sized(buffer, signal.len() / length * self.channel());
         self.copy(signal, length, rows);
-        (rows, self.channel())
+        rows
     }
 
     /// Whether a signal with channels of `length` samples already looks as its copy would, so that
     /// whole vectors can be read from it in place.
-    pub fn is_plain(&self, length: usize) -> bool {
+    fn is_plain(&self, length: usize) -> bool {
         self.phases == 1
             && self.left == 0
             && self.taps.iter().all(|tap| *tap == 0)
             && length.is_multiple_of(LINE)
+            // Channels that are longer and an even number of lines apart would crowd a part of the cache.
+            && (length <= 4 * LINE || !(length / LINE).is_multiple_of(2))
             && self.reach <= length
     }
 
     /// Copies the channels of `signal`, of `length` samples each, into `rows`.
-    pub fn copy(&self, signal: &[f32], length: usize, rows: &mut [f32]) {
+    fn copy(&self, signal: &[f32], length: usize, rows: &mut [f32]) {
         for (signal, rows) in signal.chunks_exact(length).zip(rows.chunks_exact_mut(self.channel())) {
             for (phase, row) in rows.chunks_exact_mut(self.pitch).enumerate() {
                 // Value `j` of the row is sample `j * phases + phase - left`.
@@ -118,29 +118,6 @@ impl Grid {
     }
 }
 
-/// Weights in the order in which `Correlate` reads them: tiles of output channels; in a tile
-/// input channels; in these taps; in these the tile's channels, zeros beyond the last.
-pub(super) fn pack(
-    outputs: usize,
-    inputs: usize,
-    taps: usize,
-    weight: impl Fn(usize, usize, usize) -> f32 + Sync,
-) -> Vec<f32> {
-    let tile = TILE * inputs * taps;
-    let mut packed = vec![0.0; outputs.div_ceil(TILE) * tile];
-    packed.par_chunks_mut(tile.max(1)).enumerate().for_each(|(tile, packed)| {
-        let first = tile * TILE;
-        for (input, packed) in packed.chunks_exact_mut(taps * TILE).enumerate() {
-            for (tap, packed) in packed.chunks_exact_mut(TILE).enumerate() {
-                for (packed, output) in packed.iter_mut().zip(first..outputs) {
-                    *packed = weight(output, input, tap);
-                }
-            }
-        }
-    });
-    packed
-}
-
 /// One signal whose channels are those of several tensors, one tensor after the other.
 pub(super) struct Joined<'a> {
     /// Values and channels of each tensor.
@@ -155,35 +132,39 @@ impl<'a> Joined<'a> {
         Joined { parts, length: signals[0].layout().shape()[2] }
     }
 
-    /// Rows of `count` records from `first` on, in place or copied to `buffer`, and the distance
-    /// between channels.
-    pub fn rows<'b>(&self, grid: &Grid, first: usize, count: usize, buffer: &'b mut Vec<Line>) -> (&'b [f32], usize)
+    /// Values and channels of each tensor's part of a record.
+    pub fn parts(&self, record: usize) -> impl Iterator<Item = (&'a [f32], usize)> {
+        self.parts.iter().map(move |(values, channels)| {
+            let size = channels * self.length;
+            (&values[record * size..][..size], *channels)
+        })
+    }
+
+    /// [`Grid::starts`] of all channels.
+    pub fn starts(&self, grid: &Grid) -> Vec<usize> {
+        grid.starts(self.length, self.parts.iter().map(|(_, channels)| channels).sum())
+    }
+
+    /// Rows of a record, in place or copied to `buffer`.
+    pub fn rows<'b>(&self, grid: &Grid, record: usize, buffer: &'b mut Vec<Line>) -> &'b [f32]
     where
         'a: 'b,
     {
-        let record = |values: &'a [f32], channels: usize, record: usize| {
-            &values[record * channels * self.length..][..channels * self.length]
-        };
-        let plain = grid.is_plain(self.length);
-        if let ([(values, channels)], true) = (self.parts.as_slice(), plain) {
-            let size = channels * self.length;
-            return (&values[first * size..][..count * size], self.length);
+        if let ([_], Some((values, _))) = (self.parts.as_slice(), self.parts(record).next()) {
+            return grid.rows(values, self.length, buffer);
         }
-        let pitch = if plain { self.length } else { grid.channel() };
+        let pitch = if grid.is_plain(self.length) { self.length } else { grid.channel() };
         let channels: usize = self.parts.iter().map(|(_, channels)| channels).sum();
-        let rows = sized(buffer, count * channels * pitch);
-        for (index, mut rows) in rows.chunks_exact_mut(channels * pitch).enumerate() {
-            for (values, channels) in &self.parts {
-                let (part, rest) = rows.split_at_mut(channels * pitch);
-                let signal = record(values, *channels, first + index);
-                if plain {
-                    part.copy_from_slice(signal);
-                } else {
-                    grid.copy(signal, self.length, part);
-                }
-                rows = rest;
+        let mut rest = &mut *sized(buffer, channels * pitch);
+        for (signal, channels) in self.parts(record) {
+            let (part, after) = rest.split_at_mut(channels * pitch);
+            if grid.is_plain(self.length) {
+                part.copy_from_slice(signal);
+            } else {
+                grid.copy(signal, self.length, part);
             }
+            rest = after;
         }
-        (rows, pitch)
+        sized(buffer, channels * pitch)
     }
 }

@@ -1,12 +1,15 @@
 //! The layer forward.
 
+use std::mem::MaybeUninit;
+
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 use super::super::columns::Columns;
-use super::super::cpu::{Real, View, tensor, values};
+use super::super::cpu::{Real, tensor, values};
 use super::super::lanes::{Job, Lanes};
-use super::super::tile::{LINE, Scratch, multiply};
+use super::super::memory;
+use super::super::tile::{LINE, Scratch, Tiles, multiply, pack_rows};
 use super::{BLOCK, Gate, Layer, Sizes, window};
 
 /// The next state and, with `keep`, sigmoid and tanh of the two halves, in the order of the halves.
@@ -14,12 +17,18 @@ pub(super) fn run<T: Real>(layer: &Layer, inputs: &[FlexTensor], keep: bool) -> 
     let sizes = Sizes::<T>::new(layer, inputs);
     let Sizes { batch, state, gated, length, .. } = sizes;
     let input = |index: usize| inputs.get(index).map(values::<T>);
+    let out_weight = pack_rows(sizes.out_weight, gated);
     let before = match layer.dilation {
-        Some(_) => Before::Conv { shift: values(&inputs[3]), bias: values(&inputs[5]), conditioner: input(6) },
+        Some(_) => Before::Conv {
+            shift: values(&inputs[3]),
+            weight: pack_rows(sizes.conv_weight, sizes.residual * sizes.kernel),
+            bias: values(&inputs[5]),
+            conditioner: input(6),
+        },
         None => Before::Given(values(&inputs[3])),
     };
-    let mut out = vec![T::ZERO; batch * state * length];
-    let mut gates = vec![T::ZERO; if keep { batch * 2 * gated * length } else { 0 }];
+    let mut out = memory::fresh(batch * state * length);
+    let mut gates = memory::fresh(if keep { batch * 2 * gated * length } else { 0 });
     {
         let shared = Columns::new(&mut out, length);
         let gates = keep.then(|| Columns::new(&mut gates, length));
@@ -28,6 +37,7 @@ pub(super) fn run<T: Real>(layer: &Layer, inputs: &[FlexTensor], keep: bool) -> 
                 sizes: &sizes,
                 index,
                 state: values(&inputs[0]),
+                weight: &out_weight,
                 bias: values(&inputs[2]),
                 before: &before,
                 out: &shared,
@@ -36,12 +46,20 @@ pub(super) fn run<T: Real>(layer: &Layer, inputs: &[FlexTensor], keep: bool) -> 
             })
         });
     }
+    // SAFETY: the blocks are all of both, and each writes every channel of its samples.
+    let (out, gates) = unsafe { (memory::written(out), memory::written(gates)) };
     (tensor(out, &[batch, state, length]), keep.then(|| tensor(gates, &[batch, 2 * gated, length])))
 }
 
 /// Where the input of the gate comes from.
 enum Before<'a, T> {
-    Conv { shift: &'a [T], bias: &'a [T], conditioner: Option<&'a [T]> },
+    /// The weight is packed.
+    Conv {
+        shift: &'a [T],
+        weight: Vec<T>,
+        bias: &'a [T],
+        conditioner: Option<&'a [T]>,
+    },
     Given(&'a [T]),
 }
 
@@ -49,10 +67,12 @@ struct Block<'a, T> {
     sizes: &'a Sizes<'a, T>,
     index: usize,
     state: &'a [T],
+    /// Of the 1x1 convolution, packed, and its bias.
+    weight: &'a [T],
     bias: &'a [T],
     before: &'a Before<'a, T>,
-    out: &'a Columns<'a, T>,
-    gates: Option<&'a Columns<'a, T>>,
+    out: &'a Columns<'a, MaybeUninit<T>>,
+    gates: Option<&'a Columns<'a, MaybeUninit<T>>>,
     scratch: &'a mut Scratch<T>,
 }
 
@@ -68,7 +88,7 @@ impl<T: Real> Job<T> for Block<'_, T> {
         let signal = |channel: usize| &self.state[(record * state + channel) * length..][..length];
 
         match self.before {
-            Before::Conv { shift, bias, conditioner } => {
+            Before::Conv { shift, weight, bias, conditioner } => {
                 for (row, to) in panel.chunks_exact_mut(BLOCK).enumerate() {
                     let (channel, tap) = (row / kernel, row % kernel);
                     let level = shift[record * residual + channel];
@@ -84,9 +104,8 @@ impl<T: Real> Job<T> for Block<'_, T> {
                     }
                 }
                 let terms = residual * kernel;
-                let weight = View { offset: 0, rows: terms, columns: 1 };
-                let sizes = [2 * gated, padded, terms];
-                multiply::<T, L, true>(sizes, (z, BLOCK), (self.sizes.conv_weight, weight), (panel, |k| k * BLOCK));
+                let left = (weight.as_slice(), Tiles::packed(terms));
+                multiply::<T, L, true>([2 * gated, padded, terms], (z, BLOCK), left, (panel, |k| k * BLOCK));
             }
             Before::Given(given) => {
                 for (channel, z) in z.chunks_exact_mut(BLOCK).enumerate() {
@@ -116,8 +135,8 @@ impl<T: Real> Job<T> for Block<'_, T> {
                 };
                 // SAFETY: record and samples belong to this piece of work alone.
                 unsafe {
-                    gates.piece(of_open, first, count).copy_from_slice(&a[..count]);
-                    gates.piece(of_signal, first, count).copy_from_slice(&b[..count]);
+                    gates.piece(of_open, first, count).write_copy_of_slice(&a[..count]);
+                    gates.piece(of_signal, first, count).write_copy_of_slice(&b[..count]);
                 }
             }
             for at in (0..padded).step_by(L::WIDTH) {
@@ -125,12 +144,11 @@ impl<T: Real> Job<T> for Block<'_, T> {
             }
         }
 
-        let weight = View { offset: 0, rows: gated, columns: 1 };
         for (row, bias) in product.chunks_exact_mut(BLOCK).zip(self.bias) {
             row.fill(*bias);
         }
-        let sizes = [state, padded, gated];
-        multiply::<T, L, true>(sizes, (product, BLOCK), (self.sizes.out_weight, weight), (&*open, |k| k * BLOCK));
+        let left = (self.weight, Tiles::packed(gated));
+        multiply::<T, L, true>([state, padded, gated], (product, BLOCK), left, (&*open, |k| k * BLOCK));
         let half = L::splat(T::from_f64(0.5f64.sqrt()));
         for (channel, product) in product.chunks_exact(BLOCK).enumerate() {
             // SAFETY: record and samples belong to this piece of work alone.
@@ -139,7 +157,7 @@ impl<T: Real> Job<T> for Block<'_, T> {
             for at in (0..count).step_by(L::WIDTH) {
                 let sum = L::load_or(&product[at..], T::ZERO).add(L::load_or(&signal[at..], T::ZERO));
                 let sum = if channel < residual { sum.mul(half) } else { sum };
-                sum.store(&mut out[at..]);
+                sum.store_new(&mut out[at..]);
             }
         }
     }
