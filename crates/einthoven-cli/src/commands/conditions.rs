@@ -1,15 +1,22 @@
-//! The options by which a record is said to be like something: labels, numbers, sex and site.
+//! The options by which records are said to be like something: labels, numbers, sex and site.
 
 use einthoven::Result;
 use einthoven::dataset::condition::Fact;
 use einthoven::dataset::wish::Wish;
 
-/// What a record is to be like: a label, and numbers, each one or two between which it is drawn.
+/// What a record is to be like.
 #[derive(clap::Args)]
 pub struct Conditions {
     /// Label; AFIB+CRBBB is both at once, NORM:0.3+AFIB:0.7 lies between [default: none]
     #[arg(long)]
     label: Option<String>,
+    #[command(flatten)]
+    facts: Facts,
+}
+
+/// What records are to be like beside their labels: a number, or two between which each record draws its own.
+#[derive(clap::Args)]
+pub struct Facts {
     /// Heart rate, bpm, as in 110..140
     #[arg(long, value_name = "BPM")]
     hr: Option<String>,
@@ -40,7 +47,15 @@ impl Conditions {
     /// As the library takes it.
     pub fn wish(&self) -> Result<Wish> {
         let mut wish = Wish { labels: self.label.iter().cloned().collect(), ..Wish::default() };
-        let facts = [
+        self.facts.add_to(&mut wish)?;
+        Ok(wish)
+    }
+}
+
+impl Facts {
+    /// Asks for what was given.
+    pub fn add_to(&self, wish: &mut Wish) -> Result<()> {
+        let each = [
             (Fact::Hr, &self.hr),
             (Fact::Pr, &self.pr),
             (Fact::Qrs, &self.qrs),
@@ -50,11 +65,11 @@ impl Conditions {
             (Fact::Sex, &self.sex),
             (Fact::Site, &self.site),
         ];
-        for (fact, asked) in facts {
+        for (fact, asked) in each {
             if let Some(asked) = asked {
                 wish.add(fact, asked)?;
             }
         }
-        Ok(wish)
+        Ok(())
     }
 }

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use einthoven::dataset::condition::Fact;
 use einthoven::dataset::label::text;
 use einthoven::dataset::wish::Wish;
 use einthoven::experiment::{self, DrawRequest};
@@ -11,6 +10,7 @@ use einthoven::run::{Progress, Stop};
 use einthoven::{Error, Result};
 use serde_json::json;
 
+use super::conditions::Facts;
 use super::{print_json, print_line, refuse_overwrite};
 use crate::progress::Printer;
 
@@ -82,50 +82,6 @@ pub struct Args {
     pub json: bool,
 }
 
-/// What the items are to be like beside their labels: a number, or two between which each item draws its own.
-#[derive(clap::Args)]
-struct Facts {
-    /// Heart rate, bpm, as in 110..140
-    #[arg(long, value_name = "BPM")]
-    hr: Option<String>,
-    /// PR interval, ms
-    #[arg(long, value_name = "MS")]
-    pr: Option<String>,
-    /// QRS duration, ms
-    #[arg(long, value_name = "MS")]
-    qrs: Option<String>,
-    /// QTc after Fridericia, ms
-    #[arg(long, value_name = "MS")]
-    qtc: Option<String>,
-    /// Frontal axis, degrees
-    #[arg(long, value_name = "DEG", allow_hyphen_values = true)]
-    axis: Option<String>,
-    /// Age, years
-    #[arg(long, value_name = "YEARS")]
-    age: Option<String>,
-    /// female or male
-    #[arg(long)]
-    sex: Option<String>,
-    /// Site by its name in the training data
-    #[arg(long)]
-    site: Option<String>,
-}
-
-impl Facts {
-    fn each(&self) -> [(Fact, &Option<String>); 8] {
-        [
-            (Fact::Hr, &self.hr),
-            (Fact::Pr, &self.pr),
-            (Fact::Qrs, &self.qrs),
-            (Fact::Qtc, &self.qtc),
-            (Fact::Axis, &self.axis),
-            (Fact::Age, &self.age),
-            (Fact::Sex, &self.sex),
-            (Fact::Site, &self.site),
-        ]
-    }
-}
-
 pub fn execute(args: Args) -> Result<u8> {
     refuse_overwrite(&args.out, args.force)?;
     let mut printer = Printer::new();
@@ -138,11 +94,7 @@ pub fn execute(args: Args) -> Result<u8> {
         return Err(Error::config("label", "is asked for in --text and in --label, expected one of them"));
     }
     wish.labels.extend(args.labels);
-    for (fact, asked) in args.facts.each() {
-        if let Some(asked) = asked {
-            wish.add(fact, asked)?;
-        }
-    }
+    args.facts.add_to(&mut wish)?;
     let request = DrawRequest {
         source: &args.source,
         model: args.model.as_deref(),

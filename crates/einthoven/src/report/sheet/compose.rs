@@ -414,17 +414,21 @@ fn draw_head(page: &mut Page, record: &Record, intervals: Option<&Intervals>, is
     }
 }
 
-/// Comments in the order in which they fill the head: age and sex of the patient, then the others. What the stamp of a
-/// synthetic record says is not said again.
+/// Comments that say what the stamp says.
+const STAMPED: &[&str] = &["Synthetic", "Notice", "Not for clinical use"];
+
+/// Comments in the order in which they fill the head: age, sex and findings of the patient, then the others. What the
+/// stamp of a synthetic record says is not said again.
 fn head_comments(record: &Record, is_synthetic: bool) -> Vec<&str> {
     let is_key = |comment: &str, keys: &[&str]| {
         // LUDB writes <age>.
         let key = comment.split(':').next().unwrap_or_default().trim_matches(['<', '>', ' ']);
         keys.iter().any(|known| key.eq_ignore_ascii_case(known))
     };
-    let said = |comment: &&str| !(comment.is_empty() || is_synthetic && is_key(comment, &["Synthetic", "Notice"]));
+    let said = |comment: &&str| !(comment.is_empty() || is_synthetic && is_key(comment, STAMPED));
     let comments = record.comments.iter().map(|comment| comment.trim()).filter(said);
-    let (patient, others): (Vec<&str>, Vec<&str>) = comments.partition(|comment| is_key(comment, &["Age", "Sex"]));
+    let (patient, others): (Vec<&str>, Vec<&str>) =
+        comments.partition(|comment| is_key(comment, &["Age", "Sex", "Labels", "Dx"]));
     [patient, others].concat()
 }
 
