@@ -2,10 +2,12 @@
 //!
 //!     cargo run --release -p einthoven --no-default-features --features fetch --example compare_physiology -- \
 //!       REAL.npz SYNTHETIC.npz OUT.json
+//!
+//! With REAL.npz alone the labels of its held-out records, for `sample --label` to draw as many of each.
 
 use std::path::Path;
 
-use einthoven::dataset::npz;
+use einthoven::dataset::{Dataset, Split, npz};
 use einthoven::delineators::DELINEATORS;
 use einthoven::evaluation::physiology::{Readings, physiology};
 use einthoven::run::write_atomic;
@@ -13,8 +15,13 @@ use einthoven::{Error, Result};
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [real, synthetic, out] = &arguments[..] else {
-        return Err(Error::config("arguments", "expected REAL.npz SYNTHETIC.npz OUT.json"));
+    let (real, synthetic, out) = match &arguments[..] {
+        [real] => {
+            println!("{}", held_out_labels(&npz::read(Path::new(real))?).join(","));
+            return Ok(());
+        }
+        [real, synthetic, out] => (real, synthetic, out),
+        _ => return Err(Error::config("arguments", "expected REAL.npz SYNTHETIC.npz OUT.json, or REAL.npz")),
     };
     let rows = physiology(&npz::read(Path::new(real))?, &npz::read(Path::new(synthetic))?, DELINEATORS[0])?;
     println!("| finding | quantity | real | synthetic | distance | of real ones | read on real | on synthetic |");
@@ -44,4 +51,11 @@ fn main() -> Result<()> {
     }
     let text = serde_json::to_string_pretty(&rows).map_err(|error| Error::data("rows", error.to_string()))?;
     write_atomic(Path::new(out), (text + "\n").as_bytes())
+}
+
+/// The labels of each held-out record that has any, joined as `sample` takes them.
+fn held_out_labels(data: &Dataset) -> Vec<String> {
+    let held_out = (0..data.len()).filter(|&i| data.split[i] != Split::Train);
+    let of = |i: usize| data.labels_of(i).map(|label| data.label_names[label].as_str()).collect::<Vec<_>>().join("+");
+    held_out.map(of).filter(|labels| !labels.is_empty()).collect()
 }
