@@ -48,15 +48,15 @@ pub struct Written {
 }
 
 enum Files {
-    Npz(npz::Writer),
-    Parquet { table: parquet::Writer, staged: Staged },
-    Folder { set: npz::Writer, wfdb: Wfdb, staged: Staged },
+    Npz(Box<npz::Writer>),
+    Parquet { table: Box<parquet::Writer>, staged: Staged },
+    Folder { set: Box<npz::Writer>, wfdb: Wfdb, staged: Staged },
 }
 
 /// WFDB records of a set.
 enum Wfdb {
     /// Beats back to back by class.
-    Beats(plus::PlusWriter),
+    Beats(Box<plus::PlusWriter>),
     /// A record for each item, into this folder.
     Records(PathBuf),
 }
@@ -69,10 +69,10 @@ impl SetWriter {
     pub fn create(out: &Path, axes: &Dataset, n: usize, is_measured: bool) -> Result<SetWriter> {
         let has = |wanted: &str| out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(wanted));
         let files = if has("npz") {
-            Files::Npz(npz::Writer::create(out, axes, n)?)
+            Files::Npz(Box::new(npz::Writer::create(out, axes, n)?))
         } else if has("parquet") {
             let staged = Staged::beside(out);
-            Files::Parquet { table: parquet::Writer::create(&staged.at, axes)?, staged }
+            Files::Parquet { table: Box::new(parquet::Writer::create(&staged.at, axes)?), staged }
         } else {
             let staged = Staged::beside(out);
             let folder = staged.at.join("wfdb");
@@ -81,10 +81,10 @@ impl SetWriter {
             let name = if is_beats { "beats.npz" } else { "records.npz" };
             let set = npz::Writer::create(&staged.at.join(name), axes, n)?;
             let wfdb = match is_beats {
-                true => Wfdb::Beats(plus::PlusWriter::new(&folder, axes, &WriteOptions::default())),
+                true => Wfdb::Beats(Box::new(plus::PlusWriter::new(&folder, axes, &WriteOptions::default()))),
                 false => Wfdb::Records(folder),
             };
-            Files::Folder { set, wfdb, staged }
+            Files::Folder { set: Box::new(set), wfdb, staged }
         };
         let item_bytes = 4 * (axes.leads.len() * axes.sig_len) as u64;
         let block_items = (BLOCK_BYTES / item_bytes.max(1)).max(1) as usize;

@@ -291,8 +291,7 @@ mod tests {
         // A seam is where known and drawn go over into each other, and the points beside it.
         let is_seam = |t: usize| {
             let into = t % windows.stride();
-            t >= windows.len && (windows.overlap - blend..=windows.overlap + 1).contains(&(into % windows.stride()))
-                || t >= windows.len && into <= 1
+            t >= windows.len && ((windows.overlap - blend..=windows.overlap + 1).contains(&into) || into <= 1)
         };
         let (seams, elsewhere) = (worst(&record, &is_seam), worst(&record, &|t| !is_seam(t)));
         assert!(seams > 0.0 && seams <= 1.05 * elsewhere, "{seams} at seams, {elsewhere} elsewhere");
