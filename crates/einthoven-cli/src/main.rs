@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     };
     let is_json = cli.is_json();
     std::panic::set_hook(Box::new(move |panic| commands::print_panic(&panic.to_string(), is_json)));
-    match std::panic::catch_unwind(|| commands::dispatch(cli)) {
+    match std::panic::catch_unwind(|| run(cli)) {
         Ok(Ok(code)) => ExitCode::from(code),
         Ok(Err(error)) => {
             commands::print_error(&error, is_json);
@@ -29,4 +29,14 @@ fn main() -> ExitCode {
         }
         Err(_) => ExitCode::from(commands::EXIT_PANIC),
     }
+}
+
+#[cfg(feature = "nn")]
+fn run(cli: commands::Cli) -> einthoven::error::Result<u8> {
+    einthoven::nn::kernel::on_worker(|| commands::dispatch(cli))
+}
+
+#[cfg(not(feature = "nn"))]
+fn run(cli: commands::Cli) -> einthoven::error::Result<u8> {
+    commands::dispatch(cli)
 }

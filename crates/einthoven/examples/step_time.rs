@@ -35,7 +35,7 @@ fn main() -> Result<()> {
     let idle_kib = reset_peak_kib();
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
-    match words.as_slice() {
+    einthoven::nn::kernel::on_worker(|| match words.as_slice() {
         ["write", width, stride, batch, file] => write(width, stride, batch, "1,2,4", file.as_ref()),
         ["write", width, stride, batch, file, multipliers] => write(width, stride, batch, multipliers, file.as_ref()),
         ["train", file] => serve(train(&Problem::load(file.as_ref())?, &device("cpu")?)?, idle_kib),
@@ -50,7 +50,7 @@ fn main() -> Result<()> {
             "arguments",
             "expected write, train, forward, device, beats, record, annotations or samples",
         )),
-    }
+    })
 }
 
 fn write(width: &str, stride: &str, batch: &str, multipliers: &str, path: &Path) -> Result<()> {

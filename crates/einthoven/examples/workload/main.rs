@@ -31,13 +31,13 @@ fn main() -> Result<()> {
     let idle_kib = reset_peak_kib();
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
-    match words.as_slice() {
+    einthoven::nn::kernel::on_worker(|| match words.as_slice() {
         ["write", name, file, sizes @ ..] => write(name, sizes, file.as_ref()),
         ["train", file] => serve(train(Problem::load(file.as_ref())?)?, idle_kib),
         ["forward", file] => serve(forward(Problem::load(file.as_ref())?), idle_kib),
         ["peak"] => serve(peak(), idle_kib),
         _ => Err(Error::config("arguments", "expected write, train, forward or peak")),
-    }
+    })
 }
 
 /// Numbers in [-1, 1) from a hash of a name and their index.

@@ -665,7 +665,7 @@ fn large_values_and_denormals_stay_finite() {
     }
 }
 
-/// The other tests of this file once more, on narrower vectors than this machine has.
+/// The tests of all operations once more, on narrower vectors than this machine has.
 #[test]
 fn every_kind_of_vector_passes() {
     const KIND: &str = "EINTHOVEN_VECTORS";
@@ -674,7 +674,11 @@ fn every_kind_of_vector_passes() {
     }
     let program = std::env::current_exe().unwrap();
     for kind in ["portable", "avx2"] {
-        let out = std::process::Command::new(&program).args(["kernel::"]).env(KIND, kind).output().unwrap();
+        let out = std::process::Command::new(&program)
+            .args(["kernel::", "ops::", "attention::"])
+            .env(KIND, kind)
+            .output()
+            .unwrap();
         let text = String::from_utf8_lossy(&out.stdout);
         assert!(out.status.success() && !text.contains("running 0 tests"), "{kind}: {text}");
     }

@@ -34,6 +34,7 @@ mod silu;
 mod softmax;
 mod tile;
 mod weight_gradient;
+mod worker;
 
 pub use attention::{attention, attention_reference};
 pub use batch_norm_act::{
@@ -64,3 +65,4 @@ pub use resample::{upsample_nearest, upsample_nearest_reference};
 pub use s4_kernel::{CauchySum, FrozenPoles, s4_kernel, s4_kernel_reference};
 pub use s4d_kernel::{DiagonalSystem, s4d_kernel, s4d_kernel_reference};
 pub use silu::{silu, silu_reference};
+pub use worker::on_worker;

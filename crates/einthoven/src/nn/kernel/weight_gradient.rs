@@ -15,6 +15,9 @@ const GROUP: usize = 512;
 /// Positions after which a product goes on to the next tap.
 const POSITIONS: usize = 128;
 
+/// Rows whose groups are added by one task, whole tiles.
+const PART: usize = 32;
+
 /// Rows that are summed together.
 const ROWS: usize = 4;
 
@@ -55,7 +58,7 @@ pub(super) fn weight_gradient<T: Real>(extents: &Extents, slopes: &[T], signal: 
     let Extents { batch, rows, columns, length, taps, samples, .. } = *extents;
     let records = (GROUP / length).max(1);
     let groups = batch.div_ceil(records);
-    let share = rows.div_ceil(shares(groups)).next_multiple_of(tile::TILE);
+    let share = rows.div_ceil(shares(groups)).next_multiple_of(PART);
     let shares = rows.div_ceil(share);
     let record_size = samples * width(columns);
     let parts: Vec<(Vec<T>, Vec<f64>)> = (0..groups * shares)
@@ -81,27 +84,31 @@ pub(super) fn weight_gradient<T: Real>(extents: &Extents, slopes: &[T], signal: 
         })
         .collect();
 
-    // Groups are added in their order; parts of a group are rows of the result.
+    // Groups are added in their order.
     let mut weight = vec![T::ZERO; rows * columns * taps.len()];
-    let mut bias = vec![0.0; rows];
-    let block = share * taps.len() * columns;
-    weight.par_chunks_mut(block).zip(bias.par_chunks_mut(share)).enumerate().for_each(|(part, (weight, bias))| {
-        let mut total = vec![T::ZERO; weight.len()];
-        for (sum, sums) in parts.iter().skip(part).step_by(shares) {
-            for (total, value) in total.iter_mut().zip(sum) {
-                *total += *value;
+    weight.par_chunks_mut(PART * columns * taps.len()).enumerate().for_each_init(Vec::new, |total, (part, weight)| {
+        let (share_index, first) = (part * PART / share, part * PART % share);
+        let count = share.min(rows - share_index * share);
+        let size = weight.len() / taps.len();
+        for tap in 0..taps.len() {
+            total.clear();
+            total.resize(size, T::ZERO);
+            for (sum, _) in parts.iter().skip(share_index).step_by(shares) {
+                for (total, value) in total.iter_mut().zip(&sum[(tap * count + first) * columns..][..size]) {
+                    *total += *value;
+                }
             }
-            for (total, value) in bias.iter_mut().zip(sums) {
-                *total += *value;
-            }
-        }
-        let matrix = total.len() / taps.len();
-        for (tap, total) in total.chunks_exact(matrix).enumerate() {
-            for (to, value) in weight[tap..].iter_mut().step_by(taps.len()).zip(total) {
+            for (to, value) in weight[tap..].iter_mut().step_by(taps.len()).zip(total.iter()) {
                 *to = *value;
             }
         }
     });
+    let mut bias = vec![0.0; rows];
+    for (task, (_, sums)) in parts.iter().enumerate() {
+        for (total, value) in bias[task % shares * share..].iter_mut().zip(sums) {
+            *total += *value;
+        }
+    }
     (weight, bias.into_iter().map(T::from_f64).collect())
 }
 
@@ -150,6 +157,45 @@ impl<T: Real> Job<T> for AddRecord<'_, T> {
                     (self.signal, |t| ((at + t) * stride + tap) * width),
                 );
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_rows_agree_with_the_sum_on_any_number_of_threads() {
+        let (batch, rows, columns, length, stride, taps) = (3, 70, 5, 300, 2, [0, 3]);
+        let samples = (length - 1) * stride + 4;
+        let extents = Extents { batch, rows, columns, length, taps: &taps, stride, samples };
+        let noise = |count: usize, salt: usize| -> Vec<f64> {
+            (0..count).map(|index| ((index * 7919 + salt) % 1009) as f64 / 504.5 - 1.0).collect()
+        };
+        let (slopes, turned) = (noise(batch * rows * length, 1), noise(batch * samples * width(columns), 2));
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| weight_gradient(&extents, &slopes, &Signal::Turned(&turned)))
+        };
+        let (weight, bias) = run(1);
+        for row in 0..rows {
+            let slope = |record: usize, at: usize| slopes[(record * rows + row) * length + at];
+            let pairs = || (0..batch).flat_map(|record| (0..length).map(move |at| (record, at)));
+            let sum: f64 = pairs().map(|(record, at)| slope(record, at)).sum();
+            assert!((sum - bias[row]).abs() < 1e-9, "bias {row}");
+            for column in 0..columns {
+                for (tap, start) in taps.into_iter().enumerate() {
+                    let signal =
+                        |record, at| turned[(record * samples + at * stride + start) * width(columns) + column];
+                    let sum: f64 = pairs().map(|(record, at)| slope(record, at) * signal(record, at)).sum();
+                    let found = weight[(row * columns + column) * 2 + tap];
+                    assert!((sum - found).abs() < 1e-9, "row {row}, column {column}, tap {tap}");
+                }
+            }
+        }
+        for threads in [2, 3, 5] {
+            assert!(run(threads) == (weight.clone(), bias.clone()), "{threads} threads");
         }
     }
 }

@@ -79,8 +79,8 @@ impl Grid {
             && self.left == 0
             && self.taps.iter().all(|tap| *tap == 0)
             && length.is_multiple_of(LINE)
-            // Channels that are longer and an even number of lines apart would crowd a part of the cache.
-            && (length <= 4 * LINE || !(length / LINE).is_multiple_of(2))
+            // Channels an even number of lines apart would crowd a part of the cache.
+            && !(length / LINE).is_multiple_of(2)
             && self.reach <= length
     }
 
@@ -97,7 +97,7 @@ impl Grid {
                 let count = (length - start).div_ceil(self.phases).min(row.len());
                 let (inside, after) = row.split_at_mut(count);
                 if self.phases == 1 {
-                    inside.copy_from_slice(&signal[start..start + count]);
+                    copy(&signal[start..start + count], inside);
                 } else if self.phases == 2 {
                     // Pairs of a fixed size become vector instructions, steps of a variable size do not.
                     let pairs = signal[start..].chunks_exact(2);
@@ -116,6 +116,16 @@ impl Grid {
             }
         }
     }
+}
+
+/// Copies line by line: a line is a few instructions, and rows are so short that a call would cost as much.
+fn copy(from: &[f32], to: &mut [f32]) {
+    let (lines, rest) = from.as_chunks::<LINE>();
+    let (to_lines, to_rest) = to.as_chunks_mut::<LINE>();
+    for (to, line) in to_lines.iter_mut().zip(lines) {
+        *to = *line;
+    }
+    to_rest.copy_from_slice(rest);
 }
 
 /// One signal whose channels are those of several tensors, one tensor after the other.
