@@ -40,6 +40,7 @@ pub use self::memory::available_memory;
 pub use self::progress::{Progress, Silent};
 pub use self::safetensors::{StoredType, Tensors};
 pub use self::stop::{Stop, StopReason};
+#[cfg(feature = "nn")]
 pub(crate) use self::storage::temporary_beside;
 pub use self::storage::{
     Disk, Storage, TEMPORARY_PREFIX, clean_temporaries, require_space, write_atomic, write_atomic_on,

@@ -18,6 +18,7 @@ mod diffusion_ts;
 mod dipole;
 #[cfg(feature = "nn")]
 mod distill;
+#[cfg(feature = "nn")]
 mod editing;
 #[cfg(feature = "fetch")]
 mod fetch;
