@@ -182,3 +182,20 @@ fn rates_and_lengths_that_cannot_be_are_refused_before_anything_is_written() {
     let drawn = einthoven(call).json();
     assert_eq!((&drawn["fs_hz"], &drawn["provenance"]["drawn_at"]["fs_hz"]), (&500.0.into(), &360.0.into()));
 }
+
+#[test]
+fn records_of_twelve_leads_need_no_training() {
+    let folder = TempFolder::new("ecg12");
+    let out = folder.at("af.npz");
+    let call = ["sample", "ecg12", "-n", "3", "--label", "AFIB", "--hr", "110..140", "--out", &out, "--json"];
+    let drawn = einthoven(call).json();
+    assert_eq!((&drawn["delivered"][0]["fact"], &drawn["delivered"][0]["n_requested"]), (&"hr".into(), &3.into()));
+    let set = npz::read(std::path::Path::new(&out)).expect("a data set");
+    assert_eq!((set.leads.len(), set.sig_len, set.fs_hz), (12, 1000, 100.0));
+    let fibrillation = set.label_names.iter().position(|name| name == "AFIB").expect("a label");
+    assert_eq!((0..3).map(|i| set.class(i).expect("one label")).collect::<Vec<_>>(), [fibrillation; 3]);
+    for (t, v) in set.item(0)[..1000].iter().enumerate() {
+        let mv = |lead: usize| set.item(0)[lead * 1000 + t];
+        assert!(v.abs() < 5.0 && (mv(0) + mv(2) - mv(1)).abs() < 1e-5 && (mv(3) + mv(4) + mv(5)).abs() < 1e-5);
+    }
+}

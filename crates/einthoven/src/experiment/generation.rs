@@ -38,7 +38,7 @@ pub static GENERATION_PRESETS: &[Preset] = &[
     },
     Preset {
         name: "ecg12",
-        summary: "the shipped generator of twelve-lead records: simulated records first, then PTB-XL, then four steps",
+        summary: "the shipped generator of twelve-lead records: simulated records first, then PTB-XL, then a small student",
         text: include_str!("../../presets/records/ecg12.toml"),
     },
 ];

@@ -9,6 +9,7 @@ pub mod diffusion_ts;
 pub mod diffwave;
 pub mod dipole;
 pub mod dit;
+pub mod ecg12;
 pub mod extent;
 pub mod gan_model;
 pub mod latent_diffusion;
@@ -237,6 +238,7 @@ pub static GENERATORS: &[&dyn GeneratorSpec] = &[
     &wavegan_star::SPEC,
     &cond_wavegan_star::SPEC,
     &beats::SPEC,
+    &ecg12::SPEC,
     &simulator::Spec,
     &dipole::Spec,
 ];
