@@ -3,21 +3,19 @@
 use std::path::PathBuf;
 
 use einthoven::Result;
-use einthoven::experiment::{self, DenoiseRequest, OnRecord, Snr};
+use einthoven::experiment::{self, DenoiseRequest, Snr};
 use einthoven::run::Stop;
 
-use super::{print_json, print_line, refuse_overwrite};
+use super::on_record::RecordArgs;
+use super::{print_json, print_line};
 use crate::progress::Printer;
 
 /// Remove the noise of a record by a trained generator: baseline by a filter, the rest by its expectation at the measured
 /// level of each lead
 #[derive(clap::Args)]
 pub struct Args {
-    /// The record
-    record: PathBuf,
-    /// Run folder or model file of a diffusion generator of whole records
-    #[arg(long, value_name = "RUN")]
-    model: PathBuf,
+    #[command(flatten)]
+    on: RecordArgs,
     /// Label of the record, which the generator is told [default: none]
     #[arg(long)]
     label: Option<String>,
@@ -27,39 +25,18 @@ pub struct Args {
     /// The same record without noise: prints the signal-to-noise ratio before, after a plain band-pass, and after
     #[arg(long, value_name = "REC")]
     reference: Option<PathBuf>,
-    /// Patient of the record by the id of the training data, for the warning that the generator knows it [default: by the
-    /// table beside the record or by its name]
-    #[arg(long, value_name = "ID")]
-    patient: Option<String>,
-    /// cpu, cuda or wgpu
-    #[arg(long, default_value = "cpu")]
-    device: String,
     /// Record to write, in the format of its extension
     #[arg(long, value_name = "REC")]
     out: PathBuf,
-    /// Replace what exists
-    #[arg(long)]
-    force: bool,
     /// Print noise and ratios of each lead as JSON
     #[arg(long)]
     pub json: bool,
 }
 
 pub fn execute(args: Args) -> Result<u8> {
-    refuse_overwrite(&args.out, args.force)?;
-    let request = DenoiseRequest {
-        on: OnRecord {
-            record: &args.record,
-            source: &args.model,
-            patient: args.patient.as_deref(),
-            device: &args.device,
-            out: Some(&args.out),
-            overwrite: args.force,
-        },
-        label: args.label.as_deref(),
-        noise_mv: args.noise,
-        reference: args.reference.as_deref(),
-    };
+    let on = args.on.writing(Some(&args.out))?;
+    let request =
+        DenoiseRequest { on, label: args.label.as_deref(), noise_mv: args.noise, reference: args.reference.as_deref() };
     let denoised = experiment::denoise(&request, &Stop::on_signals()?, &mut Printer::new())?;
     if args.json {
         print_json(&denoised)?;

@@ -3,21 +3,19 @@
 use std::path::PathBuf;
 
 use einthoven::Result;
-use einthoven::experiment::{self, Drawing, EditRequest, OnRecord};
+use einthoven::experiment::{self, Drawing, EditRequest};
 use einthoven::run::{Progress, Stop};
 
 use super::conditions::Conditions;
-use super::{print_json, print_line, refuse_overwrite};
+use super::on_record::RecordArgs;
+use super::{print_json, print_line};
 use crate::progress::Printer;
 
 /// Change a record by a trained generator: it is noised to a strength and denoised under other conditions
 #[derive(clap::Args)]
 pub struct Args {
-    /// The record
-    record: PathBuf,
-    /// Run folder or model file of a diffusion generator of whole records
-    #[arg(long, value_name = "RUN")]
-    model: PathBuf,
+    #[command(flatten)]
+    on: RecordArgs,
     /// From 0, which gives the record back, to 1, of which next to nothing is left
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     strength: f64,
@@ -35,36 +33,19 @@ pub struct Args {
     /// Seed of the noise
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Patient of the record by the id of the training data, for the warning that the generator knows it [default: by the
-    /// table beside the record or by its name]
-    #[arg(long, value_name = "ID")]
-    patient: Option<String>,
-    /// cpu, cuda or wgpu
-    #[arg(long, default_value = "cpu")]
-    device: String,
     /// Record to write, in the format of its extension; annotations are left out unless the strength is 0
     #[arg(long, value_name = "REC")]
     out: PathBuf,
-    /// Replace what exists
-    #[arg(long)]
-    force: bool,
     /// Print what was delivered of what was asked for as JSON
     #[arg(long)]
     pub json: bool,
 }
 
 pub fn execute(args: Args) -> Result<u8> {
-    refuse_overwrite(&args.out, args.force)?;
+    let on = args.on.writing(Some(&args.out))?;
     let wish = args.conditions.wish()?;
     let request = EditRequest {
-        on: OnRecord {
-            record: &args.record,
-            source: &args.model,
-            patient: args.patient.as_deref(),
-            device: &args.device,
-            out: Some(&args.out),
-            overwrite: args.force,
-        },
+        on,
         drawing: Drawing { sampler: args.sampler.as_deref(), steps: args.steps, seed: args.seed },
         guidance: args.guidance,
         strength: args.strength,

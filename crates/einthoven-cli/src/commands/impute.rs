@@ -3,21 +3,19 @@
 
 use std::path::PathBuf;
 
-use einthoven::experiment::{self, Checked, Drawing, ImputeRequest, OnRecord, Prior};
+use einthoven::experiment::{self, Checked, Drawing, ImputeRequest, Prior};
 use einthoven::run::Stop;
 use einthoven::{Error, Result};
 
-use super::{print_json, print_line, refuse_overwrite};
+use super::on_record::RecordArgs;
+use super::{print_json, print_line};
 use crate::progress::Printer;
 
 /// Fill missing leads and gaps of a record by a trained generator; limb leads follow from their laws first
 #[derive(clap::Args)]
 pub struct Args {
-    /// The record
-    record: PathBuf,
-    /// Run folder or model file of a generator of whole records
-    #[arg(long, value_name = "RUN")]
-    model: PathBuf,
+    #[command(flatten)]
+    on: RecordArgs,
     /// Leads to make anew, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "LEADS")]
     missing: Vec<String>,
@@ -46,19 +44,9 @@ pub struct Args {
     /// Seed of the draw
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Patient of the record by the id of the training data, for the warning that the generator knows it [default: by the
-    /// table beside the record or by its name]
-    #[arg(long, value_name = "ID")]
-    patient: Option<String>,
-    /// cpu, cuda or wgpu
-    #[arg(long, default_value = "cpu")]
-    device: String,
     /// Record to write, in the format of its extension
     #[arg(long, value_name = "REC", required_unless_present = "check")]
     out: Option<PathBuf>,
-    /// Replace what exists
-    #[arg(long)]
-    force: bool,
     /// Print the filled points of each lead as JSON
     #[arg(long)]
     pub json: bool,
@@ -71,18 +59,9 @@ enum PriorName {
 }
 
 pub fn execute(args: Args) -> Result<u8> {
-    if let Some(out) = &args.out {
-        refuse_overwrite(out, args.force)?;
-    }
+    let on = args.on.writing(args.out.as_deref())?;
     let request = ImputeRequest {
-        on: OnRecord {
-            record: &args.record,
-            source: &args.model,
-            patient: args.patient.as_deref(),
-            device: &args.device,
-            out: args.out.as_deref(),
-            overwrite: args.force,
-        },
+        on,
         drawing: Drawing { sampler: args.sampler.as_deref(), steps: args.steps, seed: args.seed },
         missing: &args.missing,
         gap_s: args.gap.as_deref().map(parse_gap).transpose()?,

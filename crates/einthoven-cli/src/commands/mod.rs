@@ -19,6 +19,7 @@ mod inspect;
 mod launch;
 mod list;
 mod mix;
+mod on_record;
 mod plot;
 mod predict;
 mod prepare;

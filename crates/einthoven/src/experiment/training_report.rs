@@ -1,6 +1,5 @@
 //! The page of a training: what was trained, for how long, and how its losses fell.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
@@ -73,8 +72,7 @@ pub fn training_report(dir: &Path) -> Result<Report> {
 
 /// Losses of each stage in the order in which the stages began; `path` names the log in messages.
 fn losses(log: &str, path: &Path) -> Result<Vec<(String, Losses)>> {
-    let mut order: Vec<String> = Vec::new();
-    let mut stages: BTreeMap<String, Losses> = BTreeMap::new();
+    let mut stages: Vec<(String, Losses)> = Vec::new();
     for (number, line) in log.lines().enumerate() {
         let place = || format!("{}:{}", path.display(), number + 1);
         let entry: Value =
@@ -85,14 +83,15 @@ fn losses(log: &str, path: &Path) -> Result<Vec<(String, Losses)>> {
         else {
             continue;
         };
-        if !stages.contains_key(stage) {
-            order.push(stage.into());
-        }
-        let losses = stages.entry(stage.into()).or_default();
+        let at = stages.iter().position(|(name, _)| name == stage).unwrap_or_else(|| {
+            stages.push((stage.into(), Losses::default()));
+            stages.len() - 1
+        });
+        let losses = &mut stages[at].1;
         losses.steps.push(step);
         losses.values.push(loss);
     }
-    Ok(order.into_iter().filter_map(|stage| stages.remove_entry(&stage)).collect())
+    Ok(stages)
 }
 
 #[cfg(test)]

@@ -98,6 +98,12 @@ impl DiffusionModel {
     /// [`Error::Data`] listing weights that do not fit the network; [`Error::Config`] or
     /// [`Error::Unknown`] for a card that no model can have.
     pub fn new(card: ModelCard, state: Weights, device: &Device) -> Result<DiffusionModel> {
+        let hash = sha256_hex(&model_file::bytes(&card, &state)?);
+        DiffusionModel::identified(card, state, hash, device)
+    }
+
+    /// As [`DiffusionModel::new`], under the hash of a model file.
+    fn identified(card: ModelCard, state: Weights, hash: String, device: &Device) -> Result<DiffusionModel> {
         let mut weights = state.clone();
         let (denoised, decoder) = match &card.latent {
             Some(space) => (space.shape(card.sig_len)?, Some(LatentDecoder::take(space, &mut weights, device)?)),
@@ -114,7 +120,6 @@ impl DiffusionModel {
         let time = TimeView::of_schedule(&card.schedule, card.schedule_steps)?;
         let backbone = network.prepared(weights.on(device), denoised[1]);
         let denoiser = NetworkDenoiser::new(backbone, Parameterization::find(&card.parameterization)?, time)?;
-        let hash = sha256_hex(&model_file::bytes(&card, &state)?);
         Ok(DiffusionModel { card, state, hash, denoiser, decoder, denoised, device: device.clone() })
     }
 
@@ -212,7 +217,7 @@ impl DiffusionModel {
     /// [`Error::Config`] for a length that its latents cannot have.
     pub(super) fn of_length(&self, sig_len: usize) -> Result<DiffusionModel> {
         let card = ModelCard { sig_len, ..self.card.clone() };
-        Ok(DiffusionModel { hash: self.hash.clone(), ..DiffusionModel::new(card, self.state.clone(), &self.device)? })
+        DiffusionModel::identified(card, self.state.clone(), self.hash.clone(), &self.device)
     }
 
     fn condition(&self, items: &[Item]) -> Result<Condition> {

@@ -8,6 +8,7 @@
 pub mod baseline;
 pub mod envelope;
 pub mod filter;
+pub mod gap;
 pub mod hum;
 pub mod median;
 pub mod mixing;

@@ -5,6 +5,7 @@
 //! closer together. Nothing of it is inverted: only places in time come out.
 
 use crate::error::Result;
+use crate::signal::gap::bridged;
 use crate::signal::resample::resample;
 
 /// Rate of the network, Hz.
@@ -27,23 +28,6 @@ pub fn at_network_rate(mv: &[f32], fs_hz: f64) -> Result<Vec<f64>> {
         return Ok(Vec::new());
     }
     resample(&bridged(mv), fs_hz, FS_HZ)
-}
-
-/// Missing points replaced by the line between their neighbors; all zero where everything is missing.
-fn bridged(mv: &[f32]) -> Vec<f64> {
-    let mut out: Vec<f64> = mv.iter().map(|&v| f64::from(v)).collect();
-    let mut from = 0;
-    while let Some(gap) = out[from..].iter().position(|v| !v.is_finite()).map(|at| from + at) {
-        let end = out[gap..].iter().position(|v| v.is_finite()).map_or(out.len(), |n| gap + n);
-        let after = out.get(end).copied();
-        let before = gap.checked_sub(1).map(|at| out[at]);
-        let (a, b) = (before.or(after).unwrap_or(0.0), after.or(before).unwrap_or(0.0));
-        for (k, value) in out[gap..end].iter_mut().enumerate() {
-            *value = a + (b - a) * (k + 1) as f64 / (end - gap + 1) as f64;
-        }
-        from = end;
-    }
-    out
 }
 
 /// The lead as the network sees it.
@@ -75,13 +59,6 @@ fn around(x: &[f64], half: usize) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn gaps_are_bridged_by_lines() {
-        let nan = f32::NAN;
-        assert_eq!(bridged(&[nan, 2.0, nan, nan, 5.0, nan]), [2.0, 2.0, 3.0, 4.0, 5.0, 5.0]);
-        assert_eq!(bridged(&[nan, nan]), [0.0, 0.0]);
-    }
 
     #[test]
     fn offset_and_size_make_no_difference_and_points_keep_their_time() {

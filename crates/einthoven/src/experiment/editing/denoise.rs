@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{Acquaintance, OnRecord, Opened, bridged};
+use super::{Acquaintance, OnRecord, Opened};
 use crate::beat::rpeak::r_peaks;
 use crate::beat::template::Template;
 use crate::dataset::Conditions;
@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::record::{self, Frames, ReadOptions};
 use crate::run::{Progress, Stop};
 use crate::signal::filter::SosFilter;
+use crate::signal::gap::bridged;
 use crate::signal::mixing::snr_of_known_db;
 use crate::signal::noise::variance;
 

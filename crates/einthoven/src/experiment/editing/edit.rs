@@ -5,7 +5,7 @@
 use serde::Serialize;
 
 use super::denoise::keep_missing;
-use super::{Acquaintance, Drawing, OnRecord, bridged};
+use super::{Acquaintance, Drawing, OnRecord};
 use crate::dataset::Facts;
 use crate::dataset::condition::NUMBERS;
 use crate::dataset::wish::Wish;
@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::evaluation::delivery::{Delivered, delivered};
 use crate::run::{Progress, Stop};
 use crate::seed::Seed;
+use crate::signal::gap::bridged;
 
 /// What a user asks of [`edit()`].
 pub struct EditRequest<'a> {

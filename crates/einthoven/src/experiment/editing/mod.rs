@@ -26,6 +26,7 @@ use crate::record::lead::DEFAULT_GAIN;
 use crate::record::lead_law::{TWELVE, limb_leads, standard_name};
 use crate::record::{self, Annotators, Frames, Lead, ReadOptions, Record, WriteOptions};
 use crate::run::Progress;
+use crate::signal::gap::bridged;
 use crate::signal::resample::resample;
 
 pub use denoise::{DenoiseRequest, Denoised, DenoisedLead, Snr, denoise};
@@ -275,33 +276,4 @@ fn is_limb(name: &str) -> bool {
 
 fn to_rate(x: &[f64], from_hz: f64, to_hz: f64) -> Result<Vec<f64>> {
     if from_hz == to_hz { Ok(x.to_vec()) } else { resample(x, from_hz, to_hz) }
-}
-
-/// The signal with straight lines over its gaps, level at the ends; zero if nothing is known.
-fn bridged(mv: &[f32]) -> Vec<f64> {
-    let known: Vec<usize> = (0..mv.len()).filter(|&t| !mv[t].is_nan()).collect();
-    let (Some(&first), Some(&last)) = (known.first(), known.last()) else { return vec![0.0; mv.len()] };
-    let mut out: Vec<f64> = mv.iter().map(|&v| f64::from(v)).collect();
-    let (start, end) = (out[first], out[last]);
-    out[..first].fill(start);
-    out[last + 1..].fill(end);
-    for pair in known.windows(2) {
-        let (from, to) = (out[pair[0]], out[pair[1]]);
-        for (k, value) in out[pair[0] + 1..pair[1]].iter_mut().enumerate() {
-            *value = from + (to - from) * (k + 1) as f64 / (pair[1] - pair[0]) as f64;
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn gaps_are_bridged_by_straight_lines() {
-        let nan = f32::NAN;
-        assert_eq!(bridged(&[nan, 1.0, nan, nan, 4.0, nan]), [1.0, 1.0, 2.0, 3.0, 4.0, 4.0]);
-        assert_eq!(bridged(&[nan, nan]), [0.0, 0.0]);
-    }
 }

@@ -9,6 +9,7 @@ use crate::nn::kernel::{Affine, Pointwise, batch_norm_act, batch_norm_act_fixed,
 use crate::nn::layer::declare_constant;
 use crate::nn::running::{self, BatchStatistics, EPS, MOMENTUM};
 use crate::nn::weights::{Init, ParamSpec, View, Weights};
+use crate::seed::Seed;
 
 /// One layer's normalization: the values by its name, made mean 0 and variance 1.
 pub(super) type Normalize<'a> = dyn FnMut(&str, Tensor<3>) -> Result<Tensor<3>> + 'a;
@@ -53,8 +54,38 @@ pub(super) fn declare(out: &mut Vec<ParamSpec>, name: &str, labels: usize, chann
     declare_constant(out, &format!("{name}.embed.weight"), &[labels, 2 * channels], Init::Normal(0.02));
 }
 
+/// Start values of every parameter of a network with these normalizations.
+pub(super) fn initialized(params: &[ParamSpec], norms: impl Iterator<Item = (String, usize)>, seed: Seed) -> Weights {
+    let mut weights = Weights::initialize(params, seed);
+    norms.for_each(|(name, _)| start(&mut weights, &name));
+    weights
+}
+
+/// Name, shape and start of the running statistics of normalizations, by name and number of channels.
+pub(super) fn running_of(norms: impl Iterator<Item = (String, usize)>) -> Vec<ParamSpec> {
+    let mut out = Vec::new();
+    norms.for_each(|(name, channels)| running::declare(&mut out, &running_name(&name), channels));
+    out
+}
+
+/// What `run` gives when it normalizes by the statistics of the batch itself, which come with the result.
+///
+/// # Errors
+/// Those of `run`.
+pub(super) fn by_batch(
+    run: impl FnOnce(&mut Normalize) -> Result<Tensor<3>>,
+) -> Result<(Tensor<3>, Vec<BatchStatistics>)> {
+    let mut batch = Vec::new();
+    let output = run(&mut |name, x| {
+        let (x, moments) = normalize_by_batch(name, x);
+        batch.push(moments);
+        Ok(x)
+    })?;
+    Ok((output, batch))
+}
+
 /// Sets the embedding to its start: gains around one as drawn, biases of zero.
-pub(super) fn start(weights: &mut Weights, name: &str) {
+fn start(weights: &mut Weights, name: &str) {
     if let Some(embedding) = weights.entries.get_mut(&format!("{name}.embed.weight")) {
         for row in embedding.values.chunks_mut(embedding.shape[1]) {
             let (gains, biases) = row.split_at_mut(embedding.shape[1] / 2);
@@ -65,7 +96,7 @@ pub(super) fn start(weights: &mut Weights, name: &str) {
 }
 
 /// Mean 0 and variance 1 per channel by the batch's own statistics, which are handed on.
-pub(super) fn normalize_by_batch(name: &str, x: Tensor<3>) -> (Tensor<3>, BatchStatistics) {
+fn normalize_by_batch(name: &str, x: Tensor<3>) -> (Tensor<3>, BatchStatistics) {
     let [batch, _, length] = x.dims();
     let plain = plain(&x);
     let (x, found) = batch_norm_act(x, plain, None, Pointwise::None, EPS);
@@ -106,7 +137,6 @@ fn modulate(p: &View, x: Tensor<3>, labels: Tensor<2>) -> Tensor<3> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seed::Seed;
 
     #[test]
     fn embeddings_start_at_gain_one_and_bias_zero() {

@@ -6,13 +6,11 @@
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
-use super::cond_batch_norm::{
-    self, Normalize, check_labels, norm_name, normalize_by_batch, normalize_by_running, running_name, steer,
-};
+use super::cond_batch_norm::{self, Normalize, check_labels, norm_name, normalize_by_running, steer};
 use super::layer::{Down, Up, check_signal, check_sizes, decoder, encoder, stride_of};
 use super::pulse2pulse::SLOPE;
 use crate::error::{Error, Result};
-use crate::nn::running::{self, BatchStatistics};
+use crate::nn::running::BatchStatistics;
 use crate::nn::weights::{ParamSpec, View, Weights};
 use crate::seed::Seed;
 
@@ -106,16 +104,12 @@ impl CondPulse2Pulse {
 
     /// Start values of every parameter.
     pub fn start(&self, seed: Seed) -> Weights {
-        let mut weights = Weights::initialize(&self.params(), seed);
-        self.norms().for_each(|(name, _)| cond_batch_norm::start(&mut weights, &name));
-        weights
+        cond_batch_norm::initialized(&self.params(), self.norms(), seed)
     }
 
-    /// Name, shape and start of the running statistics, which [`running::follow`] moves.
+    /// Name, shape and start of the running statistics, which [`crate::nn::running::follow`] moves.
     pub fn running(&self) -> Vec<ParamSpec> {
-        let mut out = Vec::new();
-        self.norms().for_each(|(name, channels)| running::declare(&mut out, &running_name(&name), channels));
-        out
+        cond_batch_norm::running_of(self.norms())
     }
 
     /// Signals from noise that is uniform within -1 to 1, by the running statistics.
@@ -157,14 +151,7 @@ impl CondPulse2Pulse {
         noise: Tensor<3>,
         labels: Tensor<2>,
     ) -> Result<(Tensor<3>, Vec<BatchStatistics>)> {
-        let mut batch = Vec::new();
-        let mut normalize = |name: &str, x: Tensor<3>| {
-            let (x, moments) = normalize_by_batch(name, x);
-            batch.push(moments);
-            Ok(x)
-        };
-        let output = self.run(p, noise, labels, &mut normalize, &mut |_, _| {})?;
-        Ok((output, batch))
+        cond_batch_norm::by_batch(|normalize| self.run(p, noise, labels, normalize, &mut |_, _| {}))
     }
 
     fn run(

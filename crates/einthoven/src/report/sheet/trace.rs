@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::record::lead_law::{derive_limb_leads, standard_name};
 use crate::record::{Lead, LeadQuality, Record};
 use crate::signal::filter::SosFilter;
+use crate::signal::gap::bridged;
 
 /// One lead, ready to be drawn.
 pub(super) struct Trace {
@@ -101,8 +102,7 @@ fn filter(trace: &mut Trace, band: Band) -> Result<()> {
     if is_missing.iter().all(|&missing| missing) {
         return Ok(());
     }
-    let mut values: Vec<f64> = trace.mv.iter().map(|&value| f64::from(value)).collect();
-    bridge(&mut values);
+    let mut values = bridged(&trace.mv);
     for filter in filters.into_iter().flatten() {
         values = filter?.zero_phase(&values)?;
     }
@@ -112,38 +112,10 @@ fn filter(trace: &mut Trace, band: Band) -> Result<()> {
     Ok(())
 }
 
-/// Puts a straight line over each gap, and the nearest value before the first and after the last point.
-fn bridge(values: &mut [f64]) {
-    let mut last: Option<usize> = None;
-    for k in 0..=values.len() {
-        let is_end = k == values.len();
-        if !is_end && values[k].is_nan() {
-            continue;
-        }
-        let from = last.map_or(0, |last| last + 1);
-        let (left, right) = (last.map(|last| values[last]), (!is_end).then(|| values[k]));
-        for at in from..k {
-            values[at] = match (left, right) {
-                (Some(a), Some(b)) => a + (b - a) * (at + 1 - from) as f64 / (k + 1 - from) as f64,
-                (one, other) => one.or(other).unwrap_or(0.0),
-            };
-        }
-        last = Some(k);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::record::MISSING;
-
-    #[test]
-    fn gaps_are_bridged_by_a_line() {
-        let nan = f64::NAN;
-        let mut values = [nan, 1.0, nan, nan, 4.0, nan];
-        bridge(&mut values);
-        assert_eq!(values, [1.0, 1.0, 2.0, 3.0, 4.0, 4.0]);
-    }
 
     #[test]
     fn leads_are_derived_inverted_and_told_when_absent() {

@@ -1,0 +1,43 @@
+//! The options of the verbs that work on a record by a trained generator.
+
+use std::path::{Path, PathBuf};
+
+use einthoven::Result;
+use einthoven::experiment::OnRecord;
+
+use super::refuse_overwrite;
+
+/// A record, a generator, and what is known of both.
+#[derive(clap::Args)]
+pub struct RecordArgs {
+    /// The record
+    record: PathBuf,
+    /// Run folder or model file of a diffusion generator of whole records
+    #[arg(long, value_name = "RUN")]
+    model: PathBuf,
+    /// Patient of the record by the id of the training data, for the warning that the generator knows it [default: by the
+    /// table beside the record or by its name]
+    #[arg(long, value_name = "ID")]
+    patient: Option<String>,
+    /// cpu, cuda or wgpu
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Replace what exists
+    #[arg(long)]
+    force: bool,
+}
+
+impl RecordArgs {
+    /// As the library takes it, writing to `out`, which is refused where it exists and is not to be replaced.
+    pub fn writing<'a>(&'a self, out: Option<&'a Path>) -> Result<OnRecord<'a>> {
+        out.map_or(Ok(()), |out| refuse_overwrite(out, self.force))?;
+        Ok(OnRecord {
+            record: &self.record,
+            source: &self.model,
+            patient: self.patient.as_deref(),
+            device: &self.device,
+            out,
+            overwrite: self.force,
+        })
+    }
+}
