@@ -148,6 +148,7 @@ impl Problem {
             guidance: 1.0,
             training_data: serde_json::Value::Null,
             latent: None,
+            rhythm: None,
         };
         let model = DiffusionModel::new(card, self.weights.clone(), device)?;
         let classes: Vec<usize> = (0..self.input("time")?.len()).map(|item| item % CLASSES).collect();

@@ -6,6 +6,7 @@ use super::denoiser::{Backbone, Condition};
 use crate::dataset::Facts;
 use crate::dataset::condition::Told;
 use crate::error::Result;
+use crate::nn::beat_phase;
 use crate::nn::diffusion_ts::DiffusionTs;
 use crate::nn::diffwave::Diffwave;
 use crate::nn::dit::Dit;
@@ -30,6 +31,7 @@ impl Backbone for UnetBackbone {
         let [n_items, _, length] = x.dims();
         let config = self.network.config();
         let labels = told_rows(condition, n_items, config.classes, &config.told)?;
+        let x = if config.beats { with_beats(x, condition) } else { x };
         let x = filled_up(x, config.length_multiple());
         Ok(self.network.forward(&self.params.root(), x, time, &labels, None)?.narrow(2, 0, length))
     }
@@ -145,6 +147,16 @@ fn told_tensor(condition: &Condition, x: &Tensor<3>, n_labels: usize, told: &Tol
     let rows = told_rows(condition, n_items, n_labels, told)?;
     let width = n_labels + told::n_rows(told);
     Ok((width > 0).then(|| Tensor::from_data(TensorData::new(rows, [n_items, width]), &x.device())))
+}
+
+/// A signal with the channels of its beats after the leads; of a condition without beats none are known.
+fn with_beats(x: Tensor<3>, condition: &Condition) -> Tensor<3> {
+    let [n_items, _, length] = x.dims();
+    let unknown = Vec::new();
+    let beats = |item: usize| condition.beats.as_ref().map_or(&unknown, |beats| &beats[item]);
+    let rows: Vec<f32> = (0..n_items).flat_map(|item| beat_phase::channels(beats(item), length)).collect();
+    let rows = Tensor::from_data(TensorData::new(rows, [n_items, beat_phase::CHANNELS, length]), &x.device());
+    Tensor::cat(vec![x, rows], 1)
 }
 
 /// A signal whose length is the next multiple, filled up with the mirror image of its end; one that is too short for

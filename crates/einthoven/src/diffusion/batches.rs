@@ -25,6 +25,8 @@ pub struct Batches {
     pub labels: Option<Vec<f32>>,
     /// What the network is told of each item beside its labels, if anything.
     pub facts: Option<Arc<[Facts]>>,
+    /// The beats of each item, points, which a network that is shown them always sees.
+    pub beats: Option<Arc<[Vec<f32>]>>,
     /// Signals in a batch.
     pub batch: usize,
     /// Exponent p of the class shares: a class of n items is drawn in proportion to n^p. 1 keeps
@@ -95,8 +97,13 @@ impl Batches {
         Condition { facts: Some(told), ..self.condition(items, &shown) }
     }
 
-    /// The labels that a network is told of items whose labels are shown or hidden.
+    /// The labels that a network is told of items whose labels are shown or hidden, and their beats.
     fn condition(&self, items: &[u64], shown: &[bool]) -> Condition {
+        let beats = |beats: &Arc<[Vec<f32>]>| items.iter().map(|&item| beats[item as usize].clone()).collect();
+        Condition { beats: self.beats.as_ref().map(beats), ..self.labelled(items, shown) }
+    }
+
+    fn labelled(&self, items: &[u64], shown: &[bool]) -> Condition {
         let each = items.iter().map(|&item| item as usize).zip(shown);
         match &self.labels {
             Some(labels) => {

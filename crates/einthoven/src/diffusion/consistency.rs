@@ -103,6 +103,7 @@ mod tests {
             batch: 8,
             class_exponent: 1.0,
             label_dropout: 0.0,
+            beats: None,
             fact_dropout: 0.0,
             seed: Seed::new(3),
             device: Device::flex(),

@@ -49,6 +49,8 @@ pub struct Condition {
     pub labels: Option<Vec<Vec<f32>>>,
     /// What else is told of each item; `None` as a whole tells nothing of any.
     pub facts: Option<Vec<Facts>>,
+    /// The beats of each item, points in rising order; they may lie outside the signal.
+    pub beats: Option<Vec<Vec<f32>>>,
 }
 
 impl Condition {
@@ -90,12 +92,13 @@ impl Condition {
         Ok(Condition { labels: Some(labels), facts: Some(facts), ..Condition::none() })
     }
 
-    /// The same number of items with everything hidden, as guidance needs.
+    /// The same number of items with everything hidden but the times of the beats, as guidance needs.
     pub fn unconditional(&self) -> Condition {
         Condition {
             classes: self.classes.as_ref().map(|classes| vec![None; classes.len()]),
             labels: self.labels.as_ref().map(|rows| rows.iter().map(|row| vec![0.0; row.len()]).collect()),
             facts: self.facts.as_ref().map(|facts| vec![Facts::default(); facts.len()]),
+            beats: self.beats.clone(),
         }
     }
 
@@ -127,12 +130,13 @@ impl Condition {
     /// Refuses a condition that is not for `n_items` items.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the number of classes, of label rows or of facts differs.
+    /// [`Error::Shape`] if the number of classes, of label rows, of facts or of rows of beats differs.
     pub fn check(&self, n_items: usize) -> Result<()> {
         let classes = self.classes.as_ref().map(|classes| ("classes of the condition", classes.len()));
         let labels = self.labels.as_ref().map(|rows| ("label rows of the condition", rows.len()));
         let facts = self.facts.as_ref().map(|facts| ("facts of the condition", facts.len()));
-        match [classes, labels, facts].into_iter().flatten().find(|(_, found)| *found != n_items) {
+        let beats = self.beats.as_ref().map(|beats| ("beats of the condition", beats.len()));
+        match [classes, labels, facts, beats].into_iter().flatten().find(|(_, found)| *found != n_items) {
             Some((what, found)) => {
                 Err(Error::Shape { what: what.into(), expected: vec![n_items], actual: vec![found] })
             }

@@ -206,6 +206,7 @@ mod tests {
             batch: 4,
             class_exponent: 1.0,
             label_dropout: 0.0,
+            beats: None,
             fact_dropout: 0.0,
             seed: Seed::new(1),
             device: device.clone(),

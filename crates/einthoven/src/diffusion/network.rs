@@ -79,6 +79,11 @@ impl NetworkConfig {
         }
     }
 
+    /// Whether the network is shown the times of the beats.
+    pub fn sees_beats(&self) -> bool {
+        matches!(self, NetworkConfig::Unet(c) if c.beats)
+    }
+
     /// Number of labels that the network is told.
     pub fn n_labels(&self) -> usize {
         match self {

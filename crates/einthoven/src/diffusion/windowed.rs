@@ -49,8 +49,9 @@ fn weights(length: usize) -> Vec<f32> {
     (0..length).map(|t| (t + 1).min(length - t).min(ramp) as f32 / ramp as f32).collect()
 }
 
-/// The condition of some items for `times` windows of them.
-fn repeated(condition: &Condition, times: usize) -> Condition {
+/// The condition of some items for windows of them that begin at these points.
+fn of_windows(condition: &Condition, starts: &[usize]) -> Condition {
+    let times = starts.len();
     fn rows<T: Clone>(rows: &Option<Vec<T>>, times: usize) -> Option<Vec<T>> {
         rows.as_ref().map(|rows| std::iter::repeat_n(rows, times).flatten().cloned().collect())
     }
@@ -58,6 +59,11 @@ fn repeated(condition: &Condition, times: usize) -> Condition {
         classes: rows(&condition.classes, times),
         labels: rows(&condition.labels, times),
         facts: rows(&condition.facts, times),
+        beats: condition.beats.as_ref().map(|items| {
+            let shifted =
+                |start: usize| items.iter().map(move |beats| beats.iter().map(|at| at - start as f32).collect());
+            starts.iter().flat_map(|&start| shifted(start)).collect()
+        }),
     }
 }
 
@@ -81,7 +87,7 @@ impl<D: Denoiser> Denoiser for Windowed<D> {
         let mut sum = Tensor::<3>::zeros([n_items, n_leads, n], &x.device());
         for starts in starts.chunks(AT_ONCE) {
             let windows = starts.iter().map(|&start| x.clone().narrow(2, start, length)).collect();
-            let condition = repeated(condition, starts.len());
+            let condition = of_windows(condition, starts);
             let found =
                 self.denoiser.denoise_each(Tensor::cat(windows, 0), &levels.repeat(starts.len()), &condition)?.x0;
             for (k, &start) in starts.iter().enumerate() {

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use burn::tensor::Device;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::distillation::{Distillation, Lineage, STUDENT, TEACHER};
+use super::distillation::{Distillation, Lineage, STUDENT, TEACHER, WidthConfig};
 use super::generation::ROLE;
 use super::latents::{Latent, LatentRecipe};
 use super::pretraining::Pretraining;
@@ -24,6 +26,7 @@ use crate::diffusion::batches::Batches;
 use crate::diffusion::{NetworkConfig, sampler};
 use crate::error::{Error, Result};
 use crate::generators::diffusion_model::ModelCard;
+use crate::generators::rhythm::RhythmModel;
 use crate::nn::adamw::AdamWConfig;
 use crate::nn::weights::Weights;
 use crate::run::Progress;
@@ -107,6 +110,16 @@ impl DiffusionRecipe {
         if self.latent.is_some() && self.pretraining.is_some() {
             return Err(Error::config(key("pretraining"), "found simulated records, expected none beside latents"));
         }
+        if let Some(students) = &self.distillation {
+            let sees = |c: &WidthConfig| c.network.sees_beats() != self.network.sees_beats();
+            if students.student.as_ref().is_some_and(sees) {
+                let reason = "the teacher or the student is shown the beats, expected both or none";
+                return Err(Error::config(key("distillation.student.network.beats"), reason));
+            }
+        }
+        if self.latent.is_some() && self.network.sees_beats() {
+            return Err(Error::config(key("network.beats"), "found beats of signals, expected none beside latents"));
+        }
         if self.latent.is_some() && !self.auxiliary.is_off() {
             return Err(Error::config(key("auxiliary"), "found losses of signals, expected none beside latents"));
         }
@@ -140,12 +153,24 @@ pub(super) fn train(
     let mut card = card(generator, recipe, told.clone(), &part)?;
     let mut items = batches(&part, &card.scale_mv, recipe, trainer.seed, trainer.device);
     let auxiliary = auxiliary(&part, &card, recipe)?;
+    if recipe.network.sees_beats() {
+        progress.tell(&format!("finding the beats of {} records", part.len()));
+        let beats = peaks(&part)?;
+        let in_s = |beats: &Vec<usize>| beats.iter().map(|&at| at as f64 / part.fs_hz).collect();
+        let beats_s: Vec<Vec<f64>> = beats.iter().map(in_s).collect();
+        card.rhythm = Some(RhythmModel::fit(&beats_s, &part.labels, part.n_labels())?);
+        items.beats = Some(shown(&beats));
+    }
     let simulated = match &recipe.pretraining {
         Some(pretraining) => {
             progress.tell(&format!("simulating {} records to begin with", pretraining.n));
             let records = pretraining.records(&part, trainer.seed)?;
             card.training_data["pretraining"] = records.provenance.clone();
-            Some((pretraining, batches(&records, &card.scale_mv, recipe, trainer.seed, trainer.device)))
+            let mut items = batches(&records, &card.scale_mv, recipe, trainer.seed, trainer.device);
+            if card.rhythm.is_some() {
+                items.beats = Some(shown(&peaks(&records)?));
+            }
+            Some((pretraining, items))
         }
         None => None,
     };
@@ -216,17 +241,23 @@ fn auxiliary(part: &Dataset, card: &ModelCard, recipe: &DiffusionRecipe) -> Resu
         return Ok(None);
     }
     let decoder = match c.needs_beats() {
-        true => {
-            let peaks = |item: usize| {
-                let leads: Vec<&[f32]> = part.item(item).chunks(part.sig_len).collect();
-                r_peaks(&leads, part.fs_hz)
-            };
-            let r_index = (0..part.len()).map(peaks).collect::<Result<_>>()?;
-            Some(BeatDecoder::new(r_index, &part.leads, &card.scale_mv, part.fs_hz, part.sig_len)?)
-        }
+        true => Some(BeatDecoder::new(peaks(part)?, &part.leads, &card.scale_mv, part.fs_hz, part.sig_len)?),
         false => None,
     };
     Auxiliary::new(c, part.fs_hz, part.sig_len, decoder).map(Some)
+}
+
+/// The beats of every record, points.
+fn peaks(part: &Dataset) -> Result<Vec<Vec<usize>>> {
+    let of = |item: usize| {
+        let leads: Vec<&[f32]> = part.item(item).chunks(part.sig_len).collect();
+        r_peaks(&leads, part.fs_hz)
+    };
+    (0..part.len()).into_par_iter().map(of).collect()
+}
+
+fn shown(beats: &[Vec<usize>]) -> Arc<[Vec<f32>]> {
+    beats.iter().map(|beats| beats.iter().map(|&at| at as f32).collect()).collect()
 }
 
 fn batches(part: &Dataset, scale_mv: &[f32], recipe: &DiffusionRecipe, seed: Seed, device: &Device) -> Batches {
@@ -237,6 +268,7 @@ fn batches(part: &Dataset, scale_mv: &[f32], recipe: &DiffusionRecipe, seed: See
         classes: vec![0; part.len()],
         labels: Some(part.labels.iter().map(|&label| f32::from(label)).collect()),
         facts: part.facts.as_ref().filter(|_| !recipe.conditions.is_empty()).map(|facts| facts.clone().into()),
+        beats: None,
         batch: recipe.batch,
         class_exponent: 1.0,
         label_dropout: recipe.label_dropout,
@@ -265,5 +297,6 @@ fn card(generator: &str, recipe: &DiffusionRecipe, told: Told, part: &Dataset) -
         guidance: recipe.guidance,
         training_data: training_data(part),
         latent: None,
+        rhythm: None,
     })
 }

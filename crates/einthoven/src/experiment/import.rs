@@ -106,6 +106,7 @@ pub fn import(request: &ImportRequest) -> Result<PathBuf> {
         guidance: 1.0,
         training_data: unknown_data(request),
         latent: None,
+        rhythm: None,
     };
     let model = DiffusionModel::new(card, state, &Device::flex())?;
     leave_run(request, model.hash(), |path| model.save(path))

@@ -58,6 +58,7 @@ fn items(c: &Experiment, data: &Dataset, trainer: &Trainer) -> Result<Batches> {
         classes: data.classes()?,
         labels: None,
         facts: None,
+        beats: None,
         batch: 1,
         class_exponent: c.teacher.class_exponent,
         label_dropout: c.teacher.label_dropout,
@@ -87,5 +88,6 @@ fn card(c: &Experiment, data: &Dataset, network: diffusion::NetworkConfig) -> Re
         guidance: synthesis.guidance,
         training_data: training_data(data),
         latent: None,
+        rhythm: None,
     })
 }

@@ -15,9 +15,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::long_records::LongRecords;
+use super::rhythm::RhythmModel;
 use super::{Generator, GeneratorSpec, Item, SampleRequest, Sink, model_file, too_short};
-use crate::dataset::Dataset;
 use crate::dataset::condition::{FACTS, Told};
+use crate::dataset::{Conditions, Dataset};
 use crate::diffusion::latent::{LatentDecoder, LatentSpace};
 use crate::diffusion::{
     Condition, Denoiser, Guided, Known, Network, NetworkBackbone, NetworkConfig, NetworkDenoiser, Parameterization,
@@ -77,6 +78,9 @@ pub struct ModelCard {
     /// The latents in which the network denoises; it denoises the signal itself if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latent: Option<LatentSpace>,
+    /// When the beats of its records come, for a network that is shown them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rhythm: Option<RhythmModel>,
 }
 
 /// A diffusion model on a device.
@@ -116,6 +120,10 @@ impl DiffusionModel {
         if card.network.n_labels() != card.label_names.len() {
             let reason = format!("{} names for {} classes", card.label_names.len(), card.network.n_labels());
             return Err(Error::config("label_names", reason));
+        }
+        if card.network.sees_beats() != card.rhythm.is_some() || (card.rhythm.is_some() && card.latent.is_some()) {
+            let reason = "expected one for a network of signals that is shown the beats, and none for any other";
+            return Err(Error::config("rhythm", reason));
         }
         let time = TimeView::of_schedule(&card.schedule, card.schedule_steps)?;
         let backbone = network.prepared(weights.on(device), denoised[1]);
@@ -220,8 +228,34 @@ impl DiffusionModel {
         DiffusionModel::identified(card, self.state.clone(), self.hash.clone(), &self.device)
     }
 
-    fn condition(&self, items: &[Item]) -> Result<Condition> {
-        Condition::of_items(items.iter().map(|item| &item.conditions), self.card.label_names.len())
+    /// The beats of items of `sig_len` points, in points; `None` for a network that is not shown any.
+    pub(super) fn beats(&self, items: &[Item], sig_len: usize, seed: Seed) -> Option<Vec<Vec<f32>>> {
+        let (rhythm, fs_hz) = (self.card.rhythm.as_ref()?, self.card.fs_hz);
+        let of = |item: &Item| {
+            let Conditions { labels, facts } = &item.conditions;
+            let beats = rhythm.beats(labels, facts.hr_bpm, sig_len as f64 / fs_hz, self.own(seed).index(item.index));
+            beats.into_iter().map(|at| (at * fs_hz) as f32).collect()
+        };
+        Some(items.iter().map(of).collect())
+    }
+
+    /// What is told of items; the rate of those whose beats are shown is that of the beats.
+    fn condition(&self, items: &[Item], beats: Option<Vec<Vec<f32>>>) -> Result<Condition> {
+        let labels = Condition::of_items(items.iter().map(|item| &item.conditions), self.card.label_names.len())?;
+        let mut condition = Condition { beats, ..labels };
+        for (facts, beats) in condition.facts.iter_mut().flatten().zip(condition.beats.iter().flatten()) {
+            let within: Vec<f32> =
+                beats.iter().copied().filter(|at| (0.0..self.card.sig_len as f32).contains(at)).collect();
+            if let [first, .., last] = within[..] {
+                facts.hr_bpm = Some(60.0 * self.card.fs_hz * (within.len() - 1) as f64 / f64::from(last - first));
+            }
+        }
+        Ok(condition)
+    }
+
+    /// The randomness of this model: it is no other model's.
+    fn own(&self, seed: Seed) -> Seed {
+        seed.purpose("sample").purpose(&self.hash)
     }
 }
 
@@ -254,7 +288,8 @@ impl Generator for DiffusionModel {
         request.check(&self.card.label_names, &self.told(), &self.card.generator)?;
         let guided = Guided::new(&self.denoiser, request.guidance)?;
         for items in request.items.chunks(request.batch) {
-            let ecg = self.draw(&guided, request, seed, items)?;
+            let beats = self.beats(items, self.card.sig_len, seed);
+            let ecg = self.draw(&guided, request, seed, items, beats)?;
             sink.accept(items, &model_file::all_leads(ecg, &self.card.leads, self.card.sig_len)?)?;
         }
         Ok(())
@@ -273,19 +308,21 @@ impl Generator for DiffusionModel {
 }
 
 impl DiffusionModel {
-    /// Items by a denoiser of this model, mV, in the leads that are modelled.
+    /// Items by a denoiser of this model, mV, in the leads that are modelled, with their beats as of
+    /// [`DiffusionModel::beats`].
     pub(super) fn draw(
         &self,
         denoiser: &dyn Denoiser,
         request: &SampleRequest,
         seed: Seed,
         items: &[Item],
+        beats: Option<Vec<Vec<f32>>>,
     ) -> Result<Vec<f32>> {
-        let (n_items, condition) = (items.len(), self.condition(items)?);
+        let (n_items, condition) = (items.len(), self.condition(items, beats)?);
         let [channels, length] = self.denoised;
         let (size, shape) = (channels * length, [n_items, channels, length]);
         // Noise belongs to the model, the seed, the item and the step, and to nothing else.
-        let seed = seed.purpose("sample").purpose(&self.hash);
+        let seed = self.own(seed);
         let normal = |step: usize| {
             let mut noise = vec![0.0f32; n_items * size];
             for (item, values) in items.iter().zip(noise.chunks_mut(size)) {
@@ -318,12 +355,13 @@ impl DiffusionModel {
         request: &SampleRequest,
         seed: Seed,
         items: &[Item],
+        beats: Option<Vec<Vec<f32>>>,
     ) -> Result<Vec<f32>> {
         let shape = [items.len(), self.card.leads.len(), self.card.sig_len];
         let tensor = |values: Vec<f32>| Tensor::<3>::from_data(TensorData::new(values, shape), &self.device);
         let guided = Guided::new(&self.denoiser, request.guidance)?;
         let known = Known::new(guided, tensor(self.scaled(ecg)), tensor(mask))?.emphasized(emphasis);
-        self.draw(&known, request, seed, items)
+        self.draw(&known, request, seed, items, beats)
     }
 }
 

@@ -84,6 +84,13 @@ impl Generator for LongRecords {
         let (n_leads, n_windows, sig_len) = (card.leads.len(), self.windows.n(), self.windows.sig_len);
         let stride_s = self.windows.stride() as f64 / card.fs_hz;
         for items in request.items.chunks(request.batch) {
+            // A model that is shown the beats has those of the whole record; another is told a rate for each window.
+            let beats = self.model.beats(items, sig_len, seed);
+            let of_window = |window: usize| {
+                let start = (window * self.windows.stride()) as f32;
+                let shifted = |beats: &Vec<f32>| beats.iter().map(|at| at - start).collect();
+                Some(beats.as_ref()?.iter().map(shifted).collect())
+            };
             let rates: Vec<Option<Vec<f64>>> = items
                 .iter()
                 .map(|item| Some(wandering(item.conditions.facts.hr_bpm?, n_windows, stride_s, seed.index(item.index))))
@@ -93,7 +100,7 @@ impl Generator for LongRecords {
                 if window == 0 {
                     // The beginning is what the model draws without more to come.
                     let guided = Guided::new(self.model.denoiser(), request.guidance)?;
-                    return self.model.draw(&guided, request, seed, &items);
+                    return self.model.draw(&guided, request, seed, &items, of_window(0));
                 }
                 let mask = mask.repeat(items.len() * n_leads);
                 self.model.draw_known(
@@ -103,6 +110,7 @@ impl Generator for LongRecords {
                     request,
                     seed.purpose("window").index(window as u64),
                     &items,
+                    of_window(window),
                 )
             })?;
             for (item, ecg) in items.iter().zip(record.chunks(n_leads * sig_len)) {

@@ -16,6 +16,7 @@ pub mod latent_diffusion;
 mod long_records;
 mod model_file;
 pub mod pulse2pulse;
+pub mod rhythm;
 mod shipped_model;
 pub mod simulator;
 pub mod sssd_ecg;

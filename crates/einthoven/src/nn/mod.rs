@@ -1,6 +1,7 @@
 //! What the networks share: weights, layers, kernels and the networks themselves.
 
 pub mod adamw;
+pub mod beat_phase;
 pub mod delnet;
 pub mod device;
 pub mod diffusion_ts;

@@ -15,6 +15,7 @@
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
+use super::beat_phase;
 use super::kernel::{Activation, group_norm_act, group_norm_act_add, rms_norm, rms_norm_add, silu};
 use super::layer::{
     attention, conv, conv_joined, conv_standardized, conv_unbiased, declare_constant, declare_conv, declare_linear,
@@ -91,6 +92,9 @@ pub struct Unet1dConfig {
     /// What it is told beside labels.
     #[serde(default, skip_serializing_if = "Told::is_empty")]
     pub told: Told,
+    /// Whether it is shown the times of the beats, as [`beat_phase`] channels after the leads.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub beats: bool,
 }
 
 impl Unet1dConfig {
@@ -115,6 +119,7 @@ impl Unet1dConfig {
             self_condition: false,
             stem_stride: 1,
             told: Told::default(),
+            beats: false,
         }
     }
 
@@ -148,6 +153,9 @@ impl Unet1dConfig {
         if self.multipliers.contains(&0) {
             return Err(Error::config("multipliers", "found 0, expected at least 1"));
         }
+        if self.self_condition && self.beats {
+            return Err(Error::config("beats", "found beside self_condition, expected one of both"));
+        }
         if self.norm == Norm::Group && !self.width.is_multiple_of(self.groups) {
             return Err(Error::config("groups", format!("{} does not divide width {}", self.groups, self.width)));
         }
@@ -171,6 +179,11 @@ impl Unet1dConfig {
                 level
             })
             .collect()
+    }
+
+    /// Channels of the input: leads, and what is shown of the beats.
+    pub fn channels_in(&self) -> usize {
+        self.channels + if self.beats { beat_phase::CHANNELS } else { 0 }
     }
 
     fn embedding_width(&self) -> usize {
@@ -213,7 +226,7 @@ impl Unet1d {
     pub fn params(&self) -> Vec<ParamSpec> {
         let c = &self.config;
         let mut out = Vec::new();
-        let stem_in = c.channels * if c.self_condition { 2 } else { 1 };
+        let stem_in = if c.self_condition { 2 * c.channels } else { c.channels_in() };
         declare_conv(&mut out, "init_conv", stem_in, c.stem_width, 7, true);
 
         let time_in = match c.time_features {
@@ -300,8 +313,8 @@ impl Unet1d {
     /// Prediction for noisy signals.
     ///
     /// # Shape
-    /// `x` and the result are `[batch, lead, time]` with `time` a multiple of
-    /// [`Unet1dConfig::length_multiple`]; `time` is `[batch]`, one network time per item; `labels` is
+    /// `x` is `[batch, lead, time]` with `time` a multiple of [`Unet1dConfig::length_multiple`], its channels of the beats
+    /// after the leads; the result has leads only; `time` is `[batch]`, one network time per item; `labels` is
     /// `[batch, class + fact row]`, how much each counts, zeros over all classes for "no class"; `previous` is the
     /// network's earlier estimate where it takes one (zeros when absent).
     /// # Errors
@@ -337,10 +350,11 @@ impl Unet1d {
             let (expected, actual) = (vec![batch, n_told], vec![labels.len()]);
             return Err(Error::Shape { what: "labels of the network".into(), expected, actual });
         }
-        if channels != c.channels || !length.is_multiple_of(c.length_multiple()) {
+        let n_channels = c.channels_in();
+        if channels != n_channels || !length.is_multiple_of(c.length_multiple()) {
             return Err(Error::Shape {
                 what: format!("network input (length must be a multiple of {})", c.length_multiple()),
-                expected: vec![batch, c.channels, length.next_multiple_of(c.length_multiple())],
+                expected: vec![batch, n_channels, length.next_multiple_of(c.length_multiple())],
                 actual: vec![batch, channels, length],
             });
         }

@@ -8,6 +8,7 @@ use einthoven::dataset::{Conditions, Dataset, Facts, Split, npz};
 use einthoven::diffusion::batches::{BatchQueue, Batches};
 use einthoven::diffusion::{Backbone, Condition, Network, NetworkConfig};
 use einthoven::generators::diffusion_model::{DiffusionModel, ModelCard};
+use einthoven::generators::rhythm::RhythmModel;
 use einthoven::generators::{self, Generator, Item, SampleRequest};
 use einthoven::nn::weights::{Weights, host};
 use einthoven::{Error, Seed};
@@ -67,6 +68,7 @@ fn card(network: NetworkConfig) -> ModelCard {
         guidance: 1.0,
         training_data: json!({}),
         latent: None,
+        rhythm: None,
     }
 }
 
@@ -135,6 +137,7 @@ fn batches_hide_labels_and_facts_one_by_one_and_nothing_else_changes() {
         batch: 8,
         class_exponent: 1.0,
         label_dropout: 0.1,
+        beats: None,
         fact_dropout: 0.25,
         seed: Seed::new(9),
         device: Device::flex(),
@@ -183,6 +186,76 @@ fn a_model_draws_by_what_it_knows_and_refuses_the_rest_by_name() {
     assert_eq!(error, "age: time-diffusion does not know it; it knows label, hr, sex");
     let request = model.request(vec![Item { index: 0, conditions: Conditions::of_class(3) }]);
     assert!(matches!(model.sample(&request, Seed::new(5)), Err(Error::Config { .. })));
+}
+
+/// Two rhythms: steady at 75 bpm for the first label, irregular for the second.
+fn rhythm() -> RhythmModel {
+    let record = |item: u64| {
+        let mut stream = Seed::new(6).index(item).stream();
+        let spread = if item % 2 == 0 { 0.01 } else { 0.2 };
+        let mut beat = |at: &mut f64| {
+            *at += 0.8 * libm::exp(spread * stream.normal());
+            Some(*at)
+        };
+        std::iter::repeat_n((), 12).scan(0.0, |at, ()| beat(at)).collect()
+    };
+    let beats: Vec<Vec<f64>> = (0..60).map(record).collect();
+    let labels: Vec<u8> = (0..60).flat_map(|item| [u8::from(item % 2 == 0), u8::from(item % 2 == 1), 0]).collect();
+    RhythmModel::fit(&beats, &labels, 3).expect("a rhythm")
+}
+
+/// A network that is shown the beats, for records of 4 s.
+fn model_of_beats() -> DiffusionModel {
+    let config = networks(&Told { facts: vec![Fact::Hr], sites: Vec::new() }).remove(0);
+    let NetworkConfig::Unet(mut unet) = config else { panic!("the first network is a U-Net") };
+    unet.beats = true;
+    let config = NetworkConfig::Unet(unet);
+    let state = weights(&Network::new(&config, Seed::new(3)).expect("a network"));
+    let card = ModelCard { sig_len: 400, rhythm: Some(rhythm()), ..card(config) };
+    DiffusionModel::new(card, state, &Device::flex()).expect("a model")
+}
+
+#[test]
+fn a_network_that_is_shown_the_beats_draws_by_them() {
+    let model = model_of_beats();
+    let item = |index, label, hr_bpm| Item {
+        index,
+        conditions: Conditions { labels: vec![(label, 1.0)], facts: Facts { hr_bpm, ..Facts::default() } },
+    };
+    let draw = |items: Vec<Item>, batch| {
+        model.sample(&SampleRequest { batch, ..model.request(items) }, Seed::new(5)).expect("a set")
+    };
+    let together = draw(vec![item(0, 0, Some(60.0)), item(1, 1, None), item(0, 0, Some(120.0))], 3);
+    assert_ne!(together.item(0), together.item(2), "the rate changes the item");
+    let apart = draw(vec![item(1, 1, None), item(0, 0, Some(120.0))], 1);
+    assert_eq!((apart.item(0), apart.item(1)), (together.item(1), together.item(2)));
+    // The set says what was asked for; what is delivered is measured.
+    assert_eq!(together.conditions(1).facts, Facts::default());
+    let error =
+        DiffusionModel::new(ModelCard { rhythm: None, ..model.card().clone() }, model.state().clone(), &Device::flex());
+    assert!(error.err().expect("a refusal").to_string().starts_with("rhythm: "));
+}
+
+#[test]
+fn long_records_and_edits_are_shown_the_beats_of_the_whole_signal() {
+    let model = model_of_beats();
+    let long = || Box::new(model_of_beats()).lengthened(2000).expect("20 s");
+    let request = |hr| {
+        let facts = Facts { hr_bpm: Some(hr), ..Facts::default() };
+        vec![Item { index: 2, conditions: Conditions { labels: vec![(0, 1.0)], facts } }]
+    };
+    let drawn = |hr| long().sample(&long().request(request(hr)), Seed::new(5)).expect("a record");
+    assert_eq!(drawn(60.0).item(0), drawn(60.0).item(0));
+    assert_ne!(drawn(60.0).item(0)[1500..2000], drawn(90.0).item(0)[1500..2000]);
+    // Two signals that differ in their beats alone are denoised differently where they are the same.
+    let pulse = |t: usize, rr: usize| libm::expf(-0.5 * ((t % rr) as f32 - 30.0).powi(2) / 4.0);
+    let beating = |rr: usize| {
+        let ripple = |t: usize| 0.02 * libm::sinf(t as f32);
+        (0..800).map(|at| ripple(at) + if at % 400 < 300 { pulse(at % 400, rr) } else { 0.0 }).collect::<Vec<f32>>()
+    };
+    let edited =
+        |rr| model.renoised(&beating(rr), 0.3, &model.request(vec![Item::default()]), Seed::new(2)).expect("an edit");
+    assert_ne!(edited(75)[390..400], edited(100)[390..400]);
 }
 
 fn dipole() -> Box<dyn Generator> {

@@ -36,6 +36,7 @@ fn model() -> DiffusionModel {
         guidance: 1.0,
         training_data: json!({}),
         latent: None,
+        rhythm: None,
     };
     DiffusionModel::new(card, state, &Device::flex()).expect("a model")
 }

@@ -86,6 +86,7 @@ pub fn lucidrains_unet1d(arguments: &Value, weights: &Weights) -> Result<Unet1d>
         self_condition: a.self_condition,
         stem_stride: 1,
         told: Told::default(),
+        beats: false,
     })?;
     weights.check(&network.params(), "Unet1D state dict")?;
     Ok(network)

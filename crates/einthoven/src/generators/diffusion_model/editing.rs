@@ -5,12 +5,14 @@
 
 use burn::tensor::{Tensor, TensorData};
 
+use super::super::rhythm;
 use super::{DiffusionModel, Generator, SampleRequest, model_file};
+use crate::beat::rpeak::r_peaks;
 use crate::diffusion::{Denoiser, Guided, Known, NoiseLevel, Windowed, sampler};
 use crate::error::{Error, Result};
 use crate::nn::weights::host;
 use crate::seed::Seed;
-use crate::signal;
+use crate::signal::{self, gap::bridged};
 
 /// A guess at the missing points of a signal, and how good it is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,13 +52,14 @@ impl DiffusionModel {
             }
             None => None,
         };
-        self.descend(&denoiser, start, request, seed, n)
+        let beats = self.beats_of(ecg, n)?;
+        self.descend(&denoiser, start, request, seed, n, beats)
     }
 
     /// A signal with noise of a level, denoised as the request's one item.
     ///
     /// `strength` is the share of the way to the model's noisiest level, in angle: 0 gives the signal back, 1 a draw
-    /// that owes it next to nothing.
+    /// that owes it next to nothing. A model that is shown the beats keeps those of the signal, unless a rate is asked for.
     ///
     /// # Shape
     /// As [`DiffusionModel::fill`], with nothing missing.
@@ -71,7 +74,12 @@ impl DiffusionModel {
             return Ok(ecg.to_vec());
         }
         let denoiser = Windowed::new(Guided::new(&self.denoiser, request.guidance)?, self.card.sig_len)?;
-        self.descend(&denoiser, Some((self.scaled_tensor(ecg, n), level)), request, seed, n)
+        let start = Some((self.scaled_tensor(ecg, n), level));
+        let beats = match request.items[0].conditions.facts.hr_bpm {
+            Some(_) => self.beats(&request.items, n, seed),
+            None => self.beats_of(ecg, n)?,
+        };
+        self.descend(&denoiser, start, request, seed, n, beats)
     }
 
     /// The noise level of a strength of [`DiffusionModel::renoised`].
@@ -118,8 +126,8 @@ impl DiffusionModel {
         let mut sizes: Vec<f64> = noise.iter().copied().filter(|sd| *sd > 0.0).collect();
         sizes.sort_by(|a, b| b.total_cmp(a));
         sizes.dedup();
-        let (denoiser, condition) =
-            (Windowed::new(&self.denoiser, self.card.sig_len)?, self.condition(&request.items)?);
+        let denoiser = Windowed::new(&self.denoiser, self.card.sig_len)?;
+        let condition = self.condition(&request.items, self.beats_of(ecg, n)?)?;
         let noisy = self.scaled_tensor(ecg, n);
         let mut clean = noisy.clone();
         let last = self.denoiser.time().last_level();
@@ -147,8 +155,9 @@ impl DiffusionModel {
         request: &SampleRequest,
         seed: Seed,
         n: usize,
+        beats: Option<Vec<Vec<f32>>>,
     ) -> Result<Vec<f32>> {
-        let seed = seed.purpose("sample").purpose(&self.hash).index(request.items[0].index);
+        let seed = self.own(seed).index(request.items[0].index);
         let mut noise = |step: usize| {
             let mut values = vec![0.0f32; self.card.leads.len() * n];
             seed.index(step as u64).stream().fill_normal(&mut values);
@@ -168,8 +177,21 @@ impl DiffusionModel {
             }
             _ => noise(0),
         };
-        let clean = sampler.sample(denoiser, &grid, x, &mut noise, &self.condition(&request.items)?)?;
+        let clean = sampler.sample(denoiser, &grid, x, &mut noise, &self.condition(&request.items, beats)?)?;
         model_file::in_mv(host(clean), &self.card.scale_mv, n, &self.card.role, &request.items)
+    }
+
+    /// The beats of a signal, for a network that is shown them: those that it has, and where no lead is known, beats at
+    /// the usual distance.
+    fn beats_of(&self, ecg: &[f32], n: usize) -> Result<Option<Vec<Vec<f32>>>> {
+        if self.card.rhythm.is_none() {
+            return Ok(None);
+        }
+        let leads: Vec<Vec<f32>> =
+            ecg.chunks(n).map(|lead| bridged(lead).into_iter().map(|v| v as f32).collect()).collect();
+        let leads: Vec<&[f32]> = leads.iter().map(Vec::as_slice).collect();
+        let is_known: Vec<bool> = (0..n).map(|t| ecg.chunks(n).any(|lead| !lead[t].is_nan())).collect();
+        Ok(Some(vec![rhythm::through_gaps(&r_peaks(&leads, self.card.fs_hz)?, &is_known)]))
     }
 
     /// Checks what all edits need, and returns the points in time.

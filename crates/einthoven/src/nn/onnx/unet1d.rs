@@ -1,5 +1,6 @@
 //! The 1-D U-Net as a graph.
 
+use super::super::beat_phase;
 use super::super::unet1d::{Norm, RMS_EPSILON, TimeFeatures, Unet1dConfig};
 use super::layer::Reach;
 use super::{Attribute, DenoiserInputs, Graph, Value};
@@ -7,11 +8,17 @@ use super::{Attribute, DenoiserInputs, Graph, Value};
 /// Added to the variance of a group and of a standardized weight.
 const EPSILON: f64 = 1e-5;
 
-/// The prediction of `nn::unet1d` for signals of a length; one that takes its own estimate is given zeros.
+/// The prediction of `nn::unet1d` for signals of a length; one that takes its own estimate is given zeros, and one that is
+/// shown the beats takes their channels as `beats`.
 pub fn graph(g: &mut Graph, c: &Unet1dConfig, length: usize) {
     let inputs = DenoiserInputs::declare(g, c.channels, length, c.classes, &c.told);
     let full = length.next_multiple_of(c.length_multiple());
-    let mut x = g.mirrored(&inputs.x, full - length);
+    let mut x = inputs.x.clone();
+    if c.beats {
+        let beats = g.input("beats", &[beat_phase::CHANNELS, length]);
+        x = g.concat(&[&x, &beats], 1);
+    }
+    x = g.mirrored(&x, full - length);
     if c.self_condition {
         let previous = g.times(&x, 0.0);
         x = g.concat(&[&previous, &x], 1);

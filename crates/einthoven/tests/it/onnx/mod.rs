@@ -21,6 +21,7 @@ use einthoven::dataset::condition::{Fact, Sex, Told};
 use einthoven::diffusion::latent::LatentSpace;
 use einthoven::diffusion::{Backbone, Condition, Network, NetworkConfig, onnx};
 use einthoven::generators::gan_model::{GanCard, GanModel};
+use einthoven::nn::beat_phase;
 use einthoven::nn::gan::network::{GanNetwork, GanNetworkConfig};
 use einthoven::nn::onnx::Graph;
 use einthoven::nn::told;
@@ -45,7 +46,7 @@ fn networks() -> Vec<(&'static str, Value, usize)> {
         json!({ "kind": "unet", "width": 8, "stem_width": 8, "multipliers": [1, 2], "blocks": 2, "norm": norm,
                 "groups": 4, "time_features": features, "time_width": 8, "time_theta": 10000.0,
                 "level_attention": [2, 4], "middle_attention": [2, 4], "self_condition": norm == "rms",
-                "stem_stride": stride })
+                "stem_stride": stride, "beats": stride == 2 })
     };
     let sssd = |state_space: &str| {
         json!({ "kind": "sssd", "width": 4, "skip_width": 3, "blocks": 2, "step_width": [8, 8, 8], "length": 40,
@@ -120,6 +121,7 @@ fn denoisers() -> Vec<Case> {
         Facts::default(),
         Facts { site: Some("here".into()), ..Facts::default() },
     ];
+    let beats = [vec![3.0, 14.5, 30.0], vec![], vec![-4.0, 40.0]];
     let plain = networks().into_iter().map(|network| (network, Told::default()));
     let all = plain.chain(networks().into_iter().map(|network| (network, told.clone())));
     all.map(|((name, config, length), told)| {
@@ -132,8 +134,13 @@ fn denoisers() -> Vec<Case> {
         let time = Tensor::<1>::from_floats(times, &device);
         let mut condition = Condition::of_labels(labels.clone());
         condition.facts = Some(facts.clone());
+        condition.beats = Some(beats.to_vec());
         let expected = backbone.predict(tensor, time, &condition).unwrap();
         let mut inputs = json!({ "x": [[3, 2, length], x], "time": [[3], times], "labels": [[3, 3], labels.concat()] });
+        if config.sees_beats() {
+            let rows: Vec<f32> = beats.iter().flat_map(|beats| beat_phase::channels(beats, length)).collect();
+            inputs["beats"] = json!([[3, beat_phase::CHANNELS, length], rows]);
+        }
         if !told.is_empty() {
             let rows: Vec<f32> = facts.iter().flat_map(|facts| told::rows(&told, facts)).collect();
             inputs["facts"] = json!([[3, told::n_rows(&told)], rows]);
