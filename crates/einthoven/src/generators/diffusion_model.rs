@@ -228,13 +228,13 @@ impl DiffusionModel {
         DiffusionModel::identified(card, self.state.clone(), self.hash.clone(), &self.device)
     }
 
-    /// The beats of items of `sig_len` points, in points; `None` for a network that is not shown any.
+    /// The beats of items of `sig_len` points, at whole points as in training; `None` for a network that is not shown any.
     pub(super) fn beats(&self, items: &[Item], sig_len: usize, seed: Seed) -> Option<Vec<Vec<f32>>> {
         let (rhythm, fs_hz) = (self.card.rhythm.as_ref()?, self.card.fs_hz);
         let of = |item: &Item| {
             let Conditions { labels, facts } = &item.conditions;
             let beats = rhythm.beats(labels, facts.hr_bpm, sig_len as f64 / fs_hz, self.own(seed).index(item.index));
-            beats.into_iter().map(|at| (at * fs_hz) as f32).collect()
+            beats.into_iter().map(|at| (at * fs_hz).round() as f32).collect()
         };
         Some(items.iter().map(of).collect())
     }

@@ -22,7 +22,7 @@ const SPREAD: [f64; 2] = [0.003, 0.35];
 /// Shortest interval, s: sooner the ventricles are refractory.
 const SHORTEST_S: f64 = 0.25;
 /// Standard deviation of the slow part of a rate at rest, as a share of the rate.
-const SLOW_SD: f64 = 0.03;
+const SLOW_SD: f64 = 0.02;
 /// Time over which the slow part forgets where it was, s.
 const SLOW_MEMORY_S: f64 = 60.0;
 
