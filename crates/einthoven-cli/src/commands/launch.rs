@@ -37,6 +37,9 @@ pub struct Launch {
     /// Refuse a training that needs more than this many MiB in all [default: what is free]
     #[arg(long, value_name = "MIB")]
     max_memory: Option<u64>,
+    /// Train DiffWave, SSSD and diffusion transformers in less memory and more time, to the same weights
+    #[arg(long)]
+    recompute: bool,
     /// Print expected time, memory and disk, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -105,6 +108,7 @@ impl Launch {
             command: command_line(),
             probe: Some(&Probe),
             max_memory_bytes: self.max_memory.map(|mib| mib.saturating_mul(1 << 20)),
+            recompute: self.recompute,
         };
         work(&request, &stop)?;
         Ok(0)

@@ -106,6 +106,17 @@ fn k10_a_training_that_does_not_fit_is_refused_with_the_batch_that_does() {
 }
 
 #[test]
+fn recomputing_is_refused_for_a_network_that_cannot() {
+    let folder = TempFolder::new("recompute");
+    let out = folder.at("run");
+    let cohort = "data.simulated_beats_per_patient=10";
+    let failed = einthoven(["train", "quickstart", "--set", cohort, "--recompute", "--out", &out, "--json"]);
+    let error = failed.error();
+    assert_eq!(failed.code, 2, "{error}");
+    assert!(error["error"].as_str().is_some_and(|text| text.contains("--recompute for teacher")), "{error}");
+}
+
+#[test]
 fn a_costly_run_asks_and_a_dry_run_does_nothing() {
     let folder = TempFolder::new("dry");
     let out = folder.at("run");

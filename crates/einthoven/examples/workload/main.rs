@@ -2,8 +2,8 @@
 //! `docs/performance.md`, each a training step or a forward pass on demand.
 //!
 //! `workload write NAME FILE [batch=N] [length=N] [width=N]` stores weights, a batch and a target made
-//! from a hash. `workload train FILE` and `workload forward FILE` do the work as `worker` describes;
-//! `workload peak` multiplies two matrices of 1024 rows and columns.
+//! from a hash. `workload train FILE` and `workload forward FILE` do the work as `worker` describes, `workload recompute
+//! FILE` a training step that keeps less (W1, W2 and W5); `workload peak` multiplies two matrices of 1024 rows and columns.
 
 mod networks;
 #[path = "../worker/mod.rs"]
@@ -33,10 +33,11 @@ fn main() -> Result<()> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     einthoven::nn::kernel::on_worker(|| match words.as_slice() {
         ["write", name, file, sizes @ ..] => write(name, sizes, file.as_ref()),
-        ["train", file] => serve(train(Problem::load(file.as_ref())?)?, idle_kib),
+        ["train", file] => serve(train(Problem::load(file.as_ref())?, false)?, idle_kib),
+        ["recompute", file] => serve(train(Problem::load(file.as_ref())?, true)?, idle_kib),
         ["forward", file] => serve(forward(Problem::load(file.as_ref())?), idle_kib),
         ["peak"] => serve(peak(), idle_kib),
-        _ => Err(Error::config("arguments", "expected write, train, forward or peak")),
+        _ => Err(Error::config("arguments", "expected write, train, recompute, forward or peak")),
     })
 }
 
@@ -138,7 +139,7 @@ impl Learner for FixedTarget {
 }
 
 /// Training steps as every run makes them: copy of the weights, forward, backward, AdamW.
-fn train(mut problem: Problem) -> Result<Work> {
+fn train(mut problem: Problem, recomputes: bool) -> Result<Work> {
     let device = Device::flex();
     let weights = std::mem::take(&mut problem.weights);
     let rate = 1e-3;
@@ -153,7 +154,8 @@ fn train(mut problem: Problem) -> Result<Work> {
     let (inputs, target) = problem.inputs_on(&device.clone().autodiff())?;
     let specs = problem.workload.params();
     let learner = FixedTarget { workload: problem.workload, inputs, target };
-    let mut trainee = NetworkTrainee::new(learner, specs, weights, optimizer, 1_000_000, &device);
+    let mut trainee =
+        NetworkTrainee::new(learner, specs, weights, optimizer, 1_000_000, &device).recomputing(recomputes);
     let mut step = 0;
     Ok(Box::new(move || {
         step += 1;

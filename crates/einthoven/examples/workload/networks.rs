@@ -8,6 +8,7 @@ use einthoven::nn::kernel::{
     silu,
 };
 use einthoven::nn::layer::{conv, declare_constant, declare_conv, declare_linear, linear, upsample_nearest};
+use einthoven::nn::recompute::recomputed;
 use einthoven::nn::weights::{Init, ParamSpec, View};
 use serde::{Deserialize, Serialize};
 
@@ -182,13 +183,22 @@ impl Workload {
         let step = embed(p, inputs.embedding);
         let h = activation::relu(conv(&p.at("input"), inputs.x, 1, 0));
         let mut state = Tensor::cat(vec![h.clone(), h.zeros_like()], 1);
-        for layer in 0..layers {
-            let p = p.at(&format!("layers.{layer}"));
-            let shift = linear(&p.at("step"), step.clone());
-            let (c, o) = (p.at("conv"), p.at("out"));
-            let conv = GateConv { weight: c.get("weight"), bias: c.get("bias"), dilation: 1 << (layer % cycle) };
-            let out = GateOut { weight: o.get("weight"), bias: o.get("bias") };
-            state = gated_residual(state, shift, conv, None, out, Gate::First);
+        // As the library's network does: by fours where they are recomputed.
+        let part = if p.recomputes() { 4 } else { 1 };
+        for first in (0..layers).step_by(part) {
+            let part = first..layers.min(first + part);
+            let names: Vec<String> = part.clone().map(|layer| format!("layers.{layer}")).collect();
+            let shifts = names.iter().map(|name| linear(&p.at(name).at("step"), step.clone())).collect();
+            state = recomputed(p, &names, state, shifts, move |p, state, shifts| {
+                part.clone().zip(shifts).fold(state, |state, (layer, shift)| {
+                    let p = p.at(&format!("layers.{layer}"));
+                    let (c, o) = (p.at("conv"), p.at("out"));
+                    let dilation = 1 << (layer % cycle);
+                    let conv = GateConv { weight: c.get("weight"), bias: c.get("bias"), dilation };
+                    let out = GateOut { weight: o.get("weight"), bias: o.get("bias") };
+                    gated_residual(state, shift, conv, None, out, Gate::First)
+                })
+            });
         }
         let skip = state.narrow(1, self.width, self.width) * (1.0 / (layers as f64).sqrt());
         conv(&p.at("output"), activation::relu(conv(&p.at("skip"), skip, 1, 0)), 1, 0)
@@ -252,17 +262,21 @@ fn resnet(p: &View, mut x: Tensor<3>, is_training: bool) -> Tensor<3> {
 }
 
 fn transformer(p: &View, mut x: Tensor<3>) -> Tensor<3> {
+    for layer in 0..4 {
+        let name = format!("layers.{layer}");
+        x = recomputed(p, &[name.clone()], x, Vec::new(), move |p, x, _| transformer_layer(&p.at(&name), x));
+    }
+    x
+}
+
+fn transformer_layer(p: &View, x: Tensor<3>) -> Tensor<3> {
     const HEADS: usize = 4;
     let width = x.dims()[1] / HEADS;
     let norm = |p: View, x: Tensor<3>| layer_norm_act(x, p.get("gain"), p.get("bias"), Pointwise::None, 1e-5);
-    for layer in 0..4 {
-        let p = p.at(&format!("layers.{layer}"));
-        let qkv = conv(&p.at("qkv"), norm(p.at("norm1"), x.clone()), 1, 0);
-        x = x + conv(&p.at("out"), attention(qkv, HEADS, width), 1, 0);
-        let up = gelu(conv(&p.at("up"), norm(p.at("norm2"), x.clone()), 1, 0));
-        x = x + conv(&p.at("down"), up, 1, 0);
-    }
-    x
+    let qkv = conv(&p.at("qkv"), norm(p.at("norm1"), x.clone()), 1, 0);
+    let x = x + conv(&p.at("out"), attention(qkv, HEADS, width), 1, 0);
+    let up = gelu(conv(&p.at("up"), norm(p.at("norm2"), x.clone()), 1, 0));
+    x + conv(&p.at("down"), up, 1, 0)
 }
 
 fn group_norm(p: &View, x: Tensor<3>) -> Tensor<3> {

@@ -141,6 +141,8 @@ pub struct RunRequest<'a> {
     pub probe: Option<&'a dyn MemoryProbe>,
     /// Memory that the process may use; what the machine has free if not set.
     pub max_memory_bytes: Option<u64>,
+    /// Whether denoisers keep less for the backward pass and recompute it: less memory, more time, the same bits.
+    pub recompute: bool,
 }
 
 impl RunRequest<'_> {
@@ -158,8 +160,8 @@ impl RunRequest<'_> {
 
     /// What trains the networks of that run.
     fn trainer<'a>(&'a self, run: &'a Run, stop: &'a Stop, device: &'a Device) -> Trainer<'a> {
-        let RunRequest { seed, probe, max_memory_bytes, .. } = *self;
-        Trainer { run, stop, device, seed: Seed::new(seed), probe, max_memory_bytes }
+        let RunRequest { seed, probe, max_memory_bytes, recompute, .. } = *self;
+        Trainer { run, stop, device, seed: Seed::new(seed), probe, max_memory_bytes, recompute }
     }
 }
 

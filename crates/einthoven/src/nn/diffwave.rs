@@ -4,12 +4,15 @@
 //! Published checkpoints load by their own key names. Beyond the original: several leads, and labels
 //! that every layer is told beside the step.
 
+use std::ops::Range;
+
 use burn::tensor::ops::ConvTransposeOptions;
 use burn::tensor::{Tensor, TensorData, activation, module};
 use serde::{Deserialize, Serialize};
 
 use super::kernel::{Gate, GateConv, GateOut, gated_residual};
 use super::layer::{conv, declare_constant, declare_conv, declare_linear, linear};
+use super::recompute::recomputed;
 use super::told::ToldTables;
 use super::weights::{Init, ParamSpec, View, host};
 use crate::dataset::condition::Told;
@@ -21,6 +24,10 @@ pub(super) const FEATURES: usize = 128;
 const EMBEDDING: usize = 512;
 /// Points in time for one frame of the spectrogram: two upsamplings of 16.
 pub const HOP: usize = 256;
+
+/// Layers that are recomputed together: their inputs and gates live at once in the backward pass, against one input for
+/// each part all the time. Near the root of the number of layers, where the sum is least.
+const RECOMPUTED_LAYERS: usize = 4;
 
 /// Shape of a [`Diffwave`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -83,6 +90,44 @@ impl DiffwaveConfig {
     /// The tables of labels and facts.
     pub(super) fn tables(&self) -> ToldTables<'_> {
         ToldTables { name: "label_embedding", n_labels: self.labels, is_paired: self.is_paired, told: &self.told }
+    }
+
+    /// One residual layer; `told` is its shift for the step and, where there are labels, one before the gate.
+    fn layer(
+        &self,
+        p: &View,
+        layer: usize,
+        state: Tensor<3>,
+        told: &[Tensor<2>],
+        spectrogram: Option<Tensor<3>>,
+    ) -> Tensor<3> {
+        let [batch, _, length] = state.dims();
+        let p = p.at(&layer_name(layer));
+        let gate = GateConv {
+            weight: p.at("dilated_conv").get("weight"),
+            bias: p.at("dilated_conv").get("bias"),
+            dilation: 1 << (layer % self.dilation_cycle),
+        };
+        let of_spectrogram = spectrogram.map(|s| conv(&p.at("conditioner_projection"), s, 1, 0));
+        let of_labels =
+            told.get(1).map(|row| row.clone().unsqueeze_dim::<3>(2).expand([batch, 2 * self.width, length]));
+        let conditioner = match (of_spectrogram, of_labels) {
+            (Some(a), Some(b)) => Some(a + b),
+            (a, b) => a.or(b),
+        };
+        let out =
+            GateOut { weight: p.at("output_projection").get("weight"), bias: p.at("output_projection").get("bias") };
+        gated_residual(state, told[0].clone(), gate, conditioner, out, Gate::First)
+    }
+
+    /// Several layers of which the input alone is kept; `told` holds the rows of one layer after the other.
+    fn recomputed_layers(&self, p: &View, layers: Range<usize>, state: Tensor<3>, told: Vec<Tensor<2>>) -> Tensor<3> {
+        let names: Vec<String> = layers.clone().map(layer_name).collect();
+        let (config, per_layer) = (self.clone(), told.len() / layers.len());
+        recomputed(p, &names, state, told, move |p, state, told| {
+            let layers = layers.clone().zip(told.chunks_exact(per_layer));
+            layers.fold(state, |state, (layer, told)| config.layer(p, layer, state, told, None))
+        })
     }
 }
 
@@ -201,30 +246,24 @@ impl Diffwave {
         let step = self.embed_step(&p.at("diffusion_embedding"), time);
         trace("diffusion_embedding", &step.clone().unsqueeze_dim(2));
         let mut state = Tensor::cat(vec![x.clone(), x.zeros_like()], 1);
-        for layer in 0..c.layers {
-            let p = p.at(&format!("residual_layers.{layer}"));
-            let dilation = 1 << (layer % c.dilation_cycle);
-            let gate = GateConv {
-                weight: p.at("dilated_conv").get("weight"),
-                bias: p.at("dilated_conv").get("bias"),
-                dilation,
-            };
-            let of_spectrogram = spectrogram.clone().map(|s| conv(&p.at("conditioner_projection"), s, 1, 0));
-            let of_labels = labels.clone().map(|labels| {
-                let told = linear(&p.at("label_projection"), labels).unsqueeze_dim::<3>(2);
-                told.expand([batch, 2 * c.width, length])
-            });
-            let conditioner = match (of_spectrogram, of_labels) {
-                (Some(a), Some(b)) => Some(a + b),
-                (a, b) => a.or(b),
-            };
+        // What a layer is told: a shift for the step and, where there are labels, one before the gate.
+        let told = |layer: usize| -> Vec<Tensor<2>> {
+            let p = p.at(&layer_name(layer));
             let shift = linear(&p.at("diffusion_projection"), step.clone());
-            let out = GateOut {
-                weight: p.at("output_projection").get("weight"),
-                bias: p.at("output_projection").get("bias"),
-            };
-            state = gated_residual(state, shift, gate, conditioner, out, Gate::First);
-            if layer == 0 {
+            let of_labels = labels.clone().map(|labels| linear(&p.at("label_projection"), labels));
+            std::iter::once(shift).chain(of_labels).collect()
+        };
+        // No training of ours has a spectrogram, whose gradient would be added up in another order.
+        let part = if p.recomputes() && spectrogram.is_none() { RECOMPUTED_LAYERS } else { 1 };
+        for first in (0..c.layers).step_by(part) {
+            let layers = first..c.layers.min(first + part);
+            if part > 1 {
+                let rows = layers.clone().flat_map(told).collect();
+                state = c.recomputed_layers(p, layers, state, rows);
+                continue;
+            }
+            state = c.layer(p, first, state, &told(first), spectrogram.clone());
+            if first == 0 {
                 trace("block0.residual", &state.clone().narrow(1, 0, c.width));
             }
         }
@@ -277,6 +316,10 @@ impl Diffwave {
         }
         Ok(Some(x.squeeze_dim(1)))
     }
+}
+
+fn layer_name(layer: usize) -> String {
+    format!("residual_layers.{layer}")
 }
 
 /// Sines and then cosines of each step, `[steps, 128]`.

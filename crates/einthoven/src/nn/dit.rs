@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kernel::{Pointwise, attention, gelu, layer_norm_act, silu};
 use super::layer::{conv, declare_constant, declare_conv, declare_linear, dense, linear, sinusoidal_embedding};
+use super::recompute::recomputed;
 use super::told::ToldTables;
 use super::weights::{Init, ParamSpec, View};
 use crate::dataset::condition::Told;
@@ -167,7 +168,12 @@ impl Dit {
         let told = self.told(p, time, labels);
         let mut x = conv(&p.at("x_embedder.proj"), x, c.patch, 0) + positions(c.width, n_tokens, &device);
         for block in 0..c.depth {
-            x = self.block(&p.at(&format!("blocks.{block}")), x, &told);
+            let name = format!("blocks.{block}");
+            let modulation = linear(&p.at(&name).at("adaLN_modulation.1"), told.clone());
+            let (network, block) = (self.clone(), name.clone());
+            x = recomputed(p, &[name], x, vec![modulation], move |p, x, mut rows| {
+                network.block(&p.at(&block), x, rows.remove(0))
+            });
         }
         let last = p.at("final_layer");
         let [shift, scale] = parts(linear(&last.at("adaLN_modulation.1"), told));
@@ -189,10 +195,9 @@ impl Dit {
     }
 
     /// Attention and perceptron, each normalized and modulated before and gated after.
-    fn block(&self, p: &View, x: Tensor<3>, told: &Tensor<2>) -> Tensor<3> {
+    fn block(&self, p: &View, x: Tensor<3>, modulation: Tensor<2>) -> Tensor<3> {
         let c = &self.config;
-        let [shift, scale, gate, mlp_shift, mlp_scale, mlp_gate] =
-            parts(linear(&p.at("adaLN_modulation.1"), told.clone()));
+        let [shift, scale, gate, mlp_shift, mlp_scale, mlp_gate] = parts(modulation);
         let qkv = dense(&p.at("attn.qkv"), modulated_norm(x.clone(), shift, scale));
         let mixed = dense(&p.at("attn.proj"), attention(qkv, c.heads, c.width / c.heads));
         let x = x + mixed * gate;

@@ -13,6 +13,7 @@ pub mod hippo;
 pub mod kernel;
 pub mod layer;
 pub mod onnx;
+pub mod recompute;
 pub mod running;
 pub mod s4;
 pub mod shipped;

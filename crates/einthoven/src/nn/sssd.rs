@@ -7,6 +7,8 @@
 //!
 //! One file because the two kinds share the network around them, its parameters by name and its cache.
 
+use std::sync::Arc;
+
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +18,7 @@ use super::layer::{
     conv, conv_normed, declare_constant, declare_linear, declare_normed_conv, linear, normed_weight,
     sinusoidal_embedding, start_lengths,
 };
+use super::recompute::recomputed;
 use super::s4::{FrozenS4, S4d, join_kernels, residual_norm, s4_block, s4_block_cached, spectrum};
 use super::told::ToldTables;
 use super::weights::{Init, ParamSpec, View, Weights, host};
@@ -434,8 +437,24 @@ impl Sssd {
         }
         let skips = Tensor::zeros([batch, c.skip_width, length], &x.device());
         let mut state = Tensor::cat(vec![x, skips], 1);
+        // What recomputed blocks outlive this call with.
+        let kept = p
+            .recomputes()
+            .then(|| Arc::new(Sssd { config: c.clone(), frozen: self.frozen.clone(), buffers: Weights::default() }));
         for block in 0..c.blocks {
-            state = self.block(p, block, state, &embedding, labels.as_ref(), cache, trace);
+            let name = block_name(block);
+            let step = linear(&p.at(&name).at("fc_t"), embedding.clone());
+            let of_labels = labels.clone().map(|labels| linear(&p.at(&name).at("fc_label"), labels));
+            let Some(network) = kept.clone() else {
+                state = self.block(p, block, state, step, of_labels, cache, trace);
+                continue;
+            };
+            let told = std::iter::once(step).chain(of_labels).collect();
+            state = recomputed(p, &[name], state, told, move |p, state, told| {
+                let mut told = told.into_iter();
+                let step = told.next().expect("the step comes first");
+                network.block(p, block, state, step, told.next(), None, &mut |_, _| {})
+            });
         }
         let skips = state.narrow(1, c.width, c.skip_width) * (1.0 / c.blocks as f64).sqrt();
         trace("residual_group", &skips);
@@ -459,22 +478,23 @@ impl Sssd {
         p: &View,
         block: usize,
         state: Tensor<3>,
-        embedding: &Tensor<2>,
-        labels: Option<&Tensor<2>>,
+        step: Tensor<2>,
+        mut labels: Option<Tensor<2>>,
         cache: Option<&KernelCache>,
         trace: &mut dyn FnMut(&str, &Tensor<3>),
     ) -> Tensor<3> {
         let width = self.config.width;
         let p = p.at(&block_name(block));
         let named = |what: &str| format!("block{block}.{what}");
-        let step = linear(&p.at("fc_t"), embedding.clone()).unsqueeze_dim::<3>(2);
+        let step = step.unsqueeze_dim::<3>(2);
         let mut h = conv_normed(&p.at("conv_layer.conv"), state.clone().narrow(1, 0, width) + step, 1);
         trace(&named("conv_layer"), &h);
         for (at, layer) in LAYERS.iter().enumerate() {
             h = self.state_space(2 * block + at, &p.at(layer), h, cache);
             trace(&named(&format!("{layer}_lbc")), &h);
-            if let Some(labels) = labels.filter(|_| at == 0) {
-                h = h + linear(&p.at("fc_label"), labels.clone()).unsqueeze_dim::<3>(2);
+            // After the first of the two alone.
+            if let Some(labels) = labels.take() {
+                h = h + labels.unsqueeze_dim::<3>(2);
             }
         }
         let (residual, skip) = (p.at("res_conv"), p.at("skip_conv"));

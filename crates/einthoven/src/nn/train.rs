@@ -59,6 +59,7 @@ pub struct NetworkTrainee<L> {
     pass: Pass,
     n_steps: u64,
     device: Device,
+    recomputes: bool,
 }
 
 /// Prefix of buffers among the weights of a checkpoint.
@@ -82,7 +83,7 @@ impl<L: Learner> NetworkTrainee<L> {
         }
         let optimizer = Box::new(AdamW::new(optimizer, &weights));
         let pass = Pass::Host { weights, optimizer };
-        NetworkTrainee { learner, specs, pass, n_steps, device: device.clone() }
+        NetworkTrainee { learner, specs, pass, n_steps, device: device.clone(), recomputes: false }
     }
 
     /// As [`NetworkTrainee::new`], with weights and optimizer on the device whatever it is.
@@ -95,7 +96,14 @@ impl<L: Learner> NetworkTrainee<L> {
         device: &Device,
     ) -> NetworkTrainee<L> {
         let pass = FlatAdamW::new(&weights, &AdamW::new(optimizer, &weights), device);
-        NetworkTrainee { learner, specs, pass: Pass::Flat(Box::new(pass)), n_steps, device: device.clone() }
+        let pass = Pass::Flat(Box::new(pass));
+        NetworkTrainee { learner, specs, pass, n_steps, device: device.clone(), recomputes: false }
+    }
+
+    /// The same, its networks recomputing their parts in the backward pass where they can and `recomputes` says so;
+    /// see [`super::recompute`]. On the CPU alone.
+    pub fn recomputing(self, recomputes: bool) -> NetworkTrainee<L> {
+        NetworkTrainee { recomputes: recomputes && is_cpu(&self.device), ..self }
     }
 
     /// The weights as they are now, as constants on its device or on that device's gradient tape.
@@ -121,6 +129,7 @@ impl<L: Learner> Trainee for NetworkTrainee<L> {
             Pass::Host { weights, optimizer } => (weights.tracked(&self.device), &optimizer.config, optimizer.updates),
             Pass::Flat(flat) => (flat.tracked(), flat.config(), flat.updates()),
         };
+        let params = if self.recomputes { params.recomputing() } else { params };
         let lr = config.rate(updates, self.n_steps);
         let (loss, items) = self.learner.loss(&params, step)?;
         let extra = self.learner.notes();

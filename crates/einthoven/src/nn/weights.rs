@@ -130,7 +130,7 @@ impl Weights {
             let tensor = if tracked { tensor.require_grad() } else { tensor };
             (name.clone(), (weight.shape.clone(), tensor))
         });
-        Params { values: values.collect() }
+        Params::from_parts(values.collect())
     }
 }
 
@@ -138,6 +138,7 @@ impl Weights {
 #[derive(Debug, Clone)]
 pub struct Params {
     values: Parts,
+    recomputes: bool,
 }
 
 /// Shape and values of a parameter by its name.
@@ -145,7 +146,7 @@ pub(super) type Parts = BTreeMap<String, (Vec<usize>, Tensor<1>)>;
 
 impl Params {
     pub(super) fn from_parts(values: Parts) -> Params {
-        Params { values }
+        Params { values, recomputes: false }
     }
 
     pub(super) fn into_parts(self) -> Parts {
@@ -158,7 +159,12 @@ impl Params {
             .values
             .iter()
             .map(|(name, (shape, value))| (name.clone(), (shape.clone(), value.clone().without_autodiff())));
-        Params { values: values.collect() }
+        Params::from_parts(values.collect())
+    }
+
+    /// The same values, with which networks do as [`super::recompute::recomputed`] says where they can.
+    pub fn recomputing(self) -> Params {
+        Params { recomputes: true, ..self }
     }
 
     /// All parameters, to be looked up by full name.
@@ -207,6 +213,24 @@ impl<'a> View<'a> {
             panic!("parameter {full} has shape {shape:?}, read with rank {D}");
         };
         value.clone().reshape(shape)
+    }
+
+    /// Whether values inside a network's parts are computed again in the backward pass.
+    pub fn recomputes(&self) -> bool {
+        self.params.recomputes
+    }
+
+    /// Name of what this is a view of; empty for all parameters.
+    pub(super) fn name(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The parameters below any of these names, by their full names.
+    pub(super) fn below(&self, names: &[String]) -> Parts {
+        let prefixes: Vec<String> = names.iter().map(|name| format!("{}.", self.full(name))).collect();
+        let is_below = |name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix));
+        let found = self.params.values.iter().filter(|(name, _)| is_below(name));
+        found.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
     fn full(&self, name: &str) -> String {

@@ -84,6 +84,7 @@ fn a_training_that_was_stopped_ends_with_the_same_weights_and_only_its_own_subje
             command: String::new(),
             probe: None,
             max_memory_bytes: None,
+            recompute: false,
         };
         train(&request, &stop.clone(), &mut StopAfter(stop_after, stop))
     };

@@ -84,6 +84,7 @@ fn train(
         command: String::new(),
         probe: None,
         max_memory_bytes: None,
+        recompute: false,
     };
     experiment::train(&request, stop, progress)
 }

@@ -9,7 +9,7 @@ use burn_flex::{FlexTensor, Layout};
 use super::lanes::Vectorized;
 
 /// Whether tensors on `device` (with or without gradients) hold plain memory that our loops read.
-pub(in crate::nn) fn is_cpu(device: &Device) -> bool {
+pub(crate) fn is_cpu(device: &Device) -> bool {
     match device.as_dispatch() {
         DispatchDevice::Flex(_) => true,
         DispatchDevice::Autodiff(device) => matches!(**device, DispatchDevice::Flex(_)),

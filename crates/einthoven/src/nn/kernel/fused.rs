@@ -136,7 +136,7 @@ fn contiguous<const N: usize>(inputs: [FlexTensor; N]) -> Vec<FlexTensor> {
 }
 
 /// Computes the result and, if an input requires a gradient, puts the step on the tape.
-fn record<C: CheckpointStrategy, const N: usize>(
+pub(super) fn record<C: CheckpointStrategy, const N: usize>(
     inputs: [FloatTensor<Autodiff<Flex, C>>; N],
     op: Arc<dyn FusedOp>,
 ) -> FloatTensor<Autodiff<Flex, C>> {

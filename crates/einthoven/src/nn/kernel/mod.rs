@@ -27,6 +27,7 @@ mod max_pool;
 mod memory;
 mod norm_act;
 mod pointwise;
+mod recompute;
 mod resample;
 mod s4_kernel;
 mod s4d_kernel;
@@ -45,7 +46,7 @@ pub use conv1d::{
     Conv1dOptions, conv_transpose1d, conv_transpose1d_reference, conv1d, conv1d_grouped, conv1d_grouped_reference,
     conv1d_joined, conv1d_matrix, conv1d_reference,
 };
-pub(super) use cpu::is_cpu;
+pub(crate) use cpu::is_cpu;
 pub use fft_conv::{KernelSpectrum, fft_conv, fft_conv_reference};
 pub use gated_residual::{
     Gate, GateConv, GateOut, gated_output, gated_output_reference, gated_residual, gated_residual_reference,
@@ -61,6 +62,7 @@ pub use norm_act::{
     rms_norm_reference,
 };
 pub use pointwise::Pointwise;
+pub(super) use recompute::recompute;
 pub use resample::{upsample_nearest, upsample_nearest_reference};
 pub use s4_kernel::{CauchySum, FrozenPoles, s4_kernel, s4_kernel_reference};
 pub use s4d_kernel::{DiagonalSystem, s4d_kernel, s4d_kernel_reference};
