@@ -11,10 +11,10 @@ use super::launch::command_line;
 use super::{print_json, print_line};
 use crate::progress::Printer;
 
-/// Judge a synthetic data set against a real one: SNR, distances, copies
+/// Judge a synthetic data set against a real one: physiology of records, SNR, distances, copies
 #[derive(clap::Args)]
 pub struct Args {
-    /// Real data set; its training part is what the generator learned from, its test part is held out
+    /// Real data set; its training part is what the generator learned from, the rest is held out
     real: PathBuf,
     /// Synthetic data set
     synthetic: PathBuf,

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use einthoven::dataset::label::text;
-use einthoven::dataset::wish::Wish;
+use einthoven::dataset::npz;
+use einthoven::dataset::wish::{Wish, held_out_labels};
 use einthoven::experiment::{self, DrawRequest};
 use einthoven::generators::extent::Extent;
 use einthoven::run::{Progress, Stop};
@@ -19,13 +20,16 @@ use crate::progress::Printer;
 pub struct Args {
     /// Run folder, model.safetensors, or generator by name (see: einthoven list generators)
     source: String,
-    /// Number of items
-    #[arg(short, long)]
-    n: u64,
+    /// Number of items [default with --like: one for each]
+    #[arg(short, long, required_unless_present = "like")]
+    n: Option<u64>,
     /// Label of the items; AFIB+CRBBB is both at once, NORM:0.3+AFIB:0.7 lies between; several, repeated or apart by
     /// commas, are taken in turn [default: all in turn, or the generator's choice where anything else is asked for]
     #[arg(long = "label", value_delimiter = ',')]
     labels: Vec<String>,
+    /// Real data set: an item for each of its held-out items (validation and test) that has labels, with these
+    #[arg(long, value_name = "DATA.npz", conflicts_with_all = ["labels", "text"])]
+    like: Option<PathBuf>,
     #[command(flatten)]
     facts: Facts,
     /// Label, numbers and sex in words, as in "atrial fibrillation with fast rate, female, 70 years"
@@ -94,11 +98,15 @@ pub fn execute(args: Args) -> Result<u8> {
         return Err(Error::config("label", "is asked for in --text and in --label, expected one of them"));
     }
     wish.labels.extend(args.labels);
+    if let Some(like) = &args.like {
+        wish.labels = held_out_labels(&npz::read(like)?)?;
+    }
     args.facts.add_to(&mut wish)?;
     let request = DrawRequest {
         source: &args.source,
         model: args.model.as_deref(),
-        n: args.n,
+        // Without a number there is a set that items are like.
+        n: args.n.unwrap_or(wish.labels.len() as u64),
         wish: &wish,
         exact_tries: args.exact.then_some(args.tries),
         first: args.first,

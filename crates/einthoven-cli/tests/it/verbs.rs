@@ -74,6 +74,37 @@ fn evaluate_judges_any_set_and_its_gate_finds_copies() {
 }
 
 #[test]
+fn records_are_drawn_like_held_out_ones_and_judged_beside_them() {
+    let folder = TempFolder::new("evaluate-records");
+    let (drawn, real, synthetic) = (folder.at("drawn.npz"), folder.at("real.npz"), folder.at("syn.npz"));
+    let extent = ["--fs", "100", "--seconds", "6"];
+    let draw = ["sample", "dipole", "-n", "30", "--label", "sinus+lbbb,af", "--seed", "5", "--out", &drawn];
+    assert_eq!(einthoven(draw.iter().chain(&extent)).code, 0);
+    // Drawn records that stand in for real ones.
+    let mut set = npz::read(std::path::Path::new(&drawn)).expect("a data set");
+    set.provenance = serde_json::json!({ "synthetic": true, "kind": "simulated" });
+    set.record.iter_mut().chain(&mut set.patient).for_each(|name| *name = name.replace("syn_", "p"));
+    set.split.iter_mut().skip(16).for_each(|split| *split = Split::Test);
+    npz::write(std::path::Path::new(&real), &set).expect("writable");
+
+    let like = ["sample", "dipole", "--like", &real, "--out", &synthetic, "--json"];
+    let counts = einthoven(like.iter().chain(&extent)).json();
+    assert_eq!((&counts["n_items"], &counts["counts"]["lbbb"]), (&14.into(), &7.into()), "{counts}");
+    let judged = einthoven(["evaluate", &real, &synthetic, "--gate", "--out", &folder.at("judged"), "--json"]).json();
+    assert_eq!(judged["headline"]["exact_copies"]["value"], 0.0, "{judged}");
+    assert!(judged["headline"]["hr_bpm_difference"]["value"].is_number(), "{judged}");
+    let page = std::fs::read_to_string(folder.path().join("judged/report.md")).expect("a page");
+    for wanted in ["Physiology", "lbbb: 7 held out, 7 synthetic", "Not measured"] {
+        assert!(page.contains(wanted), "{wanted}");
+    }
+    // Labels come from one place, and without them there is a number.
+    assert_eq!(einthoven(like.iter().chain(&["--label", "af"])).code, 2);
+    assert_eq!(einthoven(["sample", "dipole", "--out", &folder.at("x.npz")]).code, 2);
+    let no_parts = einthoven(["sample", "dipole", "--like", &drawn, "--out", &folder.at("x.npz"), "--json"]).error();
+    assert!(no_parts["error"].as_str().is_some_and(|text| text.contains("validation and test")), "{no_parts}");
+}
+
+#[test]
 fn a_report_renders_again_and_names_its_references() {
     let folder = TempFolder::new("report");
     let run = micro_run();

@@ -163,6 +163,11 @@ impl Dataset {
         self.labels[i * n..(i + 1) * n].iter().enumerate().filter(|(_, on)| **on != 0).map(|(class, _)| class)
     }
 
+    /// The items with a label, alone or among others; all of them for `None`.
+    pub fn items_with(&self, label: Option<usize>) -> Vec<usize> {
+        (0..self.len()).filter(|&i| label.is_none_or(|label| self.labels_of(i).any(|of| of == label))).collect()
+    }
+
     /// Number of items of one part with each label; an item with several counts in each.
     pub fn label_counts(&self, split: Split) -> Vec<usize> {
         let mut counts = vec![0; self.n_labels()];

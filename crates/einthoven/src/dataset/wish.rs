@@ -2,6 +2,7 @@
 
 use super::condition::{Conditions, Fact, Facts, Sex, sex_of};
 use super::label::synonym::find_label;
+use super::{Dataset, Split};
 use crate::error::{Error, Result};
 use crate::seed::Seed;
 
@@ -114,6 +115,21 @@ impl Wish {
     }
 }
 
+/// The labels of each item of a real set that is not for training, joined as a [`Wish`] takes them: what to draw for a set
+/// that is compared with the held-out items. Items without a label are left out.
+///
+/// # Errors
+/// [`Error::Data`] without a held-out item that has a label.
+pub fn held_out_labels(data: &Dataset) -> Result<Vec<String>> {
+    let held_out = (0..data.len()).filter(|&i| data.split[i] != Split::Train);
+    let of = |i: usize| data.labels_of(i).map(|label| data.label_names[label].as_str()).collect::<Vec<_>>().join("+");
+    let labels: Vec<String> = held_out.map(of).filter(|labels| !labels.is_empty()).collect();
+    if labels.is_empty() {
+        return Err(Error::data("data set", "has no item with a label in its validation and test parts"));
+    }
+    Ok(labels)
+}
+
 /// Labels joined by `+` with their shares; a label whose own name holds these signs is meant as it is.
 fn joined(known: &[String], text: &str) -> Result<Vec<(usize, f32)>> {
     if known.iter().any(|label| label == text) {
@@ -172,6 +188,17 @@ mod tests {
         }
         let only_facts = Wish { sex: Some(Sex::Male), ..Wish::default() };
         assert_eq!(only_facts.turns(&known()).unwrap(), [vec![]]);
+    }
+
+    #[test]
+    fn held_out_items_are_asked_for_by_their_labels() {
+        let mut data = Dataset::new(vec!["I".into()], 1, 100.0, known());
+        data.labels = [[1, 0, 0], [0, 1, 1], [0, 0, 0], [1, 0, 0]].concat();
+        data.record = (0..4).map(|i| i.to_string()).collect();
+        data.split = vec![Split::Train, Split::Validation, Split::Test, Split::Test];
+        assert_eq!(held_out_labels(&data).unwrap(), ["AFIB+CRBBB", "NORM"]);
+        data.split.fill(Split::Train);
+        assert!(held_out_labels(&data).unwrap_err().to_string().contains("validation and test"));
     }
 
     #[test]

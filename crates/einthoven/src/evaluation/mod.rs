@@ -3,6 +3,7 @@
 //! Evaluation takes data sets and predictions, never a generator: any file of synthetic ECGs can be
 //! judged.
 
+pub mod averaged;
 pub mod delivery;
 pub mod fidelity;
 pub mod physiology;

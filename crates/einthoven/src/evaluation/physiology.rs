@@ -2,25 +2,31 @@
 //! real ones, finding by finding.
 //!
 //! Each quantity is read on both by the same delineator, so that its errors are on both sides. How far two samples of real
-//! patients lie apart is printed beside, since nothing synthetic can be nearer than that.
+//! patients lie apart is printed beside, since nothing synthetic can be nearer than that. A record counts in each of its
+//! labels.
 
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::beat::interval::rr_statistics;
 use crate::beat::rpeak::r_peaks;
-use crate::dataset::{Dataset, Split};
+use crate::dataset::Dataset;
 use crate::delineators::facts::measure;
 use crate::delineators::{Delineator, DelineatorSpec};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::metrics::bootstrap::quantile;
+use crate::metrics::classification::patient_indexes;
 use crate::metrics::univariate::{KsMethod, ks_test};
+use crate::seed::Seed;
 
 /// Name of each quantity, with its unit.
 pub const QUANTITIES: [&str; 7] = ["hr_bpm", "pr_ms", "qrs_ms", "qtc_ms", "axis_deg", "rr_variation", "voltage_mv"];
 
-/// Fewest readings of a sample for a distance.
+/// Fewest readings of a sample for a distance or a difference.
 const MIN_READINGS: usize = 8;
+
+/// Resamples behind the interval of a difference.
+const REPLICATES: u64 = 500;
 
 /// A quantity of the records with a finding.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -37,6 +43,19 @@ pub struct Physiology {
     pub distance: Option<f64>,
     /// The same of held-out real records and those of the training part: what real patients differ by.
     pub floor: Option<f64>,
+    /// Median of the synthetic records less that of the real ones, in the quantity's unit; `None` for too few readings.
+    pub difference: Option<MedianDifference>,
+}
+
+/// A difference of medians with its 95 % interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct MedianDifference {
+    /// The difference.
+    pub value: f64,
+    /// Lower end of the interval, by resampling held-out patients and synthetic records.
+    pub ci_low: f64,
+    /// Upper end.
+    pub ci_high: f64,
 }
 
 /// What was read on a set of records.
@@ -50,37 +69,47 @@ pub struct Readings {
     pub quartiles: Option<[f64; 3]>,
 }
 
-/// Compares synthetic records with the validation and test parts of real ones, for every label that both know.
+/// Compares synthetic records with held-out real ones, over all and for every label that some record of each side has: of
+/// each a row for every quantity, in the order of [`QUANTITIES`].
+///
+/// The three sets have the same axes; `train` is what the generator learned from.
 ///
 /// # Errors
-/// [`Error::Data`] where the sets share no label or `real` has nothing held out; those of the delineator.
-pub fn physiology(real: &Dataset, synthetic: &Dataset, spec: &dyn DelineatorSpec) -> Result<Vec<Physiology>> {
-    let shared: Vec<(&String, usize, usize)> = (real.label_names.iter().enumerate())
-        .filter_map(|(k, name)| Some((name, k, synthetic.label_names.iter().position(|other| other == name)?)))
-        .collect();
-    if shared.is_empty() {
-        return Err(Error::data("synthetic set", "has no label in common with the real one"));
-    }
-    let (of_real, of_synthetic) = (read_all(real, spec)?, read_all(synthetic, spec)?);
-    let is_train = |i: usize| real.split[i] == Split::Train;
-    let held_out: Vec<usize> = (0..real.len()).filter(|&i| !is_train(i)).collect();
-    if held_out.is_empty() {
-        return Err(Error::data("real set", "has neither a validation nor a test part to compare with"));
-    }
-    let train: Vec<usize> = (0..real.len()).filter(|&i| is_train(i)).collect();
-    let all: Vec<usize> = (0..synthetic.len()).collect();
-    let with = |data: &Dataset, items: &[usize], label: usize| -> Vec<usize> {
-        items.iter().copied().filter(|&i| data.labels_of(i).any(|of| of == label)).collect()
-    };
-    let mut rows = compare("all", (&of_real, &held_out), (&of_real, &train), (&of_synthetic, &all))?;
-    for (name, k, of) in shared {
-        let [held_out, train] = [&held_out, &train].map(|items| with(real, items, k));
-        let drawn = with(synthetic, &all, of);
-        if !drawn.is_empty() {
-            rows.extend(compare(name, (&of_real, &held_out), (&of_real, &train), (&of_synthetic, &drawn))?);
+/// Those of the delineator.
+pub fn physiology(
+    train: &Dataset,
+    held_out: &Dataset,
+    synthetic: &Dataset,
+    spec: &dyn DelineatorSpec,
+    seed: Seed,
+) -> Result<Vec<Physiology>> {
+    let side = |data| -> Result<Side> { Ok(Side { data, reads: read_all(data, spec)? }) };
+    let (held_out, train, synthetic) = (side(held_out)?, side(train)?, side(synthetic)?);
+    let mut rows = Vec::new();
+    let labels = synthetic.data.label_names.iter().enumerate().map(|(label, name)| (name.as_str(), Some(label)));
+    for (name, label) in std::iter::once(("all", None)).chain(labels) {
+        let samples = [&held_out, &train, &synthetic].map(|side| side.sample(label));
+        if !samples[0].is_empty() && !samples[2].is_empty() {
+            rows.extend(compare(name, samples, seed.purpose(name))?);
         }
     }
     Ok(rows)
+}
+
+/// Records and what was read on them.
+struct Side<'a> {
+    data: &'a Dataset,
+    reads: Vec<Read>,
+}
+
+/// What was read on a record, and whose it is.
+type Sample<'a> = Vec<(&'a Read, &'a str)>;
+
+impl Side<'_> {
+    fn sample(&self, label: Option<usize>) -> Sample<'_> {
+        let items = self.data.items_with(label);
+        items.into_iter().map(|i| (&self.reads[i], self.data.patient[i].as_str())).collect()
+    }
 }
 
 /// What is read on one record, in the order of [`QUANTITIES`].
@@ -104,27 +133,70 @@ fn read(data: &Dataset, item: usize, delineator: &dyn Delineator) -> Result<Read
     Ok([facts.hr_bpm, facts.pr_ms, facts.qrs_ms, facts.qtc_ms, facts.axis_deg, variation, Some(voltage)])
 }
 
-fn compare(
-    label: &str,
-    held_out: (&[Read], &[usize]),
-    train: (&[Read], &[usize]),
-    synthetic: (&[Read], &[usize]),
-) -> Result<Vec<Physiology>> {
-    let row = |q: usize| {
-        let values = |(reads, items): (&[Read], &[usize])| -> Vec<f64> {
-            items.iter().filter_map(|&item| reads[item][q]).collect()
-        };
-        let (real, drawn, other) = (values(held_out), values(synthetic), values(train));
+/// Held-out, training and synthetic records, in this order.
+fn compare(label: &str, samples: [Sample; 3], seed: Seed) -> Result<Vec<Physiology>> {
+    let row = |(q, quantity): (usize, &'static str)| {
+        let values = |sample: &Sample| -> Vec<f64> { sample.iter().filter_map(|(read, _)| read[q]).collect() };
+        let [real, other, drawn] = samples.each_ref().map(values);
         Ok(Physiology {
             label: label.into(),
-            quantity: QUANTITIES[q],
+            quantity,
             distance: distance(&real, &drawn)?,
             floor: distance(&real, &other)?,
-            real: readings(held_out.1.len(), real),
-            synthetic: readings(synthetic.1.len(), drawn),
+            difference: difference([&samples[0], &samples[2]], q, seed.purpose(quantity)),
+            real: readings(samples[0].len(), real),
+            synthetic: readings(samples[2].len(), drawn),
         })
     };
-    (0..QUANTITIES.len()).map(row).collect()
+    QUANTITIES.into_iter().enumerate().map(row).collect()
+}
+
+/// Median of the second sample less that of the first, with a percentile interval (Efron 1979): patients are drawn anew
+/// with all their records, since records of one patient resemble each other.
+fn difference(samples: [&Sample; 2], quantity: usize, seed: Seed) -> Option<MedianDifference> {
+    let sides = samples.map(|sample| Readable::new(sample, quantity));
+    if sides.iter().any(|side| side.sorted.len() < MIN_READINGS) {
+        return None;
+    }
+    let between = |medians: [f64; 2]| medians[1] - medians[0];
+    let value = between(sides.each_ref().map(|side| side.median(&vec![1; side.n_patients])));
+    let mut drawn: Vec<f64> = (0..REPLICATES)
+        .into_par_iter()
+        .map(|replicate| {
+            let mut stream = seed.index(replicate).stream();
+            between(sides.each_ref().map(|side| {
+                let mut counts = vec![0; side.n_patients];
+                (0..side.n_patients).for_each(|_| counts[stream.below(side.n_patients)] += 1);
+                side.median(&counts)
+            }))
+        })
+        .collect();
+    drawn.sort_by(f64::total_cmp);
+    Some(MedianDifference { value, ci_low: quantile(&drawn, 0.025), ci_high: quantile(&drawn, 0.975) })
+}
+
+/// Readings of one quantity in rising order, each with its patient.
+struct Readable {
+    sorted: Vec<(f64, usize)>,
+    n_patients: usize,
+}
+
+impl Readable {
+    /// Patients on whose records it could not be read are none of its.
+    fn new(sample: &Sample, quantity: usize) -> Readable {
+        let (values, patients): (Vec<f64>, Vec<String>) =
+            sample.iter().filter_map(|(read, patient)| Some((read[quantity]?, (*patient).to_string()))).unzip();
+        let (of, names) = patient_indexes(&patients);
+        let mut sorted: Vec<(f64, usize)> = values.into_iter().zip(of).collect();
+        sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
+        Readable { sorted, n_patients: names.len() }
+    }
+
+    /// Median with each reading as often as its patient was drawn.
+    fn median(&self, counts: &[usize]) -> f64 {
+        let often = self.sorted.iter().flat_map(|&(value, patient)| std::iter::repeat_n(value, counts[patient]));
+        quantile(&often.collect::<Vec<_>>(), 0.5)
+    }
 }
 
 fn distance(a: &[f64], b: &[f64]) -> Result<Option<f64>> {
@@ -143,9 +215,9 @@ fn readings(n: usize, mut values: Vec<f64>) -> Readings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::Split;
     use crate::delineators::DELINEATORS;
     use crate::record::lead_law::TWELVE;
-    use crate::seed::Seed;
     use crate::simulate::dipole::{Request, SimulatedEcg};
 
     /// Records of the simulator, in turn sinus rhythm and fibrillation, or what `second` says.
@@ -168,9 +240,11 @@ mod tests {
 
     #[test]
     fn a_wrong_rhythm_is_far_from_real_ones_and_a_right_one_is_at_the_floor() {
-        let mut real = records(40, 1, "af", Split::Test);
-        real.append(&records(40, 2, "af", Split::Train)).unwrap();
-        let rows = |second: &str| physiology(&real, &records(40, 3, second, Split::Train), DELINEATORS[0]).unwrap();
+        let (held_out, train) = (records(40, 1, "af", Split::Test), records(40, 2, "af", Split::Train));
+        let rows = |second: &str| {
+            let drawn = records(40, 3, second, Split::Train);
+            physiology(&train, &held_out, &drawn, DELINEATORS[0], Seed::new(1)).unwrap()
+        };
         let of = |rows: &[Physiology], label: &str, quantity: &str| {
             rows.iter().find(|row| row.label == label && row.quantity == quantity).unwrap().clone()
         };
@@ -178,6 +252,10 @@ mod tests {
         let wrong = of(&rows("sinus"), "AFIB", "rr_variation");
         assert!(wrong.distance.unwrap() > 0.8 && right.distance.unwrap() < 0.5, "{wrong:?} {right:?}");
         assert!(right.real.quartiles.unwrap()[0] > wrong.synthetic.quartiles.unwrap()[2], "fibrillation is irregular");
+        // The interval of a right rhythm holds 0, that of a wrong one lies below.
+        let (right_by, wrong_by) = (right.difference.unwrap(), wrong.difference.unwrap());
+        assert!(right_by.ci_low < 0.0 && right_by.ci_high > 0.0, "{right_by:?}");
+        assert!(wrong_by.ci_high < 0.0 && wrong_by.ci_low <= wrong_by.value, "{wrong_by:?}");
         let pr = of(&rows("af"), "AFIB", "pr_ms");
         assert!(pr.real.share_read < 0.3 && of(&rows("af"), "SR", "pr_ms").real.share_read > 0.7, "{pr:?}");
         assert_eq!((right.real.n, right.synthetic.n), (20, 20));
@@ -185,13 +263,24 @@ mod tests {
     }
 
     #[test]
-    fn sets_that_share_no_label_and_sets_without_held_out_records_are_refused() {
-        let real = records(2, 1, "af", Split::Test);
-        let mut other = records(2, 2, "af", Split::Train);
-        other.label_names = vec!["N".into(), "V".into()];
-        let message = |result: Result<Vec<Physiology>>| result.unwrap_err().to_string();
-        assert!(message(physiology(&real, &other, DELINEATORS[0])).contains("label in common"));
-        let trained = records(2, 3, "af", Split::Train);
-        assert!(message(physiology(&trained, &trained, DELINEATORS[0])).contains("neither a validation nor a test"));
+    fn a_record_counts_in_each_of_its_labels_and_a_label_of_one_side_has_no_row() {
+        let real = records(4, 1, "af", Split::Test);
+        let mut drawn = records(4, 2, "af", Split::Train);
+        drawn.labels = [1, 1, 1, 1, 1, 0, 1, 0].to_vec();
+        let of = |rows: &[Physiology], label: &str| {
+            rows.iter().find(|row| row.label == label).map(|row| (row.real.n, row.synthetic.n))
+        };
+        let rows = physiology(&real, &real, &drawn, DELINEATORS[0], Seed::new(1)).unwrap();
+        assert_eq!([of(&rows, "all"), of(&rows, "SR"), of(&rows, "AFIB")], [Some((4, 4)), Some((2, 4)), Some((2, 2))]);
+        drawn.labels = [1, 0].repeat(4);
+        assert_eq!(of(&physiology(&real, &real, &drawn, DELINEATORS[0], Seed::new(1)).unwrap(), "AFIB"), None);
+    }
+
+    #[test]
+    fn a_median_of_resampled_patients_has_all_records_of_a_patient() {
+        let reads: Vec<Read> = [1.0, 2.0, 9.0].map(|v| [Some(v); QUANTITIES.len()]).to_vec();
+        let sample: Sample = reads.iter().zip(["a", "b", "b"]).collect();
+        let side = Readable::new(&sample, 0);
+        assert_eq!((side.median(&[1, 1]), side.median(&[2, 0]), side.median(&[0, 2])), (2.0, 1.0, 5.5));
     }
 }

@@ -1,5 +1,8 @@
 //! Whether a synthetic set gives its training patients away: copies and nearest neighbors, each
 //! against patients that the generator never met.
+//!
+//! Labels play no part. Whole records are audited twice: point by point, which finds copies of a recording, and as
+//! averaged beats ([`super::averaged`]), which find a patient's waves at whatever moment the record begins.
 
 use std::collections::HashSet;
 
@@ -19,9 +22,11 @@ use crate::seed::Seed;
 pub struct Audit {
     /// The synthetic set.
     pub source: String,
-    /// Training beats compared with.
+    /// What was compared, such as `beats` or `records, point by point`.
+    pub space: String,
+    /// Training items compared with.
     pub n_train: usize,
-    /// Held-out beats compared with, of other patients.
+    /// Held-out items compared with, of other patients.
     pub n_held_out: usize,
     /// Synthetic items that equal a training item in every point; nothing is left out of this count.
     pub n_exact_copies: usize,
@@ -36,18 +41,18 @@ pub struct Audit {
 const MAX_ITEMS: usize = 20_000;
 /// Most synthetic items.
 const MAX_SYNTHETIC: usize = 2_000;
-/// Distance of two standardized beats that counts as a near copy, per square root of their length:
+/// Distance of two standardized items that counts as a near copy, per square root of their length:
 /// a twentieth of their standard deviation at every point.
 const NEAR_COPY: f64 = 0.05;
 
-/// Audits a synthetic set against its generator's training part and real beats of other patients.
+/// Audits a synthetic set against its generator's training part and real items of other patients.
 ///
-/// The space is the beat-aligned signal, each beat with mean 0 and standard deviation 1.
+/// Items are compared point by point, each with mean 0 and standard deviation 1; `space` says what they are.
 ///
 /// # Errors
 /// [`crate::Error::Shape`] when lengths differ; [`crate::Error::Data`] for sets that are too small.
 pub fn audit(
-    source: &str,
+    [source, space]: [&str; 2],
     train: &Dataset,
     held_out: &Dataset,
     synthetic: &Dataset,
@@ -73,6 +78,7 @@ pub fn audit(
     let options = PrivacyOptions { near_copy: NEAR_COPY * (dim as f64).sqrt(), exchanges: replicates };
     Ok(Audit {
         source: source.into(),
+        space: space.into(),
         n_train: train.len(),
         n_held_out: held_out.len(),
         n_exact_copies,

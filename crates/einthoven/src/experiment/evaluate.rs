@@ -1,11 +1,19 @@
 //! Judging a synthetic data set from anywhere against real ones.
+//!
+//! Items may have any number of labels: whatever is counted by label counts an item in each of its labels. Whole records
+//! are measured as a cardiologist does and compared as averaged beats, single beats point by point.
 
 use serde_json::json;
 
+use super::quality::{Quality, Sides};
 use super::{quality, report};
 use crate::dataset::{Dataset, Split, guard};
+use crate::delineators::DELINEATORS;
 use crate::error::{Error, Result};
-use crate::report::{Estimate, Report};
+use crate::evaluation::averaged::{averaged_beats, window};
+use crate::evaluation::physiology::{Physiology, QUANTITIES, Readings, physiology};
+use crate::generators::extent::is_beats;
+use crate::report::{Better, Cell, Estimate, Report, Row, RowKind, Table};
 use crate::run::Progress;
 use crate::seed::Seed;
 
@@ -25,16 +33,17 @@ pub struct EvaluateRequest<'a> {
     pub command: String,
 }
 
-/// p value from which an excess of memorized items counts as shown.
+/// p value from which an excess of memorized items counts as shown; several audits share it.
 const ALPHA: f64 = 0.05;
 
-/// Fidelity, SNR equivalence and privacy of a synthetic set; the test part of the real set is held out.
+/// Physiology, fidelity, SNR equivalence and privacy of a synthetic set; whatever of the real set is not for training is held
+/// out.
 ///
 /// Returns the report and the checks that failed, in words.
 ///
 /// # Errors
-/// [`Error::Guard`] `L4` if the generator learned from held-out patients; [`Error::Data`] for empty parts
-/// or sets with other axes.
+/// [`Error::Guard`] `L4` if the generator learned from held-out patients; [`Error::Data`] for empty parts, sets with other
+/// axes, and records of which too few have beats to average.
 pub fn evaluate(request: &EvaluateRequest, progress: &mut dyn Progress) -> Result<(Report, Vec<String>)> {
     let (real, synthetic) = (request.real, request.synthetic);
     if let Some(i) = (0..synthetic.len()).find(|&i| !synthetic.is_generated(i)) {
@@ -45,20 +54,27 @@ pub fn evaluate(request: &EvaluateRequest, progress: &mut dyn Progress) -> Resul
     }
     guard::check_generator(real, synthetic)?;
     let train = request.train.unwrap_or(real).part(Split::Train);
-    let held_out = real.part(Split::Test);
-    for (name, part) in [("training part", &train), ("test part of the real set", &held_out)] {
+    let held_out = real.select(&(0..real.len()).filter(|&i| real.split[i] != Split::Train).collect::<Vec<_>>());
+    for (name, part) in [("training part", &train), ("validation and test part of the real set", &held_out)] {
         if part.is_empty() {
             return Err(Error::data(name, "is empty; make parts with: einthoven prepare"));
+        }
+        if synthetic.sig_len != part.sig_len && synthetic.fs_hz == part.fs_hz {
+            let (found, expected) = (synthetic.sig_len, part.sig_len);
+            let reason = format!(
+                "the data sets differ: found {found} points, expected {expected}; draw with sample --seconds {}",
+                expected as f64 / part.fs_hz
+            );
+            return Err(Error::data("sig_len", reason));
         }
         // Compares every axis and says which one differs.
         part.select(&[]).append(&synthetic.select(&[]))?;
     }
     let judged = [("synthetic".to_string(), synthetic.clone())];
+    let sides = Sides { train: &train, held_out: &held_out, sets: &judged };
     let seed = Seed::new(request.seed);
-    let quality = quality::judge(request.snr_margin_db, &train, &held_out, &judged, seed, progress)?;
 
     let mut out = Report::new("evaluate", request.seed, "cpu");
-    out.title = "A synthetic data set against real beats".into();
     out.command = request.command.clone();
     out.data = json!({
         "real": { "fingerprint": real.fingerprint(), "n_training": train.len(), "n_held_out": held_out.len(), "provenance": real.provenance },
@@ -66,36 +82,182 @@ pub fn evaluate(request: &EvaluateRequest, progress: &mut dyn Progress) -> Resul
     });
     out.intervals =
         "Intervals of SNR differences are those of two one-sided tests at 5 %; the others resample patients.".into();
-    report::beats_section(&mut out, &train, &judged)?;
-    report::snr_section(&mut out, &quality, &train.label_names, request.snr_margin_db);
+    labels_section(&mut out, sides);
+    let quality = if is_beats(real) {
+        let quality = quality::judge(request.snr_margin_db, sides, seed, progress)?;
+        report::beats_section(&mut out, &train, &judged)?;
+        quality
+    } else {
+        judge_records(&mut out, request.snr_margin_db, sides, seed, progress)?
+    };
+    out.title = format!("A synthetic data set against real {}", quality.items);
+    report::snr_section(&mut out, &quality, request.snr_margin_db);
     report::fidelity_section(&mut out, &quality);
     report::privacy_section(&mut out, &quality);
+    out.section("usefulness", "Does the set help a classifier?").text(if is_beats(real) {
+        "Not measured here: train a classifier with and without the set."
+    } else {
+        "Not measured: nothing that can be trained here recognizes whole records. The classifier that is trained knows single \
+         beats of one class each, and the networks of the PTB-XL benchmark are read with their published weights only."
+    });
     out.limits = vec![
         "These tests find copies and gross differences; passing them does not make a set private or useful.".into(),
-        "Usefulness is not measured here: train a classifier with and without the set.".into(),
     ];
     report::references(&mut out);
+    let failed = privacy_headline(&mut out, &quality);
+    Ok((out, failed))
+}
 
+/// What the sets hold by label.
+fn labels_section(out: &mut Report, sides: Sides) {
+    let sets = [("train", "training", sides.train), ("held_out", "held out", sides.held_out)];
+    let made = sides.sets.iter().map(|(name, data)| (name.as_str(), name.as_str(), data));
+    let sets: Vec<(&str, &str, &Dataset)> = sets.into_iter().chain(made).collect();
+    let mut table = Table::new("labels", "Items by label", "label")
+        .caption("An item counts in each of its labels, here and wherever classes are compared.");
+    for (key, heading, _) in &sets {
+        table = table.column(*key, *heading, "items", Better::Neither);
+    }
+    let names = sides.train.label_names.iter().enumerate().map(|(label, name)| (name.as_str(), Some(label)));
+    for (name, label) in std::iter::once(("all", None)).chain(names) {
+        let cells = sets.iter().map(|(key, _, data)| (*key, data.items_with(label).len() as f64));
+        table = table.row(cells.fold(Row::new(RowKind::Result, name), |row, (key, n)| row.cell(key, n)));
+    }
+    out.section("labels", "What is compared")
+        .text(
+            "The generator learned from the training part; the held-out patients are those of validation and test. Over all \
+             items, sets are compared with the labels that they have; sample --like draws those of the held-out items.",
+        )
+        .table(table);
+}
+
+/// Physiology and averaged beats of whole records in the report, and what else is judged of them.
+fn judge_records(
+    out: &mut Report,
+    margin_db: f64,
+    records: Sides,
+    seed: Seed,
+    progress: &mut dyn Progress,
+) -> Result<Quality> {
+    let synthetic = &records.sets[0].1;
+    progress.update("delineation", 0, 1, "");
+    let rows = physiology(records.train, records.held_out, synthetic, DELINEATORS[0], seed.purpose("physiology"))?;
+    progress.update("delineation", 1, 1, "");
+    physiology_section(out, &rows);
+
+    let averaged = |name: &str, data: &Dataset| {
+        let beats = averaged_beats(data)?;
+        match beats.is_empty() {
+            true => Err(Error::data(name, "has no record with three beats that could be averaged")),
+            false => Ok(beats),
+        }
+    };
+    let train = averaged("training part", records.train)?;
+    let held_out = averaged("held-out part", records.held_out)?;
+    let sets = [("synthetic".to_string(), averaged("synthetic set", synthetic)?)];
+    let beats = Sides { train: &train, held_out: &held_out, sets: &sets };
+    let spectra = report::spectra(records.train, records.sets)?;
+    let share = |(of, all): (&Dataset, &Dataset)| format!("{} of {}", of.len(), all.len());
+    let [of_train, of_held_out, of_synthetic] =
+        [(&train, records.train), (&held_out, records.held_out), (&sets[0].1, synthetic)].map(share);
+    out.section("beats", "Real and generated records")
+        .text(format!(
+            "Each panel overlays the averaged beats of up to 40 records (the median over the beats of a record, aligned at R) \
+             with mean and one standard deviation over all of the label. Beats could be averaged on {of_train} training, \
+             {of_held_out} held-out and {of_synthetic} synthetic records.",
+        ))
+        .figure(report::beat_overlay(&train, &sets, window(train.fs_hz).before))
+        .figure(spectra.caption("Welch spectra of whole records: median; the band holds the middle half of the real ones."));
+    quality::judge_records(margin_db, records, beats, seed, progress)
+}
+
+/// Name and unit of each of [`QUANTITIES`] on the page, in their order.
+const SHOWN: [(&str, &str); QUANTITIES.len()] = [
+    ("heart rate", "bpm"),
+    ("PR", "ms"),
+    ("QRS", "ms"),
+    ("QTc", "ms"),
+    ("axis", "degrees"),
+    ("RR variation", ""),
+    ("voltage", "mV"),
+];
+
+/// Rate, intervals, axis, regularity and voltage by label; the differences over all records are headlines.
+fn physiology_section(out: &mut Report, rows: &[Physiology]) {
+    let mut table = Table::new("physiology", "Rate, intervals, axis, regularity and voltage by finding", "quantity")
+        .caption(
+            "Median and quartiles of what one delineator reads on both sides. Difference: of the medians, with its 95 % \
+             interval. Distance: the largest between both distribution functions, 0 to 1; of real ones that between \
+             held-out patients and those of the training, below which nothing synthetic can be expected. For PR the share \
+             on which it is read says on how many records P waves lead to the beats. RR variation is the standard deviation \
+             of the RR intervals over their mean; voltage the range of a lead, on average.",
+        )
+        .column("real", "held out", "median (quartiles)", Better::Neither)
+        .column("synthetic", "synthetic", "median (quartiles)", Better::Neither)
+        .column("difference", "difference", "", Better::Neither)
+        .column("distance", "distance", "", Better::Lower)
+        .column("floor", "of real ones", "", Better::Neither)
+        .column("real_read", "read on held out", "share", Better::Neither)
+        .column("synthetic_read", "read on synthetic", "share", Better::Neither);
+    let too_few = || Estimate::insufficient("fewer than 8 readings");
+    let named = rows.chunks(QUANTITIES.len()).flat_map(|of_label| of_label.iter().zip(SHOWN));
+    for (row, (name, unit)) in named {
+        let difference =
+            row.difference.map_or_else(too_few, |d| Estimate::with_ci(d.value, d.ci_low, d.ci_high).unit(unit));
+        if row.label == "all" {
+            out.headline.insert(format!("{}_difference", row.quantity), difference.clone());
+        }
+        let or_too_few = |value: Option<f64>| Cell::from(value.map_or_else(too_few, Estimate::new));
+        let share = |read: &Readings| Estimate::new(read.share_read).n(read.n as u64);
+        table = table.row(
+            Row::new(RowKind::Result, if unit.is_empty() { name.into() } else { format!("{name}, {unit}") })
+                .group(format!("{}: {} held out, {} synthetic", row.label, row.real.n, row.synthetic.n))
+                .cell("real", quartiles(&row.real, unit))
+                .cell("synthetic", quartiles(&row.synthetic, unit))
+                .cell("difference", difference)
+                .cell("distance", or_too_few(row.distance))
+                .cell("floor", or_too_few(row.floor))
+                .cell("real_read", share(&row.real))
+                .cell("synthetic_read", share(&row.synthetic)),
+        );
+    }
+    out.raw.insert("physiology".into(), serde_json::to_value(rows).unwrap_or_default());
+    out.section("physiology", "Physiology").table(table);
+}
+
+fn quartiles(read: &Readings, unit: &str) -> String {
+    let Some([low, middle, high]) = read.quartiles else { return "none read".into() };
+    // Rates, intervals and angles as whole numbers, ratios and millivolts with two decimals.
+    let digits = if ["bpm", "ms", "degrees"].contains(&unit) { 0 } else { 2 };
+    format!("{middle:.digits$} ({low:.digits$} to {high:.digits$})")
+}
+
+/// The privacy of the set in the headline, that of whole items under plain names; returns the failed checks.
+fn privacy_headline(out: &mut Report, quality: &Quality) -> Vec<String> {
     let mut failed = Vec::new();
-    for audit in &quality.audits {
+    for (at, audit) in quality.audits.iter().enumerate() {
         let scores = &audit.scores;
+        let prefix = if at == 0 { String::new() } else { format!("{}_", audit.space.replace(' ', "_")) };
         for (name, value) in [
             ("exact_copies", audit.n_exact_copies as f64),
             ("memorized", scores.memorized.train),
             ("memorized_held_out", scores.memorized.held_out),
             ("memorized_p", scores.memorized.p_value),
+            ("closer_share", scores.closer_share.train),
         ] {
-            out.headline.insert(name.into(), Estimate::new(value));
+            out.headline.insert(format!("{prefix}{name}"), Estimate::new(value));
         }
         if audit.n_exact_copies > 0 {
-            failed.push(format!("privacy P1: {} exact copies of training items", audit.n_exact_copies));
+            failed
+                .push(format!("privacy P1: {} exact copies of training items ({})", audit.n_exact_copies, audit.space));
         }
-        if scores.memorized.p_value < ALPHA && scores.memorized.train > scores.memorized.held_out {
+        let alpha = ALPHA / quality.audits.len() as f64;
+        if scores.memorized.p_value < alpha && scores.memorized.train > scores.memorized.held_out {
             failed.push(format!(
-                "privacy P6: more items are close to training than to held-out patients (p = {:.3})",
-                scores.memorized.p_value
+                "privacy P6: more items are close to training than to held-out patients (p = {:.3}, {})",
+                scores.memorized.p_value, audit.space
             ));
         }
     }
-    Ok((out, failed))
+    failed
 }

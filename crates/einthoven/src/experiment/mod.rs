@@ -424,7 +424,8 @@ pub fn run(request: &RunRequest, stop: &Stop, progress: &mut dyn Progress) -> Re
     }
     let inter = splits.iter().find(|(name, _)| name != "intra-patient").or(splits.first());
     let held_out = inter.map_or_else(|| generator_part.clone(), |(_, data)| data.part(Split::Test));
-    let quality = quality::judge(config.quality.snr_margin_db, generator_part, &held_out, &judged, seed, progress)?;
+    let sides = quality::Sides { train: generator_part, held_out: &held_out, sets: &judged };
+    let quality = quality::judge(config.quality.snr_margin_db, sides, seed, progress)?;
     let efficiency = quality::efficiency(config, &models, few_step, request.probe, seed, progress)?;
 
     let synthetic = classification::SyntheticSets { dgn: &plus[0], kd_dgn: &plus[1], few_step: &plus[2] };

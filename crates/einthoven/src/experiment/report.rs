@@ -10,7 +10,7 @@ use super::quality::{FAST, FEW, Quality, SLOW, STUDENT};
 use crate::dataset::split::{class_support, patient_counts};
 use crate::dataset::{Dataset, SIMULATED, Split};
 use crate::error::Result;
-use crate::evaluation::fidelity::{SnrEquivalence, spectrum};
+use crate::evaluation::fidelity::{MIN_POINTS, SnrEquivalence, spectrum};
 use crate::evaluation::utility::{Comparison, RowResult};
 use crate::metrics::score_bootstrap::{ScoreDifference, ScoreInterval};
 use crate::report::{
@@ -62,7 +62,7 @@ pub fn build(f: &Findings) -> Result<Report> {
     data_section(&mut report, f)?;
     beats_section(&mut report, f.generator_part, f.judged)?;
     efficiency_section(&mut report, f);
-    snr_section(&mut report, f.quality, &f.data.label_names, f.config.quality.snr_margin_db);
+    snr_section(&mut report, f.quality, f.config.quality.snr_margin_db);
     fidelity_section(&mut report, f.quality);
     privacy_section(&mut report, f.quality);
     for comparison in f.comparisons {
@@ -126,15 +126,11 @@ fn data_section(report: &mut Report, f: &Findings) -> Result<()> {
         }
     }
     table = table.row(part_row("training part of the generators".into(), "all splits", f.generator_part)?);
-    report.section("data", "Data").table(table);
+    report
+        .section("data", "Data")
+        .text("To judge the generators, equal numbers of beats of every class were drawn of each.")
+        .table(table);
     Ok(())
-}
-
-/// Classes that have generated beats.
-fn shown_classes(real: &Dataset) -> Result<Vec<usize>> {
-    let mut marked = real.clone();
-    marked.split.fill(Split::Train);
-    Ok(marked.class_counts(Split::Train)?.iter().enumerate().filter(|(_, n)| **n > 0).map(|(class, _)| class).collect())
 }
 
 /// What the data are called: simulated beats must not pass for recorded ones.
@@ -142,58 +138,90 @@ fn real_word(data: &Dataset) -> &'static str {
     if data.provenance["kind"] == SIMULATED { SIMULATED } else { "real" }
 }
 
-/// Overlays and spectra of the beats that generators learned from and of those that they made.
-pub fn beats_section(report: &mut Report, real: &Dataset, judged: &[(String, Dataset)]) -> Result<()> {
-    let mut panels = Vec::new();
-    let mut spectra = Vec::new();
-    let of_class = |data: &Dataset, class: usize| -> Result<Vec<usize>> {
-        let classes = data.classes()?;
-        Ok((0..data.len()).filter(|&i| classes[i] == class).collect())
+/// The lead that figures show: the one in which rhythm is read, where there is one.
+fn shown_lead(data: &Dataset) -> usize {
+    data.leads.iter().position(|lead| lead == "II").unwrap_or(0)
+}
+
+/// Sources by name, the real one first, without controls.
+fn shown_sources<'a>(real: &'a Dataset, judged: &'a [(String, Dataset)]) -> Vec<(&'a str, &'a Dataset)> {
+    let made = judged.iter().filter(|(name, _)| name != "control").map(|(name, data)| (name.as_str(), data));
+    std::iter::once((real_word(real), real)).chain(made).collect()
+}
+
+/// Positions of the classes that have real and generated items.
+fn shown_classes(sources: &[(&str, &Dataset)]) -> Vec<usize> {
+    let n_labels = sources.first().map_or(0, |(_, real)| real.n_labels());
+    let has = |data: &Dataset, class| !data.items_with(Some(class)).is_empty();
+    let is_shown = |class: &usize| {
+        has(sources[0].1, *class) && (sources.len() == 1 || sources[1..].iter().any(|(_, data)| has(data, *class)))
     };
-    let word = real_word(real);
-    let mut sources: Vec<(&str, &Dataset)> = vec![(word, real)];
-    sources.extend(judged.iter().filter(|(name, _)| name != "control").map(|(name, data)| (name.as_str(), data)));
-    for class in shown_classes(real)? {
-        let label = &real.label_names[class];
-        let mut series = Vec::new();
+    (0..n_labels).filter(is_shown).collect()
+}
+
+/// One lead of an item.
+fn lead_of(data: &Dataset, item: usize, lead: usize) -> &[f32] {
+    &data.item(item)[lead * data.sig_len..(lead + 1) * data.sig_len]
+}
+
+/// Overlays of the beats that generators learned from and of those that they made, R at `r_index`.
+pub fn beat_overlay(real: &Dataset, judged: &[(String, Dataset)], r_index: usize) -> Figure {
+    let (sources, lead) = (shown_sources(real, judged), shown_lead(real));
+    let mut panels = Vec::new();
+    for class in shown_classes(&sources) {
         for (name, data) in &sources {
-            let items = of_class(data, class)?;
-            let beats = items.iter().map(|&i| data.item(i));
-            panels.push(BeatPanel::from_beats(label.clone(), *name, *name != "real", beats));
+            let items = data.items_with(Some(class));
+            let beats = items.iter().map(|&i| lead_of(data, i, lead));
+            panels.push(BeatPanel::from_beats(real.label_names[class].clone(), *name, *name != "real", beats));
+        }
+    }
+    let overlay = BeatOverlay { fs_hz: real.fs_hz, r_index, panels, n_columns: sources.len() };
+    Figure::new("beat_overlay", "Beats by class and source", overlay)
+}
+
+/// Spectra of the same lead, of whole items.
+///
+/// # Errors
+/// [`crate::Error::Config`] when items are shorter than the window.
+pub fn spectra(real: &Dataset, judged: &[(String, Dataset)]) -> Result<Figure> {
+    let (sources, lead) = (shown_sources(real, judged), shown_lead(real));
+    let mut panels = Vec::new();
+    for class in shown_classes(&sources) {
+        let mut series = Vec::new();
+        for (at, (name, data)) in sources.iter().enumerate() {
+            let items = data.items_with(Some(class));
             let every = items.len().div_ceil(400).max(1);
-            let s = spectrum(items.iter().step_by(every).map(|&i| data.item(i)), data.fs_hz)?;
+            let s = spectrum(items.iter().step_by(every).map(|&i| lead_of(data, i, lead)), data.fs_hz)?;
             series.push(SpectrumSeries {
                 label: (*name).into(),
                 frequency_hz: s.frequency_hz,
                 level_db: s.median_db,
-                low_db: if *name == word { s.low_db } else { Vec::new() },
-                high_db: if *name == word { s.high_db } else { Vec::new() },
+                low_db: if at == 0 { s.low_db } else { Vec::new() },
+                high_db: if at == 0 { s.high_db } else { Vec::new() },
             });
         }
-        spectra.push(SpectrumPanel { label: label.clone(), series });
+        panels.push(SpectrumPanel { label: real.label_names[class].clone(), series });
     }
-    let overlay = BeatOverlay { fs_hz: real.fs_hz, r_index: real.sig_len / 2, panels, n_columns: sources.len() };
+    let y_label = "power, dB re 1 mV²/Hz".into();
+    Ok(Figure::new("spectra", "Power spectra", Spectrum { panels, y_label, max_hz: (real.fs_hz / 2.0).min(100.0) }))
+}
+
+/// Overlays and spectra of the beats that generators learned from and of those that they made.
+///
+/// # Errors
+/// As [`spectra`].
+pub fn beats_section(report: &mut Report, real: &Dataset, judged: &[(String, Dataset)]) -> Result<()> {
+    let spectra = spectra(real, judged)?;
     report
         .section("beats", "Real and generated beats")
         .text(
             "Each panel overlays up to 40 beats with the mean and one standard deviation over all beats of the class. \
              Real beats are those that the generators learned from.",
         )
-        .figure(Figure::new("beat_overlay", "Beats by class and source", overlay))
-        .figure(
-            Figure::new(
-                "spectra",
-                "Power spectra",
-                Spectrum {
-                    panels: spectra,
-                    y_label: "power, dB re 1 mV²/Hz".into(),
-                    max_hz: (real.fs_hz / 2.0).min(100.0),
-                },
-            )
-            .caption(
-                "Welch spectra of single beats: median over beats; the band holds the middle half of the real beats.",
-            ),
-        );
+        .figure(beat_overlay(real, judged, real.sig_len / 2))
+        .figure(spectra.caption(
+            "Welch spectra of single beats: median over beats; the band holds the middle half of the real beats.",
+        ));
     Ok(())
 }
 
@@ -269,34 +297,39 @@ fn equivalence_estimate(e: &SnrEquivalence) -> Estimate {
         Some(test) => {
             let verdict = if test.is_shown { "equivalence shown" } else { "equivalence not shown" };
             let enough = e.needed_n.is_none_or(|needed| e.n.iter().all(|&n| n >= needed));
-            let power =
-                if enough { String::new() } else { format!(", needs {} beats a side", e.needed_n.unwrap_or(0)) };
+            let power = if enough { String::new() } else { format!(", needs {} a side", e.needed_n.unwrap_or(0)) };
             Estimate::with_ci(test.difference.value, test.ci_low, test.ci_high).note(format!("{verdict}{power}"))
         }
-        None => Estimate::insufficient("fewer than two beats"),
+        None => Estimate::insufficient("fewer than two on a side"),
     }
 }
 
-/// SNR by class, and the tests of whether it is equal within a margin.
-pub fn snr_section(report: &mut Report, quality: &Quality, class_names: &[String], margin: f64) {
-    let mut table = Table::new("snr", "Signal-to-noise ratio by class", "class").caption(
-        "SNR = 10 log10(sum s² / sum (x - s)²), s the beat after a zero-phase 40 Hz low-pass with its mean removed. \
-             Mean ± standard deviation over beats. Smooth output raises it, so higher is not better: the question is \
-             whether it equals the real value. Of each generator, equal numbers of beats of every class were drawn.",
-    );
-    let sources: Vec<&str> = quality.snr.iter().map(|s| s.source.as_str()).fold(Vec::new(), |mut seen, source| {
-        if !seen.contains(&source) {
-            seen.push(source);
+/// Each name once, in the order of first appearance.
+fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    names.fold(Vec::new(), |mut seen, name| {
+        if !seen.contains(&name) {
+            seen.push(name);
         }
         seen
-    });
-    table = table.column("real_n", "real beats", "", Better::Neither);
+    })
+}
+
+/// SNR by class, and the tests of whether it is equal within a margin.
+pub fn snr_section(report: &mut Report, quality: &Quality, margin: f64) {
+    let items = quality.items;
+    let mut table = Table::new("snr", "Signal-to-noise ratio by class", "class").caption(format!(
+        "SNR = 10 log10(sum s² / sum (x - s)²), s a lead after a zero-phase 40 Hz low-pass with its mean removed; of several \
+         leads the mean. Mean ± standard deviation over {items}. Smooth output raises it, so higher is not better: the \
+         question is whether it equals the real value."
+    ));
+    let sources = distinct(quality.snr.iter().map(|s| s.source.as_str()));
+    table = table.column("real_n", format!("real {items}"), "", Better::Neither);
     for source in &sources {
         table = table.column(format!("{source}_db"), *source, "dB", Better::Neither);
     }
-    for class in class_names {
-        let mut row = Row::new(RowKind::Result, class.clone());
-        for s in quality.snr.iter().filter(|s| &s.class == class && s.n > 1) {
+    for class in distinct(quality.snr.iter().map(|s| s.class.as_str())) {
+        let mut row = Row::new(RowKind::Result, class);
+        for s in quality.snr.iter().filter(|s| s.class == class && s.n > 1) {
             row = row.cell(format!("{}_db", s.source), format!("{:.1} ± {:.1}", s.mean_db, s.sd_db));
             if s.source == "real" {
                 row = row.cell("real_n", s.n as f64);
@@ -341,7 +374,8 @@ pub fn fidelity_section(report: &mut Report, quality: &Quality) {
     let mut table = Table::new("fidelity", "Distance to real beats of other patients", "source")
         .caption(
             "Compared with real held-out beats of patients that no generator has met. The floor compares the training \
-             patients with them: a generator of these patients' beats can hardly come closer.",
+             patients with them: a generator of these patients' beats can hardly come closer. A whole record stands as its \
+             averaged beat.",
         )
         .column("n", "beats", "", Better::Neither)
         .column("mmd2", "MMD²", "", Better::Lower)
@@ -366,25 +400,36 @@ pub fn fidelity_section(report: &mut Report, quality: &Quality) {
                 .cell("spread_ratio", d.spread_ratio),
         );
     }
+    let is_compared = |class: &&str| quality.fidelity.iter().any(|d| d.class == *class);
+    let classes = distinct(quality.snr.iter().map(|s| s.class.as_str()));
+    let left_out: Vec<&str> = classes.into_iter().filter(|class| !is_compared(class)).collect();
+    if !left_out.is_empty() {
+        table = table.note(format!("Not compared, with fewer than {MIN_POINTS} on a side: {}.", left_out.join(", ")));
+    }
     report.section("fidelity", "Are the beats like real ones?").table(table);
 }
 
 /// Copies and near neighbors.
 pub fn privacy_section(report: &mut Report, quality: &Quality) {
+    let items = quality.items;
     let mut table = Table::new("privacy", "Copies and near neighbors", "generator")
-        .caption(
-            "Each count is set against the same count with real beats of patients that the generator never met. p: share \
-             of exchanges of training and held-out patients that leak at least as much.",
-        )
-        .column("exact_copies", "exact copies", "beats", Better::Lower)
-        .column("memorized", "memorized (ratio ≤ 1), training", "beats", Better::Lower)
-        .column("memorized_held_out", "same, held out", "beats", Better::Neither)
+        .caption(format!(
+            "Each count is set against the same count with real {items} of patients that the generator never met, as many as \
+             of the training. p: share of exchanges of training and held-out patients that leak at least as much."
+        ))
+        .column("exact_copies", "exact copies", items, Better::Lower)
+        .column("memorized", "memorized (ratio ≤ 1), training", items, Better::Lower)
+        .column("memorized_held_out", "same, held out", items, Better::Neither)
         .column("memorized_p", "p of the excess", "", Better::Neither)
-        .column("nearest_difference", "nearest distance, generated minus held out", "5th percentile", Better::Higher);
+        .column("nearest_difference", "nearest distance, generated minus held out", "5th percentile", Better::Higher)
+        .column("closer_share", "nearer to training than to held out", "", Better::Lower)
+        .column("closer_share_p", "p of that", "", Better::Neither)
+        .column("n_compared", "compared with, each", items, Better::Neither);
     for audit in &quality.audits {
         let s = &audit.scores;
         table = table.row(
             Row::new(if audit.source == "control" { RowKind::Control } else { RowKind::Result }, audit.source.clone())
+                .group(audit.space.clone())
                 .cell("exact_copies", audit.n_exact_copies as f64)
                 .cell("memorized", s.memorized.train)
                 .cell("memorized_held_out", s.memorized.held_out)
@@ -392,15 +437,18 @@ pub fn privacy_section(report: &mut Report, quality: &Quality) {
                 .cell(
                     "nearest_difference",
                     Estimate::with_ci(audit.nearest.difference, audit.nearest.ci_low, audit.nearest.ci_high),
-                ),
+                )
+                .cell("closer_share", s.closer_share.train)
+                .cell("closer_share_p", s.closer_share.p_value)
+                .cell("n_compared", audit.n_train as f64),
         );
     }
     report.raw.insert("privacy".into(), serde_json::to_value(&quality.audits).unwrap_or_default());
     report
-        .section("privacy", "Do the generated beats repeat training beats?")
+        .section("privacy", format!("Do the generated {items} repeat those of the training?"))
         .text(
-            "Beats are compared as standardized signals. Passing these tests means that they have shown no leak; it does \
-             not mean that the set is private or anonymous.",
+            "Signals are compared point by point, each with mean 0 and standard deviation 1; labels play no part. Passing \
+             these tests means that they have shown no leak; it does not mean that the set is private or anonymous.",
         )
         .table(table);
 }

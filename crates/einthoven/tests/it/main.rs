@@ -20,6 +20,8 @@ mod dipole;
 mod distill;
 #[cfg(feature = "nn")]
 mod editing;
+#[cfg(feature = "nn")]
+mod evaluate;
 #[cfg(feature = "fetch")]
 mod fetch;
 mod folder;
