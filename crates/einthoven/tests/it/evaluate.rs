@@ -82,7 +82,7 @@ fn records_with_several_labels_are_judged_by_each_label_and_all_together() {
     let block = report.raw["physiology"].as_array().unwrap().iter();
     let block = block.filter(|row| row["label"] == "CLBBB" && row["quantity"] == "qrs_ms").collect::<Vec<_>>();
     assert!(block[0]["synthetic"]["quartiles"][1].as_f64().is_some_and(|ms| ms > 120.0), "{:?}", block[0]);
-    let again = Report::from_json(&report.to_json(), "report.json".as_ref()).unwrap();
+    let again = Report::from_json(&report.to_json(), "report.json").unwrap();
     assert_eq!(again.to_html(), report.to_html());
     assert!(report.to_markdown().contains("Not measured"));
 }
@@ -92,9 +92,13 @@ fn copies_that_begin_at_another_moment_are_found_by_their_averaged_beats() {
     let real = real();
     let mut stolen = as_synthetic(real.part(Split::Train), &real);
     stolen.ecg.chunks_mut(600).for_each(|lead| lead.rotate_left(130));
-    let (report, failed) = judge(&real, &stolen).unwrap();
+    let (report, _) = judge(&real, &stolen).unwrap();
     assert_eq!(report.headline["exact_copies"].value, 0.0);
-    assert!(failed.iter().any(|check| check.contains("P6") && check.contains("averaged beats")), "{failed:?}");
+    let share = |space: usize| &report.raw["privacy"][space]["scores"]["closer_share"];
+    // Point by point the copies are as far from their originals as from anyone; as averaged beats they are theirs.
+    assert!(share(0)["train"].as_f64().unwrap() < 0.8, "{}", share(0));
+    assert!(share(1)["train"].as_f64().unwrap() > 0.85, "{}", share(1));
+    assert!(share(1)["p_value"].as_f64().unwrap() < 0.01, "{}", share(1));
     let stolen = as_synthetic(real.part(Split::Train), &real);
     let (_, failed) = judge(&real, &stolen).unwrap();
     assert!(failed[0].contains("40 exact copies") && failed[0].contains("point by point"), "{failed:?}");
