@@ -106,14 +106,18 @@ fn k10_a_training_that_does_not_fit_is_refused_with_the_batch_that_does() {
 }
 
 #[test]
-fn recomputing_is_refused_for_a_network_that_cannot() {
-    let folder = TempFolder::new("recompute");
-    let out = folder.at("run");
+fn activations_in_another_way_are_refused_for_a_network_that_cannot() {
+    let folder = TempFolder::new("activations");
     let cohort = "data.simulated_beats_per_patient=10";
-    let failed = einthoven(["train", "quickstart", "--set", cohort, "--recompute", "--out", &out, "--json"]);
-    let error = failed.error();
-    assert_eq!(failed.code, 2, "{error}");
-    assert!(error["error"].as_str().is_some_and(|text| text.contains("--recompute for teacher")), "{error}");
+    for flag in ["--recompute", "--bf16-activations"] {
+        let out = folder.at(&flag[2..]);
+        let failed = einthoven(["train", "quickstart", "--set", cohort, flag, "--out", &out, "--json"]);
+        let error = failed.error();
+        assert_eq!(failed.code, 2, "{error}");
+        assert!(error["error"].as_str().is_some_and(|text| text.contains(&format!("{flag} for teacher"))), "{error}");
+    }
+    let both = einthoven(["train", "quickstart", "--recompute", "--bf16-activations", "--out", &folder.at("both")]);
+    assert_eq!(both.code, 2);
 }
 
 #[test]

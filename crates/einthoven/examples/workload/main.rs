@@ -3,7 +3,7 @@
 //!
 //! `workload write NAME FILE [batch=N] [length=N] [width=N]` stores weights, a batch and a target made
 //! from a hash. `workload train FILE` and `workload forward FILE` do the work as `worker` describes, `workload recompute
-//! FILE` a training step that keeps less (W1, W2 and W5); `workload peak` multiplies two matrices of 1024 rows and columns.
+//! FILE` (W1, W2 and W5) and `workload bf16 FILE` (W1 and W2) a training step that keeps less; `workload peak` multiplies two matrices of 1024 rows and columns.
 
 mod networks;
 #[path = "../worker/mod.rs"]
@@ -14,6 +14,7 @@ use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use einthoven::error::{Error, Result};
+use einthoven::nn::activations::Activations;
 use einthoven::nn::adamw::AdamWConfig;
 use einthoven::nn::train::{Learner, NetworkTrainee};
 use einthoven::nn::weights::{Params, Weights, host};
@@ -33,11 +34,12 @@ fn main() -> Result<()> {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     einthoven::nn::kernel::on_worker(|| match words.as_slice() {
         ["write", name, file, sizes @ ..] => write(name, sizes, file.as_ref()),
-        ["train", file] => serve(train(Problem::load(file.as_ref())?, false)?, idle_kib),
-        ["recompute", file] => serve(train(Problem::load(file.as_ref())?, true)?, idle_kib),
+        ["train", file] => serve(train(Problem::load(file.as_ref())?, Activations::Whole)?, idle_kib),
+        ["recompute", file] => serve(train(Problem::load(file.as_ref())?, Activations::Recomputed)?, idle_kib),
+        ["bf16", file] => serve(train(Problem::load(file.as_ref())?, Activations::Bf16)?, idle_kib),
         ["forward", file] => serve(forward(Problem::load(file.as_ref())?), idle_kib),
         ["peak"] => serve(peak(), idle_kib),
-        _ => Err(Error::config("arguments", "expected write, train, recompute, forward or peak")),
+        _ => Err(Error::config("arguments", "expected write, train, recompute, bf16, forward or peak")),
     })
 }
 
@@ -139,7 +141,7 @@ impl Learner for FixedTarget {
 }
 
 /// Training steps as every run makes them: copy of the weights, forward, backward, AdamW.
-fn train(mut problem: Problem, recomputes: bool) -> Result<Work> {
+fn train(mut problem: Problem, activations: Activations) -> Result<Work> {
     let device = Device::flex();
     let weights = std::mem::take(&mut problem.weights);
     let rate = 1e-3;
@@ -154,8 +156,7 @@ fn train(mut problem: Problem, recomputes: bool) -> Result<Work> {
     let (inputs, target) = problem.inputs_on(&device.clone().autodiff())?;
     let specs = problem.workload.params();
     let learner = FixedTarget { workload: problem.workload, inputs, target };
-    let mut trainee =
-        NetworkTrainee::new(learner, specs, weights, optimizer, 1_000_000, &device).recomputing(recomputes);
+    let mut trainee = NetworkTrainee::new(learner, specs, weights, optimizer, 1_000_000, &device).holding(activations);
     let mut step = 0;
     Ok(Box::new(move || {
         step += 1;

@@ -196,7 +196,7 @@ impl Workload {
                     let dilation = 1 << (layer % cycle);
                     let conv = GateConv { weight: c.get("weight"), bias: c.get("bias"), dilation };
                     let out = GateOut { weight: o.get("weight"), bias: o.get("bias") };
-                    gated_residual(state, shift, conv, None, out, Gate::First)
+                    gated_residual(state, shift, conv, None, out, Gate::First, p.kept())
                 })
             });
         }

@@ -126,7 +126,7 @@ pub(super) fn train(
         let examples = Examples { batch, device: device.clone(), ..examples.clone() };
         GanTrainee::new(&network, &critic, examples, &course, trainer.seed.purpose(start).purpose(ROLE))
     };
-    trainer.tell_recompute_is_unused(ROLE, progress);
+    trainer.tell_activations_are_whole(ROLE, progress);
     let (trainee, _) = trainer.train_stage(
         ROLE,
         recipe.steps,

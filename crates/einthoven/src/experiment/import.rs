@@ -139,6 +139,7 @@ pub(super) fn leave_run(
         seed: 0,
         device: "cpu".into(),
         data_fingerprint: hash.into(),
+        is_bf16: false,
     };
     let run = Run::create_or_open(request.out, &info)?;
     run.stage(ROLE)?;

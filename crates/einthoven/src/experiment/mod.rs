@@ -67,6 +67,7 @@ use crate::delineators::facts::add_measured;
 use crate::error::{Error, Result};
 use crate::generators::diffusion_model::DiffusionModel;
 use crate::generators::{Generator, Item, SampleRequest, dgn};
+use crate::nn::activations::Activations;
 use crate::report::Report;
 use crate::run::{Progress, Run, RunInfo, Stop};
 use crate::seed::Seed;
@@ -141,8 +142,8 @@ pub struct RunRequest<'a> {
     pub probe: Option<&'a dyn MemoryProbe>,
     /// Memory that the process may use; what the machine has free if not set.
     pub max_memory_bytes: Option<u64>,
-    /// Whether denoisers keep less for the backward pass and recompute it: less memory, more time, the same bits.
-    pub recompute: bool,
+    /// How denoisers hold values for the backward pass.
+    pub activations: Activations,
 }
 
 impl RunRequest<'_> {
@@ -154,14 +155,15 @@ impl RunRequest<'_> {
             seed: self.seed,
             device: self.device.into(),
             data_fingerprint,
+            is_bf16: self.activations == Activations::Bf16,
         };
         Run::create_or_open(self.out, &info)
     }
 
     /// What trains the networks of that run.
     fn trainer<'a>(&'a self, run: &'a Run, stop: &'a Stop, device: &'a Device) -> Trainer<'a> {
-        let RunRequest { seed, probe, max_memory_bytes, recompute, .. } = *self;
-        Trainer { run, stop, device, seed: Seed::new(seed), probe, max_memory_bytes, recompute }
+        let RunRequest { seed, probe, max_memory_bytes, activations, .. } = *self;
+        Trainer { run, stop, device, seed: Seed::new(seed), probe, max_memory_bytes, activations }
     }
 }
 

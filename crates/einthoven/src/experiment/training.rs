@@ -12,6 +12,7 @@ use crate::diffusion::distill::Denoising;
 use crate::diffusion::{Network, Objective, Parameterization, TimeView, Weighting};
 use crate::error::{Error, Result};
 use crate::generators::diffusion_model::{DiffusionModel, ModelCard};
+use crate::nn::activations::Activations;
 use crate::nn::adamw::AdamWConfig;
 use crate::nn::kernel::is_cpu;
 use crate::nn::train::{Learner, NetworkTrainee, check_device};
@@ -54,8 +55,8 @@ pub struct Trainer<'a> {
     pub probe: Option<&'a dyn MemoryProbe>,
     /// Memory that the process may use; what the machine has free if not set.
     pub max_memory_bytes: Option<u64>,
-    /// Whether denoisers recompute their parts in the backward pass, see [`crate::nn::recompute`].
-    pub recompute: bool,
+    /// How denoisers hold values for the backward pass.
+    pub activations: Activations,
 }
 
 impl Trainer<'_> {
@@ -67,8 +68,8 @@ impl Trainer<'_> {
     ///
     /// # Errors
     /// [`crate::Error::Limit`] for a batch that memory cannot hold; [`crate::Error::Unsupported`] for a
-    /// device with other numbers and for a network or device that cannot recompute; everything that
-    /// [`train`] returns.
+    /// device with other numbers and for a network or device that holds activations in no such way;
+    /// everything that [`train`] returns.
     #[allow(clippy::too_many_arguments)]
     pub fn fit<L: Learner>(
         &self,
@@ -80,7 +81,7 @@ impl Trainer<'_> {
         beside: &Weights,
         progress: &mut dyn Progress,
     ) -> Result<Trained> {
-        self.check_recompute(network, &card.role)?;
+        self.check_activations(network, &card.role)?;
         let Course { n_steps, batch, optimizer, start } = course;
         let mut specs = network.params();
         let start_seed = self.seed.purpose("start").purpose(&card.role);
@@ -90,7 +91,7 @@ impl Trainer<'_> {
         specs.extend(companions.iter().cloned());
         let trainee = |batch, start: Weights| {
             NetworkTrainee::new(learner(batch), specs.clone(), start, optimizer.clone(), n_steps, self.device)
-                .recomputing(self.recompute)
+                .holding(self.activations)
         };
         let check = || {
             let start = network.start(self.seed.purpose("device check"));
@@ -111,21 +112,24 @@ impl Trainer<'_> {
         Ok(Trained { model, summary })
     }
 
-    /// Says that a network does not recompute where it was asked to: it comes along with those that do.
-    pub fn tell_recompute_is_unused(&self, role: &str, progress: &mut dyn Progress) {
-        if self.recompute {
-            progress.tell(&format!("{role}: trains without --recompute, which is not for its kind of network"));
+    /// Says that a network holds activations whole where another way was asked for: it comes along with those that do.
+    pub fn tell_activations_are_whole(&self, role: &str, progress: &mut dyn Progress) {
+        if self.activations != Activations::Whole {
+            let flag = self.activations.flag();
+            progress.tell(&format!("{role}: trains without {flag}, which is not for its kind of network"));
         }
     }
 
-    fn check_recompute(&self, network: &Network, role: &str) -> Result<()> {
-        let why = match network {
-            _ if !self.recompute => return Ok(()),
+    fn check_activations(&self, network: &Network, role: &str) -> Result<()> {
+        let why = match (self.activations, network) {
+            (Activations::Whole, _) => return Ok(()),
             _ if !is_cpu(self.device) => "on a device other than the CPU",
-            Network::Diffwave(_) | Network::Sssd(_) | Network::Dit(_) => return Ok(()),
-            _ => "for its kind of network (diffwave, sssd and dit can)",
+            (_, Network::Diffwave(_) | Network::Sssd(_)) => return Ok(()),
+            (Activations::Recomputed, Network::Dit(_)) => return Ok(()),
+            (Activations::Recomputed, _) => "for its kind of network (diffwave, sssd and dit can)",
+            (Activations::Bf16, _) => "for its kind of network (diffwave and sssd can)",
         };
-        Err(Error::Unsupported { what: format!("--recompute for {role}, {why}") })
+        Err(Error::Unsupported { what: format!("{} for {role}, {why}", self.activations.flag()) })
     }
 
     /// Trains the arrays of `specs` from `start` on as the stage of a role; `learner` makes what is learned for a size of
@@ -141,7 +145,7 @@ impl Trainer<'_> {
         learner: impl Fn(usize, &Device) -> L,
         progress: &mut dyn Progress,
     ) -> Result<(NetworkTrainee<L>, TrainSummary)> {
-        self.tell_recompute_is_unused(role, progress);
+        self.tell_activations_are_whole(role, progress);
         let trainee = |batch, n_steps, device: &Device| {
             NetworkTrainee::new(
                 learner(batch, device),

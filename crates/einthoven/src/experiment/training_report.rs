@@ -33,7 +33,8 @@ pub fn training_report(dir: &Path) -> Result<Report> {
     }
     let mut out = Report::new(&info.preset, info.seed, &info.device);
     out.title = format!("Training of {}", info.preset);
-    out.command = format!("einthoven train {} --seed {} --device {}", info.preset, info.seed, info.device);
+    let flag = if info.is_bf16 { " --bf16-activations" } else { "" };
+    out.command = format!("einthoven train {} --seed {} --device {}{flag}", info.preset, info.seed, info.device);
     out.config = toml::from_str(&info.config).map_err(|error| Error::config("config.toml", error.to_string()))?;
     out.abstract_text = vec![
         "Losses and costs of a training. They say that a network learned; whether its records are any good is asked by \

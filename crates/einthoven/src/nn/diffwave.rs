@@ -117,7 +117,7 @@ impl DiffwaveConfig {
         };
         let out =
             GateOut { weight: p.at("output_projection").get("weight"), bias: p.at("output_projection").get("bias") };
-        gated_residual(state, told[0].clone(), gate, conditioner, out, Gate::First)
+        gated_residual(state, told[0].clone(), gate, conditioner, out, Gate::First, p.kept())
     }
 
     /// Several layers of which the input alone is kept; `told` holds the rows of one layer after the other.

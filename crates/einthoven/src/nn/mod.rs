@@ -1,5 +1,6 @@
 //! What the networks share: weights, layers, kernels and the networks themselves.
 
+pub mod activations;
 pub mod adamw;
 pub mod beat_phase;
 pub mod delnet;

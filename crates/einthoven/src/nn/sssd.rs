@@ -502,7 +502,7 @@ impl Sssd {
             weight: Tensor::cat(vec![normed_weight(&residual), normed_weight(&skip)], 0),
             bias: Tensor::cat(vec![residual.get::<1>("bias"), skip.get("bias")], 0),
         };
-        let state = gated_output(state, h, out, Gate::Second);
+        let state = gated_output(state, h, out, Gate::Second, p.kept());
         trace(&named("out"), &state.clone().narrow(1, 0, width));
         if block == 0 {
             trace(&named("skip"), &state.clone().narrow(1, width, self.config.skip_width));

@@ -6,6 +6,7 @@
 use burn::tensor::{Device, Tensor};
 use serde_json::json;
 
+use super::activations::Activations;
 use super::adamw::{AdamW, AdamWConfig, gradient_norm};
 use super::flat_adamw::FlatAdamW;
 use super::kernel::is_cpu;
@@ -59,7 +60,7 @@ pub struct NetworkTrainee<L> {
     pass: Pass,
     n_steps: u64,
     device: Device,
-    recomputes: bool,
+    activations: Activations,
 }
 
 /// Prefix of buffers among the weights of a checkpoint.
@@ -83,7 +84,7 @@ impl<L: Learner> NetworkTrainee<L> {
         }
         let optimizer = Box::new(AdamW::new(optimizer, &weights));
         let pass = Pass::Host { weights, optimizer };
-        NetworkTrainee { learner, specs, pass, n_steps, device: device.clone(), recomputes: false }
+        NetworkTrainee { learner, specs, pass, n_steps, device: device.clone(), activations: Activations::Whole }
     }
 
     /// As [`NetworkTrainee::new`], with weights and optimizer on the device whatever it is.
@@ -97,13 +98,13 @@ impl<L: Learner> NetworkTrainee<L> {
     ) -> NetworkTrainee<L> {
         let pass = FlatAdamW::new(&weights, &AdamW::new(optimizer, &weights), device);
         let pass = Pass::Flat(Box::new(pass));
-        NetworkTrainee { learner, specs, pass, n_steps, device: device.clone(), recomputes: false }
+        NetworkTrainee { learner, specs, pass, n_steps, device: device.clone(), activations: Activations::Whole }
     }
 
-    /// The same, its networks recomputing their parts in the backward pass where they can and `recomputes` says so;
-    /// see [`super::recompute`]. On the CPU alone.
-    pub fn recomputing(self, recomputes: bool) -> NetworkTrainee<L> {
-        NetworkTrainee { recomputes: recomputes && is_cpu(&self.device), ..self }
+    /// The same, its networks holding activations in this way where they can; on devices other than the CPU whole.
+    pub fn holding(self, activations: Activations) -> NetworkTrainee<L> {
+        let activations = if is_cpu(&self.device) { activations } else { Activations::Whole };
+        NetworkTrainee { activations, ..self }
     }
 
     /// The weights as they are now, as constants on its device or on that device's gradient tape.
@@ -129,7 +130,7 @@ impl<L: Learner> Trainee for NetworkTrainee<L> {
             Pass::Host { weights, optimizer } => (weights.tracked(&self.device), &optimizer.config, optimizer.updates),
             Pass::Flat(flat) => (flat.tracked(), flat.config(), flat.updates()),
         };
-        let params = if self.recomputes { params.recomputing() } else { params };
+        let params = params.holding(self.activations);
         let lr = config.rate(updates, self.n_steps);
         let (loss, items) = self.learner.loss(&params, step)?;
         let extra = self.learner.notes();

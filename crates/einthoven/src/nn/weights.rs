@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
+use super::activations::Activations;
+use super::kernel::Kept;
 use crate::error::{Error, Result};
 use crate::run::Tensors;
 use crate::seed::Seed;
@@ -138,7 +140,7 @@ impl Weights {
 #[derive(Debug, Clone)]
 pub struct Params {
     values: Parts,
-    recomputes: bool,
+    activations: Activations,
 }
 
 /// Shape and values of a parameter by its name.
@@ -146,7 +148,7 @@ pub(super) type Parts = BTreeMap<String, (Vec<usize>, Tensor<1>)>;
 
 impl Params {
     pub(super) fn from_parts(values: Parts) -> Params {
-        Params { values, recomputes: false }
+        Params { values, activations: Activations::Whole }
     }
 
     pub(super) fn into_parts(self) -> Parts {
@@ -162,9 +164,9 @@ impl Params {
         Params::from_parts(values.collect())
     }
 
-    /// The same values, with which networks do as [`super::recompute::recomputed`] says where they can.
-    pub fn recomputing(self) -> Params {
-        Params { recomputes: true, ..self }
+    /// The same values, with which networks hold activations in this way where they can.
+    pub fn holding(self, activations: Activations) -> Params {
+        Params { activations, ..self }
     }
 
     /// All parameters, to be looked up by full name.
@@ -217,7 +219,12 @@ impl<'a> View<'a> {
 
     /// Whether values inside a network's parts are computed again in the backward pass.
     pub fn recomputes(&self) -> bool {
-        self.params.recomputes
+        self.params.activations == Activations::Recomputed
+    }
+
+    /// How operations keep values for their gradients.
+    pub fn kept(&self) -> Kept {
+        self.params.activations.kept()
     }
 
     /// Name of what this is a view of; empty for all parameters.

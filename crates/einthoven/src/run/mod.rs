@@ -71,6 +71,8 @@ pub struct RunInfo {
     pub device: String,
     /// Hash over the data that the run learns from.
     pub data_fingerprint: String,
+    /// Whether its trainings hold activations as bf16.
+    pub is_bf16: bool,
 }
 
 /// Where a file of a run comes from; stored in its manifests.
@@ -90,6 +92,9 @@ pub struct Origin {
     pub device: String,
     /// Hash over the data that the run learns from.
     pub data_fingerprint: String,
+    /// Whether its trainings hold activations as bf16.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_bf16: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -340,6 +345,7 @@ impl RunInfo {
             seed: self.seed,
             device: self.device.clone(),
             data_fingerprint: self.data_fingerprint.clone(),
+            is_bf16: self.is_bf16,
         }
     }
 
@@ -351,6 +357,7 @@ impl RunInfo {
             ("seed", self.seed != other.seed),
             ("device", self.device != other.device),
             ("data", self.data_fingerprint != other.data_fingerprint),
+            ("--bf16-activations", self.is_bf16 != other.is_bf16),
         ]
         .into_iter()
         .find_map(|(what, differs)| differs.then_some(what))
@@ -372,6 +379,7 @@ pub fn read_run(dir: &Path) -> Result<(RunInfo, Origin)> {
         seed: origin.seed,
         device: origin.device.clone(),
         data_fingerprint: origin.data_fingerprint.clone(),
+        is_bf16: origin.is_bf16,
     };
     if sha256_hex(info.config.as_bytes()) != origin.config_sha256 {
         return Err(refused(

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use einthoven::dataset::Split;
 use einthoven::delineators::{self, Delineator, Leads, marked};
 use einthoven::experiment::{DELINEATION_PRESETS, RunRequest, delineation, train};
+use einthoven::nn::activations::Activations;
 use einthoven::record::Wave;
 use einthoven::run::{Progress, Stop};
 use einthoven::simulate::dipole::{Request, SimulatedEcg};
@@ -84,7 +85,7 @@ fn a_training_that_was_stopped_ends_with_the_same_weights_and_only_its_own_subje
             command: String::new(),
             probe: None,
             max_memory_bytes: None,
-            recompute: false,
+            activations: Activations::Whole,
         };
         train(&request, &stop.clone(), &mut StopAfter(stop_after, stop))
     };

@@ -9,6 +9,7 @@ use einthoven::dataset::{Dataset, Split, npz};
 use einthoven::experiment::{self, DrawRequest, RunRequest, run_model};
 use einthoven::generators::diffusion_model::DiffusionModel;
 use einthoven::generators::extent::Extent;
+use einthoven::nn::activations::Activations;
 use einthoven::run::{Progress, Silent, Stop};
 use einthoven::simulate::ecgsyn::Ecgsyn;
 use einthoven::{Error, Result, Seed};
@@ -84,7 +85,7 @@ fn train(
         command: String::new(),
         probe: None,
         max_memory_bytes: None,
-        recompute: false,
+        activations: Activations::Whole,
     };
     experiment::train(&request, stop, progress)
 }

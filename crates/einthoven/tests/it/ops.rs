@@ -4,7 +4,7 @@
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use einthoven::nn::kernel::{
-    Affine, ChannelStatistics, Gate, GateConv, GateOut, KernelSpectrum, Pointwise, batch_norm_act,
+    Affine, ChannelStatistics, Gate, GateConv, GateOut, Kept, KernelSpectrum, Pointwise, batch_norm_act,
     batch_norm_act_fixed, batch_norm_act_fixed_reference, batch_norm_act_reference, fft_conv, fft_conv_reference,
     gated_output, gated_output_reference, gated_residual, gated_residual_reference, gelu, gelu_reference, glu,
     glu_reference, layer_norm_act, layer_norm_act_reference,
@@ -153,8 +153,12 @@ fn stays_finite(case: &Case) {
     }
 }
 
-/// Sizes of a gated layer: batch, residual, skip, gated, length, kernel, dilation.
 fn gated(sizes: [usize; 7], gate: Gate, has_conditioner: bool) -> Case {
+    gated_as(Kept::Whole, sizes, gate, has_conditioner)
+}
+
+/// Sizes of a gated layer: batch, residual, skip, gated, length, kernel, dilation.
+fn gated_as(kept: Kept, sizes: [usize; 7], gate: Gate, has_conditioner: bool) -> Case {
     let [batch, residual, skip, gated, length, kernel, dilation] = sizes;
     let state = residual + skip;
     let mut shapes = vec![vec![batch, state, length], vec![batch, residual]];
@@ -176,27 +180,36 @@ fn gated(sizes: [usize; 7], gate: Gate, has_conditioner: bool) -> Case {
             let weight = next().reshape([2 * gated, residual, kernel]);
             let conv = GateConv { weight, bias: next(), dilation };
             let out = GateOut { weight: next().reshape([state, gated, 1]), bias: next() };
-            let function = if ours { gated_residual } else { gated_residual_reference };
-            function(state_signal, shift, conv, conditioner, out, gate)
+            match ours {
+                true => gated_residual(state_signal, shift, conv, conditioner, out, gate, kept),
+                false => gated_residual_reference(state_signal, shift, conv, conditioner, out, gate),
+            }
         })
     };
-    let name = format!("gated residual {sizes:?} {gate:?} {has_conditioner}");
+    let name = format!("gated residual {sizes:?} {gate:?} {has_conditioner} {kept:?}");
     Case { name, shapes, scales: vec![], ours: op(true), reference: op(false), weights_from }
 }
 
-fn gated_out([batch, gated, skip, length]: [usize; 4], gate: Gate) -> Case {
+fn gated_out(sizes: [usize; 4], gate: Gate) -> Case {
+    gated_out_as(Kept::Whole, sizes, gate)
+}
+
+fn gated_out_as(kept: Kept, [batch, gated, skip, length]: [usize; 4], gate: Gate) -> Case {
     let state = gated + skip;
     let shapes = vec![vec![batch, state, length], vec![batch, 2 * gated, length], vec![state, gated, 1], vec![state]];
     let op = |ours: bool| -> Op {
         Box::new(move |inputs: &[Tensor<1>]| {
             let batch = inputs[0].dims()[0] / (state * length);
             let out = GateOut { weight: inputs[2].clone().reshape([state, gated, 1]), bias: inputs[3].clone() };
-            let function = if ours { gated_output } else { gated_output_reference };
             let z = inputs[1].clone().reshape([batch, 2 * gated, length]);
-            function(inputs[0].clone().reshape([batch, state, length]), z, out, gate)
+            let state_signal = inputs[0].clone().reshape([batch, state, length]);
+            match ours {
+                true => gated_output(state_signal, z, out, gate, kept),
+                false => gated_output_reference(state_signal, z, out, gate),
+            }
         })
     };
-    let name = format!("gated output {:?} {gate:?}", [batch, gated, skip, length]);
+    let name = format!("gated output {:?} {gate:?} {kept:?}", [batch, gated, skip, length]);
     Case { name, shapes, scales: vec![], ours: op(true), reference: op(false), weights_from: 2 }
 }
 
@@ -213,14 +226,63 @@ fn gated_residual_agrees_with_the_framework_in_value_and_gradient() {
         gated_out([3, 9, 11, 100], Gate::Second),
         gated_out([2, 33, 40, 49], Gate::First),
     ];
-    let pick = noise(200, 5);
+    cases.extend(random_layers(11, 5).into_iter().map(|(sizes, gate, is_told)| gated(sizes, gate, is_told)));
+    agrees(&cases, 2e-5);
+}
+
+/// Sizes, gate and whether there is a conditioner.
+fn random_layers(count: usize, seed: u64) -> Vec<([usize; 7], Gate, bool)> {
+    let pick = noise(20 * count, seed);
     let mut pick = pick.iter().map(|value| (value + 1.0) / 2.0);
     let mut up_to = |high: usize| 1 + (pick.next().unwrap() * high as f64) as usize;
-    while cases.len() < 20 {
+    let mut layer = || {
         let sizes = [up_to(3), up_to(12), up_to(9) - 1, up_to(12), up_to(120), 2 * up_to(3) - 1, up_to(30)];
-        cases.push(gated(sizes, if up_to(2) == 1 { Gate::First } else { Gate::Second }, up_to(2) == 1));
+        (sizes, if up_to(2) == 1 { Gate::First } else { Gate::Second }, up_to(2) == 1)
+    };
+    (0..count).map(|_| layer()).collect()
+}
+
+/// The result is that of the layer that keeps its values whole, bit by bit; the gradients are near and not the same.
+#[test]
+fn gated_layers_that_keep_bf16_give_the_same_result_and_near_gradients() {
+    let mut pairs: Vec<[Case; 2]> = Vec::new();
+    for (sizes, gate, is_told) in random_layers(12, 6) {
+        pairs.push([Kept::Whole, Kept::Bf16].map(|kept| gated_as(kept, sizes, gate, is_told)));
+        let [batch, _, skip, gated, length, ..] = sizes;
+        pairs.push([Kept::Whole, Kept::Bf16].map(|kept| gated_out_as(kept, [batch, gated, skip, length], gate)));
     }
-    agrees(&cases, 2e-5);
+    for [whole, rounded] in &pairs {
+        for dtype in [DType::F32, DType::F64] {
+            let (expected, found) = (pass(whole, dtype, &whole.ours), pass(rounded, dtype, &rounded.ours));
+            assert!(expected[0] == found[0], "{}: result", rounded.name);
+            let [expected, found] = [expected, found].map(|all| all[1..].concat());
+            let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
+            let error =
+                norm(&mut expected.iter().zip(&found).map(|(a, b)| a - b)) / norm(&mut expected.iter().copied());
+            assert!(error > 0.0 && error < 1e-2, "{} {dtype:?}: gradients off by {error}", rounded.name);
+        }
+    }
+}
+
+/// Half of the state is kept for no gradient, so none may depend on it.
+#[test]
+fn gradients_of_a_gated_layer_do_not_depend_on_the_skip_sum() {
+    let (batch, residual, skip, length) = (2, 5, 7, 100);
+    let case = gated([batch, residual, skip, 4, length, 3, 2], Gate::First, true);
+    let gradients = |skip_sum: f32| {
+        let device = Device::flex().autodiff();
+        let mut all = inputs(&case, DType::F32, &device);
+        let state = all[0].clone().reshape([batch, residual + skip, length]).narrow(1, 0, residual);
+        let skips = Tensor::<3>::full([batch, skip, length], skip_sum, &device);
+        all[0] = Tensor::cat(vec![state, skips], 1).reshape([batch * (residual + skip) * length]);
+        let all: Vec<Tensor<1>> = all.into_iter().map(Tensor::require_grad).collect();
+        let out = (case.ours)(&all);
+        let target =
+            Tensor::<3>::from_data(TensorData::new(noise(out.shape().num_elements(), 99), out.dims()), &device);
+        let grads = (out * target).sum().backward();
+        all.iter().map(|input| bits(input.grad(&grads).unwrap())).collect::<Vec<_>>()
+    };
+    assert!(gradients(0.0) == gradients(3.0));
 }
 
 #[test]
@@ -233,6 +295,8 @@ fn gated_residual_gradients_agree_with_finite_differences() {
 fn gated_residual_keeps_the_bits_of_a_record() {
     keeps_bits(&gated([8, 10, 6, 12, 100, 3, 8], Gate::First, true));
     keeps_bits(&gated_out([8, 10, 6, 100], Gate::Second));
+    keeps_bits(&gated_as(Kept::Bf16, [8, 10, 6, 12, 100, 3, 8], Gate::First, true));
+    keeps_bits(&gated_out_as(Kept::Bf16, [8, 10, 6, 100], Gate::Second));
 }
 
 #[test]
@@ -250,7 +314,7 @@ fn gated_residual_refuses_a_batch_of_no_records() {
     let conv =
         GateConv { weight: all.remove(2).reshape([4, 2, 3]), bias: Tensor::zeros([4], &Device::flex()), dilation: 1 };
     let empty = Tensor::zeros([0, 4, 4], &Device::flex());
-    gated_residual(empty, Tensor::zeros([0, 2], &Device::flex()), conv, None, out, Gate::First);
+    gated_residual(empty, Tensor::zeros([0, 2], &Device::flex()), conv, None, out, Gate::First, Kept::Whole);
 }
 
 /// Batch, channels, length, taps, origin.

@@ -28,6 +28,7 @@ fn m06_a_folder_with_another_run_is_refused() {
         (RunInfo { seed: 6, ..info() }, "seed"),
         (RunInfo { config: "width = 4\n".into(), ..info() }, "configuration"),
         (RunInfo { data_fingerprint: "else".into(), ..info() }, "data"),
+        (RunInfo { is_bf16: true, ..info() }, "--bf16-activations"),
     ] {
         assert!(guard(Run::create_or_open(&dir, &other)).contains(&format!("holds another run ({what} differs)")));
     }

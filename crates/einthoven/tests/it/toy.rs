@@ -139,6 +139,7 @@ pub fn info() -> RunInfo {
         seed: 5,
         device: "cpu".into(),
         data_fingerprint: "none".into(),
+        is_bf16: false,
     }
 }
 

@@ -73,7 +73,7 @@ impl Real for f64 {
 /// # Panics
 ///
 /// If the tensor holds another number type.
-pub(super) fn values<T: Real>(tensor: &FlexTensor) -> &[T] {
+pub(super) fn values<T: Element + bytemuck::Pod>(tensor: &FlexTensor) -> &[T] {
     match tensor.as_slice::<T>() {
         Some(values) => values,
         None => panic!("a tensor of {:?} is not contiguous {:?}", tensor.dtype(), T::dtype()),
@@ -93,7 +93,7 @@ pub(super) fn values_mut<T: Real>(tensor: &mut FlexTensor) -> &mut [T] {
 }
 
 /// A tensor that owns `values` in row-major order.
-pub(super) fn tensor<T: Real>(values: Vec<T>, shape: &[usize]) -> FlexTensor {
+pub(super) fn tensor<T: Element + bytemuck::Pod>(values: Vec<T>, shape: &[usize]) -> FlexTensor {
     let shape = Shape::from(shape.to_vec());
     debug_assert_eq!(shape.num_elements(), values.len());
     FlexTensor::new(burn::tensor::Bytes::from_elems(values), Layout::contiguous(shape), T::dtype())

@@ -6,7 +6,8 @@
 //! one output, and nothing is cut apart or put together between layers.
 //!
 //! One piece of work is a block of samples of one record. Its intermediate values never leave the
-//! cache, apart from the two halves of the gate, which the gradient needs.
+//! cache. For the gradient it keeps the two halves of the gate and, with the convolution, the residual
+//! signal: no gradient needs the skip sum, the conditioner, or the input of the gate.
 
 mod backward;
 mod forward;
@@ -17,6 +18,7 @@ use burn_flex::FlexTensor;
 use super::conv1d::{Conv1dOptions, conv1d_reference};
 use super::cpu::{Real, values};
 use super::fused::{self, FusedOp};
+use super::kept::Kept;
 
 /// Samples per piece of work: twice three vectors of the widest kind, long enough for the processor to fetch
 /// the rest of a row ahead. Fixed, so that a sum does not depend on the batch.
@@ -57,7 +59,7 @@ pub struct GateOut {
 ///
 /// `state` is `[batch, residual + skip, length]` and holds `h` and `s`; `shift` is
 /// `[batch, residual]`, the embedding of the step; `conditioner` is `[batch, 2 * gated, length]`.
-/// Beyond its ends `h + shift` counts as zero.
+/// Beyond its ends `h + shift` counts as zero. `kept` says how gate and `h` are kept for the gradient.
 ///
 /// # Panics
 ///
@@ -73,6 +75,7 @@ pub fn gated_residual(
     conditioner: Option<Tensor<3>>,
     out: GateOut,
     gate: Gate,
+    kept: Kept,
 ) -> Tensor<3> {
     check_conv(&state, &shift, &conv, conditioner.as_ref(), &out);
     let mut types = vec![state.dtype(), shift.dtype(), conv.weight.dtype(), conv.bias.dtype()];
@@ -81,7 +84,7 @@ pub fn gated_residual(
     if !fused::runs_here(&state.device(), &types) {
         return gated_residual_reference(state, shift, conv, conditioner, out, gate);
     }
-    let layer = Layer { gate, dilation: Some(conv.dilation) };
+    let layer = Layer { gate, dilation: Some(conv.dilation), kept };
     let mut inputs = vec![state.into_dispatch(), out.weight.into_dispatch(), out.bias.into_dispatch()];
     inputs.extend([shift.into_dispatch(), conv.weight.into_dispatch(), conv.bias.into_dispatch()]);
     inputs.extend(conditioner.map(Tensor::into_dispatch));
@@ -94,7 +97,7 @@ pub fn gated_residual(
 /// # Panics
 ///
 /// If the shapes do not fit each other or the tensor is empty.
-pub fn gated_output(state: Tensor<3>, gated: Tensor<3>, out: GateOut, gate: Gate) -> Tensor<3> {
+pub fn gated_output(state: Tensor<3>, gated: Tensor<3>, out: GateOut, gate: Gate, kept: Kept) -> Tensor<3> {
     check_out(&state, gated.dims(), &out);
     assert!(state.dims()[1] >= gated.dims()[1] / 2, "gated_output: as many channels of the state as of the gate");
     if !fused::runs_here(&state.device(), &[state.dtype(), gated.dtype(), out.weight.dtype(), out.bias.dtype()]) {
@@ -102,7 +105,7 @@ pub fn gated_output(state: Tensor<3>, gated: Tensor<3>, out: GateOut, gate: Gate
     }
     let inputs =
         vec![state.into_dispatch(), out.weight.into_dispatch(), out.bias.into_dispatch(), gated.into_dispatch()];
-    Tensor::from_dispatch(fused::run(Layer { gate, dilation: None }, inputs))
+    Tensor::from_dispatch(fused::run(Layer { gate, dilation: None, kept }, inputs))
 }
 
 /// [`gated_residual`] by the framework's own operations: the reference for tests, and what devices
@@ -179,6 +182,7 @@ fn check_out(state: &Tensor<3>, gated: [usize; 3], out: &GateOut) {
 struct Layer {
     gate: Gate,
     dilation: Option<usize>,
+    kept: Kept,
 }
 
 /// Extents and weights of one call.
@@ -199,23 +203,21 @@ struct Sizes<'a, T> {
 }
 
 impl<'a, T: Real> Sizes<'a, T> {
-    /// `inputs` are state, 1x1 weight and bias, then either the input of the gate or shift,
-    /// convolution weight and bias and, where there is one, the conditioner.
-    fn new(layer: &Layer, inputs: &'a [FlexTensor]) -> Sizes<'a, T> {
-        let shape = |input: usize| inputs[input].layout().shape();
-        let (state, out) = (shape(0), shape(1));
-        let has_conv = layer.dilation.is_some();
+    /// `state` is any tensor of its shape, `conv` the weight of the convolution.
+    fn new(layer: &Layer, state: &FlexTensor, out: &'a FlexTensor, conv: Option<&'a FlexTensor>) -> Sizes<'a, T> {
+        let (state, gated) = (state.layout().shape(), out.layout().shape()[1]);
+        let conv_shape = conv.map(|conv| conv.layout().shape());
         Sizes {
             batch: state[0],
-            residual: if has_conv { shape(4)[1] } else { out[1] },
+            residual: conv_shape.map_or(gated, |shape| shape[1]),
             state: state[1],
-            gated: out[1],
+            gated,
             length: state[2],
-            kernel: if has_conv { shape(4)[2] } else { 0 },
+            kernel: conv_shape.map_or(0, |shape| shape[2]),
             dilation: layer.dilation.unwrap_or(1),
             gate: layer.gate,
-            conv_weight: if has_conv { values(&inputs[4]) } else { &[] },
-            out_weight: values(&inputs[1]),
+            conv_weight: conv.map_or(&[], values),
+            out_weight: values(out),
         }
     }
 
@@ -238,22 +240,19 @@ impl<'a, T: Real> Sizes<'a, T> {
 }
 
 impl FusedOp for Layer {
+    /// The inputs are state, 1x1 weight and bias, then either the input of the gate or shift,
+    /// convolution weight and bias and, where there is one, the conditioner.
     fn forward(&self, inputs: Vec<FlexTensor>, keep: bool) -> (FlexTensor, Vec<FlexTensor>) {
-        let (out, gates) = match inputs[0].dtype() {
+        match inputs[0].dtype() {
             DType::F64 => forward::run::<f64>(self, &inputs, keep),
             _ => forward::run::<f32>(self, &inputs, keep),
-        };
-        let mut kept = inputs;
-        kept.extend(gates);
-        (out, kept)
+        }
     }
 
-    fn gradients(&self, grad: FlexTensor, mut kept: Vec<FlexTensor>, wanted: &[bool]) -> Vec<Option<FlexTensor>> {
-        // The gates were kept behind the inputs, because `keep` was set when this step was recorded.
-        let gates = kept.split_off(wanted.len()).remove(0);
+    fn gradients(&self, grad: FlexTensor, kept: Vec<FlexTensor>, wanted: &[bool]) -> Vec<Option<FlexTensor>> {
         match grad.dtype() {
-            DType::F64 => backward::run::<f64>(self, grad, &kept, gates, wanted),
-            _ => backward::run::<f32>(self, grad, &kept, gates, wanted),
+            DType::F64 => backward::run::<f64>(self, grad, kept, wanted),
+            _ => backward::run::<f32>(self, grad, kept, wanted),
         }
     }
 }
@@ -272,4 +271,41 @@ fn window<T: Real>(signal: &[T], first: usize, shift: isize, level: T, to: &mut 
         *to += level;
     }
     to[zeros + count..].fill(T::ZERO);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cpu::tensor;
+    use super::*;
+
+    /// Shapes and types of what a layer of batch 2, length 5, 3 residual and some skip channels keeps.
+    fn kept(dilation: Option<usize>, n_skip: usize, kept: Kept) -> Vec<(Vec<usize>, DType)> {
+        let gated = if dilation.is_some() { 4 } else { 3 };
+        let state = 3 + n_skip;
+        let mut shapes = vec![vec![2, state, 5], vec![state, gated, 1], vec![state]];
+        match dilation {
+            Some(_) => {
+                shapes.extend([vec![2, 3], vec![2 * gated, 3, 3], vec![2 * gated], vec![2, 2 * gated, 5]]);
+            }
+            None => shapes.push(vec![2, 2 * gated, 5]),
+        }
+        let ones = |shape: &Vec<usize>| tensor(vec![1.0f32; shape.iter().product()], shape);
+        let layer = Layer { gate: Gate::First, dilation, kept };
+        let (_, kept) = layer.forward(shapes.iter().map(ones).collect(), true);
+        kept.iter().map(|kept| (kept.layout().shape().to_vec(), kept.dtype())).collect()
+    }
+
+    #[test]
+    fn a_layer_keeps_weights_gates_and_the_residual_signal_alone() {
+        for (how, dtype) in [(Kept::Whole, DType::F32), (Kept::Bf16, DType::BF16)] {
+            for n_skip in [0, 2] {
+                let out = (vec![3 + n_skip, 4, 1], DType::F32);
+                let conv = (vec![8, 3, 3], DType::F32);
+                let expected = [out, (vec![2, 8, 5], dtype), conv, (vec![2, 3], DType::F32), (vec![2, 3, 5], dtype)];
+                assert_eq!(kept(Some(2), n_skip, how), expected);
+                let expected = [(vec![3 + n_skip, 3, 1], DType::F32), (vec![2, 6, 5], dtype)];
+                assert_eq!(kept(None, n_skip, how), expected);
+            }
+        }
+    }
 }

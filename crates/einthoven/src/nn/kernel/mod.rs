@@ -19,6 +19,7 @@ mod fused;
 mod gated_residual;
 mod gelu;
 mod heads;
+mod kept;
 mod lanes;
 mod layer_norm_act;
 mod linear;
@@ -52,6 +53,7 @@ pub use gated_residual::{
     Gate, GateConv, GateOut, gated_output, gated_output_reference, gated_residual, gated_residual_reference,
 };
 pub use gelu::{gelu, gelu_reference, glu, glu_reference};
+pub use kept::Kept;
 pub use layer_norm_act::{layer_norm_act, layer_norm_act_reference};
 pub use linear::{linear, linear_reference};
 pub use linear_attention::{linear_attention, linear_attention_reference};

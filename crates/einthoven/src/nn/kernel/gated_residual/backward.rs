@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::super::columns::Columns;
 use super::super::cpu::{Real, tensor, values, values_mut};
+use super::super::kept::Values;
 use super::super::lanes::{Job, Lanes};
 use super::super::memory;
 use super::super::tile::{LINE, Scratch, Tiles, Turn, multiply, pack_turned};
@@ -15,15 +16,18 @@ use super::super::weight_gradient::{self, Extents, Signal, weight_gradient};
 use super::{BLOCK, Gate, Layer, Sizes, window};
 
 /// Gradients in the order of the inputs. `for_state` holds the gradient of the result and becomes the one
-/// for the state.
+/// for the state. `kept` is what [`super::forward::run`] left.
 pub(super) fn run<T: Real>(
     layer: &Layer,
     mut for_state: FlexTensor,
-    inputs: &[FlexTensor],
-    gates: FlexTensor,
+    kept: Vec<FlexTensor>,
     wanted: &[bool],
 ) -> Vec<Option<FlexTensor>> {
-    let sizes = Sizes::<T>::new(layer, inputs);
+    let mut kept = kept.into_iter();
+    let mut next = || kept.next().expect("the forward pass kept as many tensors");
+    let (out_weight, gates) = (next(), next());
+    let conv = layer.dilation.map(|_| [next(), next(), next()]);
+    let sizes = Sizes::<T>::new(layer, &for_state, &out_weight, conv.as_ref().map(|[weight, ..]| weight));
     let Sizes { batch, residual, state, gated, length, kernel, .. } = sizes;
     let grad = values::<T>(&for_state);
     let pieces = batch * sizes.blocks();
@@ -35,7 +39,7 @@ pub(super) fn run<T: Real>(
     {
         let slopes = Columns::new(&mut slopes, length);
         let signal = Columns::new(&mut gated_signal, length * width);
-        let gates = values::<T>(&gates);
+        let gates = &Values::new(&gates);
         let weight = pack_turned(sizes.out_weight, gated, 1, gated, &[0]);
         (0..pieces).into_par_iter().for_each_init(Scratch::new, |scratch, index| {
             let (weight, slopes, signal) = (&weight, &slopes, &signal);
@@ -54,7 +58,7 @@ pub(super) fn run<T: Real>(
     }
     let mut all = vec![None, Some(tensor(for_out, &[state, gated, 1])), Some(tensor(for_bias, &[state]))];
 
-    if layer.dilation.is_none() {
+    let Some([_, shift, signal]) = &conv else {
         for record in values_mut::<T>(&mut for_state).chunks_exact_mut(state * length) {
             for value in &mut record[..residual * length] {
                 *value = *value * root;
@@ -63,7 +67,7 @@ pub(super) fn run<T: Real>(
         all[0] = Some(for_state);
         all.push(Some(tensor(slopes, &[batch, 2 * gated, length])));
         return all;
-    }
+    };
 
     let mut sums = vec![T::ZERO; pieces * residual];
     {
@@ -86,21 +90,17 @@ pub(super) fn run<T: Real>(
     // Signal plus shift with its channels side by side, between the zeros of the padding.
     let width = weight_gradient::width(residual);
     let before = sizes.dilation * (kernel / 2);
-    let (given, shift) = (values::<T>(&inputs[0]), values::<T>(&inputs[3]));
+    let (signal, shift) = (Values::new(signal), values::<T>(shift));
     let write = |record: usize, to: &mut [T]| {
         let (zeros, rest) = to.split_at_mut(before * width);
         let (inside, after) = rest.split_at_mut(length * width);
         zeros.fill(T::ZERO);
         after.fill(T::ZERO);
-        let from = &given[record * state * length..][..residual * length];
-        T::run(Turn {
-            from,
-            pitch: length,
-            length,
-            levels: &shift[record * residual..][..residual],
-            to: inside,
-            width,
-        });
+        let count = residual * length;
+        let mut room = signal.room(count);
+        let from = signal.get(record * count..(record + 1) * count, &mut room);
+        let levels = &shift[record * residual..][..residual];
+        T::run(Turn { from, pitch: length, length, levels, to: inside, width });
     };
     let taps: Vec<usize> = (0..kernel).map(|tap| tap * sizes.dilation).collect();
     let samples = length + sizes.dilation * (kernel - 1);
@@ -123,7 +123,7 @@ struct ThroughGate<'a, T> {
     /// Of the 1x1 convolution, packed for the product with a gradient.
     weight: &'a [T],
     grad: &'a [T],
-    gates: &'a [T],
+    gates: &'a Values<'a, T>,
     slopes: &'a Columns<'a, MaybeUninit<T>>,
     /// One row per record: its samples, channels side by side.
     signal: &'a Columns<'a, T>,
@@ -138,7 +138,7 @@ impl<T: Real> Job<T> for ThroughGate<'_, T> {
         let Sizes { residual, state, gated, length, .. } = *self.sizes;
         let (record, first, count) = self.sizes.block(self.index);
         let padded = count.next_multiple_of(LINE);
-        let [given, product] = self.scratch.split([state * BLOCK, gated * BLOCK]);
+        let [given, product, opens, signals] = self.scratch.split([state * BLOCK, gated * BLOCK, BLOCK, BLOCK]);
         let root = T::from_f64(0.5f64.sqrt());
         for (channel, to) in given.chunks_exact_mut(BLOCK).enumerate() {
             let from = &self.grad[(record * state + channel) * length + first..][..count];
@@ -157,8 +157,9 @@ impl<T: Real> Job<T> for ThroughGate<'_, T> {
                 Gate::First => (row, row + gated),
                 Gate::Second => (row + gated, row),
             };
-            let open = &self.gates[of_open * length + first..][..count];
-            let signal = &self.gates[of_signal * length + first..][..count];
+            let span = |row: usize| row * length + first..row * length + first + count;
+            let open = self.gates.get(span(of_open), opens);
+            let signal = self.gates.get(span(of_signal), signals);
             // SAFETY: record and samples belong to this piece of work alone, and the rows differ.
             let (for_open, for_signal) =
                 unsafe { (self.slopes.piece(of_open, first, count), self.slopes.piece(of_signal, first, count)) };

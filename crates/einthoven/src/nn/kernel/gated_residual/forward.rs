@@ -7,15 +7,18 @@ use rayon::prelude::*;
 
 use super::super::columns::Columns;
 use super::super::cpu::{Real, tensor, values};
+use super::super::kept::{Kept, Rows, Unwritten};
 use super::super::lanes::{Job, Lanes};
 use super::super::memory;
 use super::super::tile::{LINE, Scratch, Tiles, multiply, pack_rows};
 use super::{BLOCK, Gate, Layer, Sizes, window};
 
-/// The next state and, with `keep`, sigmoid and tanh of the two halves, in the order of the halves.
-pub(super) fn run<T: Real>(layer: &Layer, inputs: &[FlexTensor], keep: bool) -> (FlexTensor, Option<FlexTensor>) {
-    let sizes = Sizes::<T>::new(layer, inputs);
-    let Sizes { batch, state, gated, length, .. } = sizes;
+/// The next state and, with `keep`, what the gradient needs: the 1x1 weight and sigmoid and tanh of the two halves, in
+/// the order of the halves; with the convolution its weight, the shift and the residual signal too.
+pub(super) fn run<T: Real>(layer: &Layer, inputs: &[FlexTensor], keep: bool) -> (FlexTensor, Vec<FlexTensor>) {
+    let conv = layer.dilation.map(|_| &inputs[4]);
+    let sizes = Sizes::<T>::new(layer, &inputs[0], &inputs[1], conv);
+    let Sizes { batch, residual, state, gated, length, .. } = sizes;
     let input = |index: usize| inputs.get(index).map(values::<T>);
     let out_weight = pack_rows(sizes.out_weight, gated);
     let before = match layer.dilation {
@@ -28,10 +31,15 @@ pub(super) fn run<T: Real>(layer: &Layer, inputs: &[FlexTensor], keep: bool) -> 
         None => Before::Given(values(&inputs[3])),
     };
     let mut out = memory::fresh(batch * state * length);
-    let mut gates = memory::fresh(if keep { batch * 2 * gated * length } else { 0 });
+    let mut gates = keep.then(|| Unwritten::new(layer.kept, batch * 2 * gated * length));
+    // A state without skip sum can be kept as it is.
+    let is_state_kept = state == residual && layer.kept == Kept::Whole;
+    let keeps_signal = keep && conv.is_some() && !is_state_kept;
+    let mut signal = keeps_signal.then(|| Unwritten::new(layer.kept, batch * residual * length));
     {
         let shared = Columns::new(&mut out, length);
-        let gates = keep.then(|| Columns::new(&mut gates, length));
+        let gates = gates.as_mut().map(|gates| gates.rows(length));
+        let kept_signal = signal.as_mut().map(|signal| signal.rows(length));
         (0..batch * sizes.blocks()).into_par_iter().for_each_init(Scratch::new, |scratch, index| {
             T::run(Block {
                 sizes: &sizes,
@@ -42,13 +50,25 @@ pub(super) fn run<T: Real>(layer: &Layer, inputs: &[FlexTensor], keep: bool) -> 
                 before: &before,
                 out: &shared,
                 gates: gates.as_ref(),
+                kept_signal: kept_signal.as_ref(),
                 scratch,
             })
         });
     }
-    // SAFETY: the blocks are all of both, and each writes every channel of its samples.
-    let (out, gates) = unsafe { (memory::written(out), memory::written(gates)) };
-    (tensor(out, &[batch, state, length]), keep.then(|| tensor(gates, &[batch, 2 * gated, length])))
+    // SAFETY: the blocks are all of the three, and each writes every channel of its samples.
+    let (out, gates, signal) = unsafe {
+        let gates = gates.map(|gates| gates.written(&[batch, 2 * gated, length]));
+        let signal = signal.map(|signal| signal.written(&[batch, residual, length]));
+        (tensor(memory::written(out), &[batch, state, length]), gates, signal)
+    };
+    let mut kept = Vec::new();
+    if let Some(gates) = gates {
+        kept.extend([inputs[1].clone(), gates]);
+        if let Some(conv) = conv {
+            kept.extend([conv.clone(), inputs[3].clone(), signal.unwrap_or_else(|| inputs[0].clone())]);
+        }
+    }
+    (out, kept)
 }
 
 /// Where the input of the gate comes from.
@@ -72,7 +92,8 @@ struct Block<'a, T> {
     bias: &'a [T],
     before: &'a Before<'a, T>,
     out: &'a Columns<'a, MaybeUninit<T>>,
-    gates: Option<&'a Columns<'a, MaybeUninit<T>>>,
+    gates: Option<&'a Rows<'a, T>>,
+    kept_signal: Option<&'a Rows<'a, T>>,
     scratch: &'a mut Scratch<T>,
 }
 
@@ -135,8 +156,8 @@ impl<T: Real> Job<T> for Block<'_, T> {
                 };
                 // SAFETY: record and samples belong to this piece of work alone.
                 unsafe {
-                    gates.piece(of_open, first, count).write_copy_of_slice(&a[..count]);
-                    gates.piece(of_signal, first, count).write_copy_of_slice(&b[..count]);
+                    gates.write(of_open, first, &a[..count]);
+                    gates.write(of_signal, first, &b[..count]);
                 }
             }
             for at in (0..padded).step_by(L::WIDTH) {
@@ -154,6 +175,10 @@ impl<T: Real> Job<T> for Block<'_, T> {
             // SAFETY: record and samples belong to this piece of work alone.
             let out = unsafe { self.out.piece(record * state + channel, first, count) };
             let signal = &signal(channel)[first..first + count];
+            if let Some(kept) = self.kept_signal.filter(|_| channel < residual) {
+                // SAFETY: as above.
+                unsafe { kept.write(record * residual + channel, first, signal) }
+            }
             for at in (0..count).step_by(L::WIDTH) {
                 let sum = L::load_or(&product[at..], T::ZERO).add(L::load_or(&signal[at..], T::ZERO));
                 let sum = if channel < residual { sum.mul(half) } else { sum };
