@@ -264,7 +264,8 @@ fn resnet(p: &View, mut x: Tensor<3>, is_training: bool) -> Tensor<3> {
 fn transformer(p: &View, mut x: Tensor<3>) -> Tensor<3> {
     for layer in 0..4 {
         let name = format!("layers.{layer}");
-        x = recomputed(p, &[name.clone()], x, Vec::new(), move |p, x, _| transformer_layer(&p.at(&name), x));
+        let names = [name.clone()];
+        x = recomputed(p, &names, x, Vec::new(), move |p, x, _| transformer_layer(&p.at(&name), x));
     }
     x
 }

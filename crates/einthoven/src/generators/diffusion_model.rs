@@ -83,6 +83,17 @@ pub struct ModelCard {
     pub rhythm: Option<RhythmModel>,
 }
 
+/// What is known of items that are drawn.
+pub(super) struct KnownPart<'a> {
+    /// `[item, lead, time]`, mV.
+    pub ecg: &'a [f32],
+    /// Of the same shape: 1 where `ecg` holds, 0 where it does not count, between where known and drawn go over into each
+    /// other.
+    pub mask: Vec<f32>,
+    /// As in [`Known::emphasized`].
+    pub emphasis: f64,
+}
+
 /// A diffusion model on a device.
 pub struct DiffusionModel {
     card: ModelCard,
@@ -340,18 +351,15 @@ impl DiffusionModel {
         model_file::in_mv(ecg, &self.card.scale_mv, self.card.sig_len, &self.card.role, items)
     }
 
-    /// Items that are known in part, in the leads that are modelled: `mask` is 1 where `ecg` holds, 0 where it does not
-    /// count, and between where the two go over into each other; `emphasis` as in [`Known::emphasized`].
+    /// Items of which a part is known, in the leads that are modelled.
     ///
     /// # Shape
-    /// `ecg`, `mask` and the result are `[item, lead, time]`; `ecg` and the result in mV.
+    /// The result is `[item, lead, time]`, mV.
     /// # Errors
     /// As [`Generator::sample_into`].
     pub(super) fn draw_known(
         &self,
-        ecg: &[f32],
-        mask: Vec<f32>,
-        emphasis: f64,
+        part: KnownPart,
         request: &SampleRequest,
         seed: Seed,
         items: &[Item],
@@ -360,7 +368,7 @@ impl DiffusionModel {
         let shape = [items.len(), self.card.leads.len(), self.card.sig_len];
         let tensor = |values: Vec<f32>| Tensor::<3>::from_data(TensorData::new(values, shape), &self.device);
         let guided = Guided::new(&self.denoiser, request.guidance)?;
-        let known = Known::new(guided, tensor(self.scaled(ecg)), tensor(mask))?.emphasized(emphasis);
+        let known = Known::new(guided, tensor(self.scaled(part.ecg)), tensor(part.mask))?.emphasized(part.emphasis);
         self.draw(&known, request, seed, items, beats)
     }
 }

@@ -6,7 +6,7 @@
 
 use serde_json::json;
 
-use super::diffusion_model::DiffusionModel;
+use super::diffusion_model::{DiffusionModel, KnownPart};
 use super::{Generator, Item, SampleRequest, Sink, model_file};
 use crate::dataset::Dataset;
 use crate::dataset::condition::{Fact, Told};
@@ -103,15 +103,9 @@ impl Generator for LongRecords {
                     return self.model.draw(&guided, request, seed, &items, of_window(0));
                 }
                 let mask = mask.repeat(items.len() * n_leads);
-                self.model.draw_known(
-                    known,
-                    mask,
-                    EMPHASIS,
-                    request,
-                    seed.purpose("window").index(window as u64),
-                    &items,
-                    of_window(window),
-                )
+                let part = KnownPart { ecg: known, mask, emphasis: EMPHASIS };
+                let seed = seed.purpose("window").index(window as u64);
+                self.model.draw_known(part, request, seed, &items, of_window(window))
             })?;
             for (item, ecg) in items.iter().zip(record.chunks(n_leads * sig_len)) {
                 let ecg = model_file::all_leads(ecg.to_vec(), &card.leads, sig_len)?;

@@ -192,7 +192,7 @@ fn a_model_draws_by_what_it_knows_and_refuses_the_rest_by_name() {
 fn rhythm() -> RhythmModel {
     let record = |item: u64| {
         let mut stream = Seed::new(6).index(item).stream();
-        let spread = if item % 2 == 0 { 0.01 } else { 0.2 };
+        let spread = if item.is_multiple_of(2) { 0.01 } else { 0.2 };
         let mut beat = |at: &mut f64| {
             *at += 0.8 * libm::exp(spread * stream.normal());
             Some(*at)
