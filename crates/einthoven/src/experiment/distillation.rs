@@ -155,7 +155,7 @@ impl Lineage<'_> {
     /// The model that learns from the data alone.
     ///
     /// # Errors
-    /// Everything that [`Trainer::fit`] returns.
+    /// Everything that `Trainer::fit` returns.
     pub fn first(&self, course: Course, auxiliary: Option<Auxiliary>, progress: &mut dyn Progress) -> Result<Trained> {
         let network = self.network(&self.card.network)?;
         let objective = self.objective()?;
@@ -172,7 +172,7 @@ impl Lineage<'_> {
     /// A student of another width, or its control where `lambda` is 0.
     ///
     /// # Errors
-    /// Everything that [`Trainer::fit`] returns.
+    /// Everything that `Trainer::fit` returns.
     pub fn student(
         &self,
         role: &str,
@@ -198,7 +198,7 @@ impl Lineage<'_> {
     /// Halves a model's steps down to one, each stage starting at the weights of the one before.
     ///
     /// # Errors
-    /// Everything that [`Trainer::fit`] returns.
+    /// Everything that `Trainer::fit` returns.
     pub fn halved(
         &self,
         begin: &DiffusionModel,
@@ -230,7 +230,7 @@ impl Lineage<'_> {
     /// Students of few steps by consistency, each starting at the weights of the one before; all learn from `begin`.
     ///
     /// # Errors
-    /// Everything that [`Trainer::fit`] returns.
+    /// Everything that `Trainer::fit` returns.
     pub fn consistent(
         &self,
         begin: &DiffusionModel,

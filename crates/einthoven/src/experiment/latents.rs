@@ -62,7 +62,7 @@ impl LatentRecipe {
     ///
     /// # Errors
     /// [`crate::Error::Config`] for records that cannot be halved so often; [`crate::Error::Data`] for a latent that says
-    /// nothing; as [`Trainer::fit`].
+    /// nothing; as `Trainer::fit`.
     pub fn train(&self, trainer: &Trainer, batches: &Batches, progress: &mut dyn Progress) -> Result<Latent> {
         let autoencoder = Vae1dConfig { channels: batches.n_leads, ..self.autoencoder.clone() };
         let network = Vae1d::new(autoencoder.clone())?;

@@ -29,7 +29,7 @@ impl Models {
     /// Trains whatever is not trained yet on the training part of the generators, and reads back what is.
     ///
     /// # Errors
-    /// Everything that [`Trainer::fit`] returns.
+    /// Everything that `Trainer::fit` returns.
     pub fn train(c: &Experiment, data: &Dataset, trainer: Trainer, progress: &mut dyn Progress) -> Result<Models> {
         let shape =
             |network: &NetworkConfig| diffusion::NetworkConfig::Unet(network.unet(data.leads.len(), data.n_labels()));

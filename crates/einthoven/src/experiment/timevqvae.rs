@@ -93,7 +93,7 @@ impl TimeVqvaeRecipe {
 /// Trains both stages and stores the model of the run.
 ///
 /// # Errors
-/// As [`Trainer::fit`].
+/// As `Trainer::fit`.
 pub fn train(recipe: &TimeVqvaeRecipe, part: &Dataset, trainer: &Trainer, progress: &mut dyn Progress) -> Result<()> {
     let (vqvae, prior) = recipe.networks(part)?;
     let scale_mv = lead_scales(part)?;
