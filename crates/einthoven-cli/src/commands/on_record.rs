@@ -12,7 +12,7 @@ use super::refuse_overwrite;
 pub struct RecordArgs {
     /// The record
     record: PathBuf,
-    /// Run folder or model file of a diffusion generator of whole records
+    /// Run folder or model file of a diffusion generator of whole records, or `ecg12`, which comes along
     #[arg(long, value_name = "RUN")]
     model: PathBuf,
     /// Patient of the record by the id of the training data, for the warning that the generator knows it [default: by the

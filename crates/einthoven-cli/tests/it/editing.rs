@@ -40,6 +40,21 @@ fn assert_lawful(record: &Record) {
 }
 
 #[test]
+fn the_generator_that_comes_along_removes_more_noise_than_a_filter() {
+    let folder = TempFolder::new("denoise-ecg12");
+    let noisy = simulated(&folder, "noisy", &["--seconds", "12", "--snr", "8", "--seed", "3"]);
+    let clean = format!("{}_clean", text(&noisy));
+    let call =
+        ["denoise", text(&noisy), "--model", "ecg12", "--reference", &clean, "--out", &folder.at("denoised.hea")];
+    let mean = &einthoven(call.into_iter().chain(["--json"])).json()["mean_snr"];
+    let [plain, after] = ["band_pass_db", "after_db"].map(|key| mean[key].as_f64().expect("a ratio"));
+    assert!(after > plain + 0.5, "band-pass {plain} dB, denoised {after} dB");
+    let error =
+        einthoven(["denoise", text(&noisy), "--model", "delnet", "--out", &folder.at("x.hea"), "--json"]).error();
+    assert!(error["error"].as_str().is_some_and(|text| text.contains("delnet")), "{error}");
+}
+
+#[test]
 fn noise_goes_and_the_signal_stays_better_than_it_was() {
     let folder = TempFolder::new("denoise");
     let data = prepared(&folder);

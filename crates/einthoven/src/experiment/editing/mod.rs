@@ -22,6 +22,7 @@ use crate::dataset::guard::is_training_patient;
 use crate::error::{Error, Result};
 use crate::generators::diffusion_model::DiffusionModel;
 use crate::generators::{Generator, Item, SampleRequest};
+use crate::nn::shipped::SHIPPED;
 use crate::record::lead::DEFAULT_GAIN;
 use crate::record::lead_law::{TWELVE, limb_leads, standard_name};
 use crate::record::{self, Annotators, Frames, Lead, ReadOptions, Record, WriteOptions};
@@ -38,7 +39,7 @@ pub use impute::{Checked, ImputeRequest, Imputed, Prior, impute};
 pub struct OnRecord<'a> {
     /// The record.
     pub record: &'a Path,
-    /// Run folder or model file of a generator of whole records.
+    /// Run folder or model file of a generator of whole records, or the name of one that comes along.
     pub source: &'a Path,
     /// Patient of the record by the id of the training data; `None` looks for it beside the record.
     pub patient: Option<&'a str>,
@@ -82,11 +83,15 @@ impl OnRecord<'_> {
     fn open(&self, progress: &mut dyn Progress) -> Result<Opened> {
         let options = ReadOptions { annotators: Annotators::All, frames: Frames::Average, ..ReadOptions::lenient() };
         let record = record::read(self.record, &options)?;
-        let file = match self.source.is_dir() {
-            true => run_model(self.source, teacher(self.source))?,
-            false => self.source.to_path_buf(),
+        let device = device(self.device)?;
+        let is_shipped = |name: &&str| !self.source.exists() && SHIPPED.iter().any(|known| known.name == *name);
+        let model = match self.source.to_str().filter(is_shipped) {
+            Some(name) => DiffusionModel::shipped(name, &device)?,
+            None if self.source.is_dir() => {
+                DiffusionModel::load(&run_model(self.source, teacher(self.source))?, &device)?
+            }
+            None => DiffusionModel::load(self.source, &device)?,
         };
-        let model = DiffusionModel::load(&file, &device(self.device)?)?;
         let acquaintance = self.acquaintance(&model);
         if let Acquaintance { patient: Some(patient), trained_on_patient: Some(true) } = &acquaintance {
             progress.warn(&format!(
