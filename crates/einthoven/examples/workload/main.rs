@@ -3,7 +3,8 @@
 //!
 //! `workload write NAME FILE [batch=N] [length=N] [width=N]` stores weights, a batch and a target made
 //! from a hash. `workload train FILE` and `workload forward FILE` do the work as `worker` describes, `workload recompute
-//! FILE` (W1, W2 and W5) and `workload bf16 FILE` (W1 and W2) a training step that keeps less; `workload peak` multiplies two matrices of 1024 rows and columns.
+//! FILE` (W1, W2 and W5) and `workload bf16 FILE` (W1 and W2) a training step that keeps less; `workload peak`
+//! multiplies two matrices of 1024 rows and columns.
 
 mod networks;
 #[path = "../worker/mod.rs"]

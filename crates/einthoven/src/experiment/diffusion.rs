@@ -152,22 +152,28 @@ pub(super) fn train(
     let told = told(recipe, &mut part, progress)?;
     let mut card = card(generator, recipe, told.clone(), &part)?;
     let mut items = batches(&part, &card.scale_mv, recipe, trainer.seed, trainer.device);
-    let auxiliary = auxiliary(&part, &card, recipe)?;
-    if recipe.network.sees_beats() {
-        progress.tell(&format!("finding the beats of {} records", part.len()));
-        let beats = peaks(&part)?;
+    let sees_beats = recipe.network.sees_beats();
+    let beats = match sees_beats || recipe.auxiliary.needs_beats() {
+        true => {
+            progress.tell(&format!("finding the beats of {} records", part.len()));
+            peaks(&part)?
+        }
+        false => Vec::new(),
+    };
+    if sees_beats {
         let in_s = |beats: &Vec<usize>| beats.iter().map(|&at| at as f64 / part.fs_hz).collect();
         let beats_s: Vec<Vec<f64>> = beats.iter().map(in_s).collect();
         card.rhythm = Some(RhythmModel::fit(&beats_s, &part.labels, part.n_labels())?);
         items.beats = Some(shown(&beats));
     }
+    let auxiliary = auxiliary(&part, beats, &card, recipe)?;
     let simulated = match &recipe.pretraining {
         Some(pretraining) => {
             progress.tell(&format!("simulating {} records to begin with", pretraining.n));
             let records = pretraining.records(&part, trainer.seed)?;
             card.training_data["pretraining"] = records.provenance.clone();
             let mut items = batches(&records, &card.scale_mv, recipe, trainer.seed, trainer.device);
-            if card.rhythm.is_some() {
+            if sees_beats {
                 items.beats = Some(shown(&peaks(&records)?));
             }
             Some((pretraining, items))
@@ -235,13 +241,18 @@ fn told(recipe: &DiffusionRecipe, part: &mut Dataset, progress: &mut dyn Progres
 }
 
 /// The auxiliary losses of a recipe, with the beats of the training part where they are needed.
-fn auxiliary(part: &Dataset, card: &ModelCard, recipe: &DiffusionRecipe) -> Result<Option<Auxiliary>> {
+fn auxiliary(
+    part: &Dataset,
+    beats: Vec<Vec<usize>>,
+    card: &ModelCard,
+    recipe: &DiffusionRecipe,
+) -> Result<Option<Auxiliary>> {
     let c = recipe.auxiliary;
     if c.is_off() {
         return Ok(None);
     }
     let decoder = match c.needs_beats() {
-        true => Some(BeatDecoder::new(peaks(part)?, &part.leads, &card.scale_mv, part.fs_hz, part.sig_len)?),
+        true => Some(BeatDecoder::new(beats, &part.leads, &card.scale_mv, part.fs_hz, part.sig_len)?),
         false => None,
     };
     Auxiliary::new(c, part.fs_hz, part.sig_len, decoder).map(Some)
