@@ -74,6 +74,12 @@ fn cases() -> Vec<Case> {
         case(9, [130, 70], 40, 3, 2, 1, 1),
         case(2, [32, 64], 257, 5, 1, 128, 64),
         case(1, [12, 32], 1000, 5, 2, 2, 1),
+        // Many channels and three or five taps: fewer multiplications.
+        case(2, [64, 96], 300, 3, 1, 1, 1),
+        case(3, [70, 66], 250, 3, 1, 4, 4),
+        case(1, [96, 64], 421, 3, 1, 40, 40),
+        case(2, [96, 72], 125, 5, 1, 2, 1),
+        case(1, [64, 64], 260, 5, 1, 0, 16),
         // Kernels of one tap over whole vectors are read where they lie.
         case(5, [8, 24], 32, 1, 1, 0, 1),
         case(2, [3, 6], 16, 1, 1, 0, 1),
@@ -284,7 +290,8 @@ fn conv1d_leaves_inputs_without_gradient_alone() {
 #[test]
 fn conv1d_gives_a_record_the_same_bits_in_any_batch_and_on_any_number_of_threads() {
     let device = Device::flex();
-    for (channels_in, channels_out, kernel, stride) in [(1, 32, 3, 1), (32, 100, 3, 1), (130, 64, 5, 2)] {
+    for (channels_in, channels_out, kernel, stride) in [(1, 32, 3, 1), (32, 100, 3, 1), (130, 64, 5, 2), (80, 70, 3, 1)]
+    {
         let options = Conv1dOptions { stride, padding: kernel / 2, dilation: 1 };
         let x = tensor([64, channels_in, 100], 1, DType::F32, &device);
         let weight = tensor([channels_out, channels_in, kernel], 2, DType::F32, &device);
@@ -310,12 +317,14 @@ fn conv1d_gradients_have_the_same_bits_on_any_number_of_threads() {
     let device = Device::flex().autodiff();
     let run = |threads| {
         with_threads(threads, || {
-            let x = tensor([11, 24, 100], 1, DType::F32, &device).require_grad();
-            let weight = tensor([70, 24, 3], 2, DType::F32, &device).require_grad();
-            let out = conv1d(x.clone(), weight.clone(), None, Conv1dOptions::same(3, 2));
-            let target = tensor(out.dims(), 4, DType::F32, &device);
-            let grads = (out * target).sum().backward();
-            [bits(x.grad(&grads).unwrap()), bits(weight.grad(&grads).unwrap())]
+            [24, 64].map(|channels| {
+                let x = tensor([11, channels, 100], 1, DType::F32, &device).require_grad();
+                let weight = tensor([70, channels, 3], 2, DType::F32, &device).require_grad();
+                let out = conv1d(x.clone(), weight.clone(), None, Conv1dOptions::same(3, 2));
+                let target = tensor(out.dims(), 4, DType::F32, &device);
+                let grads = (out * target).sum().backward();
+                [bits(x.grad(&grads).unwrap()), bits(weight.grad(&grads).unwrap())]
+            })
         })
     };
     let one = run(1);

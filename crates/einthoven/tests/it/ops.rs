@@ -222,6 +222,10 @@ fn gated_residual_agrees_with_the_framework_in_value_and_gradient() {
         gated([3, 17, 9, 20, 97, 3, 64], Gate::First, false),
         gated([2, 8, 8, 8, 48, 3, 1], Gate::Second, false),
         gated([1, 40, 33, 36, 200, 5, 16], Gate::First, true),
+        // Wide enough for fewer multiplications.
+        gated([2, 64, 30, 40, 450, 3, 2], Gate::First, true),
+        gated([1, 72, 0, 64, 700, 3, 64], Gate::Second, false),
+        gated([2, 64, 64, 64, 130, 5, 1], Gate::First, false),
         gated_out([1, 1, 0, 1], Gate::First),
         gated_out([3, 9, 11, 100], Gate::Second),
         gated_out([2, 33, 40, 49], Gate::First),
@@ -294,6 +298,7 @@ fn gated_residual_gradients_agree_with_finite_differences() {
 #[test]
 fn gated_residual_keeps_the_bits_of_a_record() {
     keeps_bits(&gated([8, 10, 6, 12, 100, 3, 8], Gate::First, true));
+    keeps_bits(&gated([3, 64, 6, 48, 250, 3, 4], Gate::Second, false));
     keeps_bits(&gated_out([8, 10, 6, 100], Gate::Second));
     keeps_bits(&gated_as(Kept::Bf16, [8, 10, 6, 12, 100, 3, 8], Gate::First, true));
     keeps_bits(&gated_out_as(Kept::Bf16, [8, 10, 6, 100], Gate::Second));

@@ -19,6 +19,8 @@ use super::conv1d::{Conv1dOptions, conv1d_reference};
 use super::cpu::{Real, values};
 use super::fused::{self, FusedOp};
 use super::kept::Kept;
+use super::minimal::{self, Chunk, Plan, Run};
+use super::tile::LINE;
 
 /// Samples per piece of work: twice three vectors of the widest kind, long enough for the processor to fetch
 /// the rest of a row ahead. Fixed, so that a sum does not depend on the batch.
@@ -198,8 +200,20 @@ struct Sizes<'a, T> {
     kernel: usize,
     dilation: usize,
     gate: Gate,
+    /// The convolution with fewer multiplications, where that is faster.
+    minimal: Option<Plan>,
     conv_weight: &'a [T],
     out_weight: &'a [T],
+}
+
+/// Samples of a record whose gates are computed together.
+struct Piece {
+    record: usize,
+    /// Where the samples stand in a row of intermediate values; other places hold arbitrary numbers.
+    runs: Vec<Run>,
+    /// Values per row, whole lines.
+    width: usize,
+    chunk: Option<Chunk>,
 }
 
 impl<'a, T: Real> Sizes<'a, T> {
@@ -207,15 +221,20 @@ impl<'a, T: Real> Sizes<'a, T> {
     fn new(layer: &Layer, state: &FlexTensor, out: &'a FlexTensor, conv: Option<&'a FlexTensor>) -> Sizes<'a, T> {
         let (state, gated) = (state.layout().shape(), out.layout().shape()[1]);
         let conv_shape = conv.map(|conv| conv.layout().shape());
+        let (dilation, kernel) = (layer.dilation.unwrap_or(1), conv_shape.map_or(0, |shape| shape[2]));
+        let plan = Plan { dilation, length: state[2] };
+        let minimal =
+            conv_shape.filter(|_| kernel == minimal::TAPS).and_then(|shape| plan.worthwhile([shape[1], shape[0]]));
         Sizes {
             batch: state[0],
             residual: conv_shape.map_or(gated, |shape| shape[1]),
             state: state[1],
             gated,
             length: state[2],
-            kernel: conv_shape.map_or(0, |shape| shape[2]),
-            dilation: layer.dilation.unwrap_or(1),
+            kernel,
+            dilation,
             gate: layer.gate,
+            minimal,
             conv_weight: conv.map_or(&[], values),
             out_weight: values(out),
         }
@@ -231,6 +250,27 @@ impl<'a, T: Real> Sizes<'a, T> {
         let (record, block) = (index / self.blocks(), index % self.blocks());
         let first = block * BLOCK;
         (record, first, BLOCK.min(self.length - first))
+    }
+
+    /// Pieces per record of what goes through the convolution.
+    fn pieces(&self) -> usize {
+        self.minimal.map_or(self.blocks(), |plan| plan.chunks())
+    }
+
+    /// Piece `index` of what goes through the convolution.
+    fn piece(&self, index: usize) -> Piece {
+        let Some(plan) = self.minimal else {
+            let (record, first, count) = self.block(index);
+            let width = count.next_multiple_of(LINE);
+            return Piece { record, runs: vec![Run { at: 0, first, count }], width, chunk: None };
+        };
+        let chunk = plan.chunk(index % self.pieces());
+        Piece { record: index / self.pieces(), runs: chunk.runs(), width: chunk.width(), chunk: Some(chunk) }
+    }
+
+    /// Distance between rows of intermediate values of a [`Piece`].
+    fn pitch(&self) -> usize {
+        self.minimal.map_or(BLOCK, |_| minimal::PITCH)
     }
 
     /// First sample that tap `tap` reads for output 0, negative before the signal.
@@ -255,22 +295,6 @@ impl FusedOp for Layer {
             _ => backward::run::<f32>(self, grad, kept, wanted),
         }
     }
-}
-
-/// Copies the samples `first + shift` to `first + shift + BLOCK` of a signal, plus `level`, zeros
-/// beyond its ends.
-#[inline(always)]
-fn window<T: Real>(signal: &[T], first: usize, shift: isize, level: T, to: &mut [T]) {
-    let from = first as isize + shift;
-    let zeros = from.min(0).unsigned_abs().min(to.len());
-    let start = from.max(0).unsigned_abs().min(signal.len());
-    let count = (signal.len() - start).min(to.len() - zeros);
-    to[..zeros].fill(T::ZERO);
-    for (to, value) in to[zeros..zeros + count].iter_mut().zip(&signal[start..start + count]) {
-        *to = *value;
-        *to += level;
-    }
-    to[zeros + count..].fill(T::ZERO);
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ mod linear;
 mod linear_attention;
 mod max_pool;
 mod memory;
+mod minimal;
 mod norm_act;
 mod pointwise;
 mod recompute;
@@ -36,6 +37,7 @@ mod silu;
 mod softmax;
 mod tile;
 mod weight_gradient;
+mod window;
 mod worker;
 
 pub use attention::{attention, attention_reference};

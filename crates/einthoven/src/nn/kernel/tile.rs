@@ -76,7 +76,12 @@ pub(super) struct Tiles {
 impl Tiles {
     /// Rows of `terms` terms, the terms of [`TILE`] rows side by side: what [`pack_rows`] and [`pack_turned`] write.
     pub fn packed(terms: usize) -> Tiles {
-        Tiles { offset: 0, tile: TILE * terms, rows: 1, terms: TILE }
+        Tiles::packed_planes(terms, 0, 1)
+    }
+
+    /// The same in one of `planes` planes that each tile holds one after the other.
+    pub fn packed_planes(terms: usize, plane: usize, planes: usize) -> Tiles {
+        Tiles { offset: plane * TILE * terms, tile: planes * TILE * terms, rows: 1, terms: TILE }
     }
 
     #[inline(always)]

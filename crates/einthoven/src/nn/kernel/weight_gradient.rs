@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::cpu::{Real, View};
 use super::lanes::{Job, Lanes};
+use super::minimal::{self, POINTS, Plan};
 use super::tile::{self, Scratch, multiply};
 
 /// Positions over which one task sums before the tasks' sums are added in order.
@@ -37,6 +38,15 @@ pub(super) struct Extents<'a> {
     pub stride: usize,
     /// Turned samples per record.
     pub samples: usize,
+    /// With fewer multiplications, where that is faster.
+    pub minimal: Option<Plan>,
+}
+
+impl Extents<'_> {
+    /// Matrices that are summed: one per tap, or one per point.
+    fn planes(&self) -> usize {
+        self.minimal.map_or(self.taps.len(), |_| POINTS)
+    }
 }
 
 /// Distance between the samples of a turned signal of this many channels.
@@ -55,7 +65,8 @@ pub(super) enum Signal<'a, T> {
 /// `weight[row][column][tap]` = sum over records and positions of `slopes[row][p] * signal[p * stride +
 /// tap][column]`, and the sums of the slopes per row. `slopes` is `[batch, rows, length]`.
 pub(super) fn weight_gradient<T: Real>(extents: &Extents, slopes: &[T], signal: &Signal<T>) -> (Vec<T>, Vec<T>) {
-    let Extents { batch, rows, columns, length, taps, samples, .. } = *extents;
+    let Extents { batch, rows, columns, length, taps, samples, minimal, .. } = *extents;
+    let planes = extents.planes();
     let records = (GROUP / length).max(1);
     let groups = batch.div_ceil(records);
     let share = rows.div_ceil(shares(groups)).next_multiple_of(PART);
@@ -66,19 +77,22 @@ pub(super) fn weight_gradient<T: Real>(extents: &Extents, slopes: &[T], signal: 
         .map_init(Scratch::new, |scratch, task| {
             let (first_record, first) = (task / shares * records, task % shares * share);
             let count = share.min(rows - first);
-            let mut weight = vec![T::ZERO; taps.len() * count * columns];
+            let mut weight = vec![T::ZERO; planes * count * columns];
             let mut bias = vec![0.0; count];
+            let turned_size = if matches!(signal, Signal::Written(_)) { record_size } else { 0 };
+            let [evaluated, spread] = minimal.map_or([0, 0], |_| minimal::gradient_room(width(columns)));
+            let [turned, evaluated, spread] = scratch.split([turned_size, evaluated, spread]);
             for record in first_record..batch.min(first_record + records) {
                 let signal = match signal {
                     Signal::Turned(all) => &all[record * record_size..][..record_size],
                     Signal::Written(write) => {
-                        let [turned] = scratch.split([record_size]);
                         write(record, turned);
-                        turned
+                        &*turned
                     }
                 };
                 let slopes = &slopes[(record * rows + first) * length..][..count * length];
-                T::run(AddRecord { extents, slopes, signal, weight: &mut weight, bias: &mut bias });
+                let room = [&mut *evaluated, &mut *spread];
+                T::run(AddRecord { extents, slopes, signal, weight: &mut weight, bias: &mut bias, room });
             }
             (weight, bias)
         })
@@ -90,15 +104,21 @@ pub(super) fn weight_gradient<T: Real>(extents: &Extents, slopes: &[T], signal: 
         let (share_index, first) = (part * PART / share, part * PART % share);
         let count = share.min(rows - share_index * share);
         let size = weight.len() / taps.len();
-        for tap in 0..taps.len() {
-            total.clear();
-            total.resize(size, T::ZERO);
+        total.clear();
+        total.resize(planes * size, T::ZERO);
+        for (plane, total) in total.chunks_exact_mut(size).enumerate() {
             for (sum, _) in parts.iter().skip(share_index).step_by(shares) {
-                for (total, value) in total.iter_mut().zip(&sum[(tap * count + first) * columns..][..size]) {
+                for (total, value) in total.iter_mut().zip(&sum[(plane * count + first) * columns..][..size]) {
                     *total += *value;
                 }
             }
-            for (to, value) in weight[tap..].iter_mut().step_by(taps.len()).zip(total.iter()) {
+        }
+        if minimal.is_some() {
+            T::run(minimal::FromPoints { sums: total, weight });
+            return;
+        }
+        for (tap, total) in total.chunks_exact(size).enumerate() {
+            for (to, value) in weight[tap..].iter_mut().step_by(taps.len()).zip(total) {
                 *to = *value;
             }
         }
@@ -118,13 +138,15 @@ fn shares(groups: usize) -> usize {
     if groups >= 2 * threads || groups.is_multiple_of(threads) { 1 } else { (2 * threads).div_ceil(groups) }
 }
 
-/// Adds what one record gives: `weight` is `[taps, rows, columns]`.
+/// Adds what one record gives: `weight` is `[planes, rows, columns]`.
 struct AddRecord<'a, T> {
     extents: &'a Extents<'a>,
     slopes: &'a [T],
     signal: &'a [T],
     weight: &'a mut [T],
     bias: &'a mut [f64],
+    /// As [`minimal::gradient_room`] says.
+    room: [&'a mut [T]; 2],
 }
 
 impl<T: Real> Job<T> for AddRecord<'_, T> {
@@ -145,6 +167,11 @@ impl<T: Real> Job<T> for AddRecord<'_, T> {
             for (row, total) in totals.iter_mut().enumerate() {
                 *total += sums[row].sum().into_f64();
             }
+        }
+        if let Some(plan) = &self.extents.minimal {
+            let sizes = [rows, columns];
+            minimal::add_record::<T, L>(plan, sizes, self.slopes, (self.signal, width), self.weight, self.room);
+            return;
         }
         let view = View { offset: 0, rows: length, columns: 1 };
         for at in (0..length).step_by(POSITIONS) {
@@ -169,7 +196,7 @@ mod tests {
     fn many_rows_agree_with_the_sum_on_any_number_of_threads() {
         let (batch, rows, columns, length, stride, taps) = (3, 70, 5, 300, 2, [0, 3]);
         let samples = (length - 1) * stride + 4;
-        let extents = Extents { batch, rows, columns, length, taps: &taps, stride, samples };
+        let extents = Extents { batch, rows, columns, length, taps: &taps, stride, samples, minimal: None };
         let noise = |count: usize, salt: usize| -> Vec<f64> {
             (0..count).map(|index| ((index * 7919 + salt) % 1009) as f64 / 504.5 - 1.0).collect()
         };

@@ -159,8 +159,8 @@ pub(super) fn weight_gradients(
     };
     let taps: Vec<usize> = (0..kernel).map(|tap| tap * dilation).collect();
     let samples = length + 2 * padding;
-    let extents =
-        Extents { batch, rows: channels_out, columns: channels_in, length: length_out, taps: &taps, stride, samples };
+    let (rows, columns, minimal) = (channels_out, channels_in, None);
+    let extents = Extents { batch, rows, columns, length: length_out, taps: &taps, stride, samples, minimal };
     let (weight, bias) = weight_gradient(&extents, values::<f32>(grad), &Signal::Written(&write));
     [tensor(weight, &[channels_out, channels_in, kernel]), tensor(bias, &[channels_out])]
 }

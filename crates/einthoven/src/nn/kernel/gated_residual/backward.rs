@@ -11,9 +11,11 @@ use super::super::cpu::{Real, tensor, values, values_mut};
 use super::super::kept::Values;
 use super::super::lanes::{Job, Lanes};
 use super::super::memory;
+use super::super::minimal::{self, COLUMNS, POINTS, ROWS};
 use super::super::tile::{LINE, Scratch, Tiles, Turn, multiply, pack_turned};
 use super::super::weight_gradient::{self, Extents, Signal, weight_gradient};
-use super::{BLOCK, Gate, Layer, Sizes, window};
+use super::super::window::window;
+use super::{BLOCK, Gate, Layer, Piece, Run, Sizes};
 
 /// Gradients in the order of the inputs. `for_state` holds the gradient of the result and becomes the one
 /// for the state. `kept` is what [`super::forward::run`] left.
@@ -50,7 +52,8 @@ pub(super) fn run<T: Real>(
     let slopes = unsafe { memory::written(slopes) };
     drop(gates);
     let root = T::from_f64(0.5f64.sqrt());
-    let extents = Extents { batch, rows: state, columns: gated, length, taps: &[0], stride: 1, samples: length };
+    let (rows, columns, samples) = (state, gated, length);
+    let extents = Extents { batch, rows, columns, length, taps: &[0], stride: 1, samples, minimal: None };
     let (mut for_out, mut for_bias) = weight_gradient(&extents, grad, &Signal::Turned(&gated_signal));
     drop(gated_signal);
     for value in for_out[..residual * gated].iter_mut().chain(&mut for_bias[..residual]) {
@@ -69,10 +72,9 @@ pub(super) fn run<T: Real>(
         return all;
     };
 
-    let mut sums = vec![T::ZERO; pieces * residual];
+    let mut sums = vec![T::ZERO; batch * sizes.pieces() * residual];
     {
-        let taps: Vec<usize> = (0..kernel).collect();
-        let weight = pack_turned(sizes.conv_weight, residual * kernel, kernel, residual, &taps);
+        let weight = packed(&sizes);
         let out = Columns::new(values_mut::<T>(&mut for_state), length);
         sums.par_chunks_exact_mut(residual).enumerate().for_each_init(Scratch::new, |scratch, (index, sums)| {
             let (weight, slopes) = (&weight, &slopes);
@@ -81,7 +83,7 @@ pub(super) fn run<T: Real>(
     }
     let mut for_shift = vec![T::ZERO; batch * residual];
     for (index, sums) in sums.chunks_exact(residual).enumerate() {
-        let record = index / sizes.blocks();
+        let record = index / sizes.pieces();
         for (total, sum) in for_shift[record * residual..].iter_mut().zip(sums) {
             *total += *sum;
         }
@@ -104,7 +106,8 @@ pub(super) fn run<T: Real>(
     };
     let taps: Vec<usize> = (0..kernel).map(|tap| tap * sizes.dilation).collect();
     let samples = length + sizes.dilation * (kernel - 1);
-    let extents = Extents { batch, rows: 2 * gated, columns: residual, length, taps: &taps, stride: 1, samples };
+    let (rows, columns, minimal) = (2 * gated, residual, sizes.minimal);
+    let extents = Extents { batch, rows, columns, length, taps: &taps, stride: 1, samples, minimal };
     let (for_weight, for_bias) = weight_gradient(&extents, &slopes, &Signal::Written(&write));
 
     all[0] = Some(for_state);
@@ -115,6 +118,21 @@ pub(super) fn run<T: Real>(
         all.push(Some(tensor(slopes, &[batch, 2 * gated, length])));
     }
     all
+}
+
+/// The weight of the convolution, packed for the product with a gradient.
+fn packed<T: Real>(sizes: &Sizes<T>) -> Vec<T> {
+    let Sizes { residual, gated, kernel, minimal, .. } = *sizes;
+    let taps: Vec<usize> = match minimal {
+        // Turned around, the last tap comes first.
+        Some(_) => (0..kernel).rev().collect(),
+        None => (0..kernel).collect(),
+    };
+    let packed = pack_turned(sizes.conv_weight, residual * kernel, kernel, residual, &taps);
+    match minimal {
+        Some(_) => minimal::evaluate_weight(&packed, 2 * gated),
+        None => packed,
+    }
 }
 
 struct ThroughGate<'a, T> {
@@ -197,24 +215,44 @@ impl<T: Real> Job<T> for ThroughConv<'_, T> {
     #[inline(always)]
     fn run<L: Lanes<T>>(self) {
         let Sizes { residual, state, gated, length, kernel, .. } = *self.sizes;
-        let (record, first, count) = self.sizes.block(self.index);
+        let pitch = self.sizes.pitch();
+        let Piece { record, runs, width, chunk } = self.sizes.piece(self.index);
         let terms = 2 * gated * kernel;
-        let [panel, product] = self.scratch.split([terms * BLOCK, residual * BLOCK]);
-        for (row, to) in panel.chunks_exact_mut(BLOCK).enumerate() {
-            let slopes = &self.slopes[(record * 2 * gated + row / kernel) * length..][..length];
-            window(slopes, first, -self.sizes.shift_of(row % kernel), T::ZERO, to);
+        let slopes = |channel: usize| &self.slopes[(record * 2 * gated + channel) * length..][..length];
+        let room = match chunk {
+            Some(_) => [POINTS * 2 * gated * COLUMNS, POINTS * ROWS * COLUMNS],
+            None => [terms * pitch, 0],
+        };
+        let [panel, products, product] = self.scratch.split([room[0], room[1], residual * pitch]);
+        if let Some(chunk) = chunk {
+            for channel in 0..2 * gated {
+                let to = &mut panel[channel * COLUMNS..];
+                chunk.evaluate::<T, L>(slopes(channel), T::ZERO, to, 2 * gated * COLUMNS);
+            }
+            for (group, product) in product.chunks_mut(ROWS * pitch).enumerate() {
+                let weight = &self.weight[group * ROWS * POINTS * 2 * gated..];
+                chunk.convolve::<T, L>(panel, weight, None, products, product);
+            }
+        } else {
+            for (row, to) in panel.chunks_exact_mut(pitch).enumerate() {
+                let from = runs[0].first as isize - self.sizes.shift_of(row % kernel);
+                window(slopes(row / kernel), from, T::ZERO, to);
+            }
+            let left = (self.weight, Tiles::packed(terms));
+            multiply::<T, L, false>([residual, width, terms], (product, pitch), left, (&*panel, |k| k * pitch));
         }
-        let left = (self.weight, Tiles::packed(terms));
-        multiply::<T, L, false>([residual, count, terms], (product, BLOCK), left, (&*panel, |k| k * BLOCK));
         let root = L::splat(T::from_f64(0.5f64.sqrt()));
-        for (channel, (product, sum)) in product.chunks_exact(BLOCK).zip(self.sums).enumerate() {
-            // SAFETY: record and samples belong to this piece of work alone.
-            let out = unsafe { self.out.piece(record * state + channel, first, count) };
+        for (channel, (product, sum)) in product.chunks_exact(pitch).zip(self.sums).enumerate() {
             let mut total = L::splat(T::ZERO);
-            for at in (0..count).step_by(L::WIDTH) {
-                let value = L::load_or(&product[at..count], T::ZERO);
-                total = total.add(value);
-                L::load_or(&out[at..], T::ZERO).mul_add(root, value).store(&mut out[at..]);
+            for Run { at: place, first, count } in runs.iter().copied() {
+                // SAFETY: record and samples belong to this piece of work alone.
+                let out = unsafe { self.out.piece(record * state + channel, first, count) };
+                let product = &product[place..][..count];
+                for at in (0..count).step_by(L::WIDTH) {
+                    let value = L::load_or(&product[at..], T::ZERO);
+                    total = total.add(value);
+                    L::load_or(&out[at..], T::ZERO).mul_add(root, value).store(&mut out[at..]);
+                }
             }
             *sum = total.sum();
         }

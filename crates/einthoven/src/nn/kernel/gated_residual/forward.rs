@@ -10,8 +10,10 @@ use super::super::cpu::{Real, tensor, values};
 use super::super::kept::{Kept, Rows, Unwritten};
 use super::super::lanes::{Job, Lanes};
 use super::super::memory;
-use super::super::tile::{LINE, Scratch, Tiles, multiply, pack_rows};
-use super::{BLOCK, Gate, Layer, Sizes, window};
+use super::super::minimal::{self, COLUMNS, POINTS, ROWS};
+use super::super::tile::{Scratch, Tiles, multiply, pack_rows};
+use super::super::window::window;
+use super::{Gate, Layer, Piece, Run, Sizes};
 
 /// The next state and, with `keep`, what the gradient needs: the 1x1 weight and sigmoid and tanh of the two halves, in
 /// the order of the halves; with the convolution its weight, the shift and the residual signal too.
@@ -24,7 +26,7 @@ pub(super) fn run<T: Real>(layer: &Layer, inputs: &[FlexTensor], keep: bool) -> 
     let before = match layer.dilation {
         Some(_) => Before::Conv {
             shift: values(&inputs[3]),
-            weight: pack_rows(sizes.conv_weight, sizes.residual * sizes.kernel),
+            weight: packed(&sizes),
             bias: values(&inputs[5]),
             conditioner: input(6),
         },
@@ -40,7 +42,7 @@ pub(super) fn run<T: Real>(layer: &Layer, inputs: &[FlexTensor], keep: bool) -> 
         let shared = Columns::new(&mut out, length);
         let gates = gates.as_mut().map(|gates| gates.rows(length));
         let kept_signal = signal.as_mut().map(|signal| signal.rows(length));
-        (0..batch * sizes.blocks()).into_par_iter().for_each_init(Scratch::new, |scratch, index| {
+        (0..batch * sizes.pieces()).into_par_iter().for_each_init(Scratch::new, |scratch, index| {
             T::run(Block {
                 sizes: &sizes,
                 index,
@@ -69,6 +71,15 @@ pub(super) fn run<T: Real>(layer: &Layer, inputs: &[FlexTensor], keep: bool) -> 
         }
     }
     (out, kept)
+}
+
+/// The weight of the convolution, packed for its products.
+fn packed<T: Real>(sizes: &Sizes<T>) -> Vec<T> {
+    let packed = pack_rows(sizes.conv_weight, sizes.residual * sizes.kernel);
+    match sizes.minimal {
+        Some(_) => minimal::evaluate_weight(&packed, sizes.residual),
+        None => packed,
+    }
 }
 
 /// Where the input of the gate comes from.
@@ -103,33 +114,54 @@ impl<T: Real> Job<T> for Block<'_, T> {
     #[inline(always)]
     fn run<L: Lanes<T>>(self) {
         let Sizes { residual, state, gated, length, kernel, .. } = *self.sizes;
-        let (record, first, count) = self.sizes.block(self.index);
-        let padded = count.next_multiple_of(LINE);
-        let [panel, z, product] = self.scratch.split([residual * kernel * BLOCK, 2 * gated * BLOCK, state * BLOCK]);
+        let pitch = self.sizes.pitch();
+        let Piece { record, runs, width, chunk } = self.sizes.piece(self.index);
+        let room = match chunk {
+            Some(_) => [POINTS * residual * COLUMNS, POINTS * ROWS * COLUMNS],
+            None => [residual * kernel * pitch, 0],
+        };
+        let [panel, products, z, product] = self.scratch.split([room[0], room[1], 2 * gated * pitch, state * pitch]);
         let signal = |channel: usize| &self.state[(record * state + channel) * length..][..length];
 
         match self.before {
             Before::Conv { shift, weight, bias, conditioner } => {
-                for (row, to) in panel.chunks_exact_mut(BLOCK).enumerate() {
-                    let (channel, tap) = (row / kernel, row % kernel);
-                    let level = shift[record * residual + channel];
-                    window(signal(channel), first, self.sizes.shift_of(tap), level, to);
+                let level = |channel: usize| shift[record * residual + channel];
+                if let Some(chunk) = chunk {
+                    for channel in 0..residual {
+                        let to = &mut panel[channel * COLUMNS..];
+                        chunk.evaluate::<T, L>(signal(channel), level(channel), to, residual * COLUMNS);
+                    }
+                    for (group, z) in z.chunks_mut(ROWS * pitch).enumerate() {
+                        let (weight, bias) = (&weight[group * ROWS * POINTS * residual..], &bias[group * ROWS..]);
+                        chunk.convolve::<T, L>(panel, weight, Some(bias), products, z);
+                    }
+                } else {
+                    for (row, to) in panel.chunks_exact_mut(pitch).enumerate() {
+                        let (channel, tap) = (row / kernel, row % kernel);
+                        let from = runs[0].first as isize + self.sizes.shift_of(tap);
+                        window(signal(channel), from, level(channel), to);
+                    }
+                    for (z, bias) in z.chunks_exact_mut(pitch).zip(*bias) {
+                        z.fill(*bias);
+                    }
+                    let terms = residual * kernel;
+                    let left = (weight.as_slice(), Tiles::packed(terms));
+                    multiply::<T, L, true>([2 * gated, width, terms], (z, pitch), left, (panel, |k| k * pitch));
                 }
-                for (channel, (z, bias)) in z.chunks_exact_mut(BLOCK).zip(*bias).enumerate() {
-                    z.fill(*bias);
-                    if let Some(conditioner) = conditioner {
-                        let row = &conditioner[(record * 2 * gated + channel) * length + first..][..count];
-                        for (z, value) in z.iter_mut().zip(row) {
-                            *z += *value;
+                if let Some(conditioner) = conditioner {
+                    for (channel, z) in z.chunks_exact_mut(pitch).enumerate() {
+                        let row = &conditioner[(record * 2 * gated + channel) * length..][..length];
+                        for run in &runs {
+                            for (z, value) in z[run.at..][..run.count].iter_mut().zip(&row[run.first..]) {
+                                *z += *value;
+                            }
                         }
                     }
                 }
-                let terms = residual * kernel;
-                let left = (weight.as_slice(), Tiles::packed(terms));
-                multiply::<T, L, true>([2 * gated, padded, terms], (z, BLOCK), left, (panel, |k| k * BLOCK));
             }
             Before::Given(given) => {
-                for (channel, z) in z.chunks_exact_mut(BLOCK).enumerate() {
+                let Run { first, count, .. } = runs[0];
+                for (channel, z) in z.chunks_exact_mut(pitch).enumerate() {
                     let row = &given[(record * 2 * gated + channel) * length + first..][..count];
                     z[..count].copy_from_slice(row);
                     z[count..].fill(T::ZERO);
@@ -138,13 +170,13 @@ impl<T: Real> Job<T> for Block<'_, T> {
         }
 
         // The gated signal replaces the half of the sigmoid.
-        let (lower, upper) = z.split_at_mut(gated * BLOCK);
+        let (lower, upper) = z.split_at_mut(gated * pitch);
         let (open, signals) = match self.sizes.gate {
             Gate::First => (lower, upper),
             Gate::Second => (upper, lower),
         };
-        for (channel, (a, b)) in open.chunks_exact_mut(BLOCK).zip(signals.chunks_exact_mut(BLOCK)).enumerate() {
-            for at in (0..padded).step_by(L::WIDTH) {
+        for (channel, (a, b)) in open.chunks_exact_mut(pitch).zip(signals.chunks_exact_mut(pitch)).enumerate() {
+            for at in (0..width).step_by(L::WIDTH) {
                 sigmoid::<T, L>(L::load_or(&a[at..], T::ZERO)).store(&mut a[at..]);
                 tanh::<T, L>(L::load_or(&b[at..], T::ZERO)).store(&mut b[at..]);
             }
@@ -154,35 +186,40 @@ impl<T: Real> Job<T> for Block<'_, T> {
                     Gate::First => (row, row + gated),
                     Gate::Second => (row + gated, row),
                 };
-                // SAFETY: record and samples belong to this piece of work alone.
-                unsafe {
-                    gates.write(of_open, first, &a[..count]);
-                    gates.write(of_signal, first, &b[..count]);
+                for run in &runs {
+                    // SAFETY: record and samples belong to this piece of work alone.
+                    unsafe {
+                        gates.write(of_open, run.first, &a[run.at..][..run.count]);
+                        gates.write(of_signal, run.first, &b[run.at..][..run.count]);
+                    }
                 }
             }
-            for at in (0..padded).step_by(L::WIDTH) {
+            for at in (0..width).step_by(L::WIDTH) {
                 L::load_or(&a[at..], T::ZERO).mul(L::load_or(&b[at..], T::ZERO)).store(&mut a[at..]);
             }
         }
 
-        for (row, bias) in product.chunks_exact_mut(BLOCK).zip(self.bias) {
+        for (row, bias) in product.chunks_exact_mut(pitch).zip(self.bias) {
             row.fill(*bias);
         }
         let left = (self.weight, Tiles::packed(gated));
-        multiply::<T, L, true>([state, padded, gated], (product, BLOCK), left, (&*open, |k| k * BLOCK));
+        multiply::<T, L, true>([state, width, gated], (product, pitch), left, (&*open, |k| k * pitch));
         let half = L::splat(T::from_f64(0.5f64.sqrt()));
-        for (channel, product) in product.chunks_exact(BLOCK).enumerate() {
-            // SAFETY: record and samples belong to this piece of work alone.
-            let out = unsafe { self.out.piece(record * state + channel, first, count) };
-            let signal = &signal(channel)[first..first + count];
-            if let Some(kept) = self.kept_signal.filter(|_| channel < residual) {
-                // SAFETY: as above.
-                unsafe { kept.write(record * residual + channel, first, signal) }
-            }
-            for at in (0..count).step_by(L::WIDTH) {
-                let sum = L::load_or(&product[at..], T::ZERO).add(L::load_or(&signal[at..], T::ZERO));
-                let sum = if channel < residual { sum.mul(half) } else { sum };
-                sum.store_new(&mut out[at..]);
+        for (channel, product) in product.chunks_exact(pitch).enumerate() {
+            for Run { at: place, first, count } in runs.iter().copied() {
+                // SAFETY: record and samples belong to this piece of work alone.
+                let out = unsafe { self.out.piece(record * state + channel, first, count) };
+                let signal = &signal(channel)[first..first + count];
+                if let Some(kept) = self.kept_signal.filter(|_| channel < residual) {
+                    // SAFETY: as above.
+                    unsafe { kept.write(record * residual + channel, first, signal) }
+                }
+                let product = &product[place..][..count];
+                for at in (0..count).step_by(L::WIDTH) {
+                    let sum = L::load_or(&product[at..], T::ZERO).add(L::load_or(&signal[at..], T::ZERO));
+                    let sum = if channel < residual { sum.mul(half) } else { sum };
+                    sum.store_new(&mut out[at..]);
+                }
             }
         }
     }
