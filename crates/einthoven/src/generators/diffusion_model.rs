@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::long_records::LongRecords;
 use super::rhythm::RhythmModel;
+use super::steady::{self, Steady};
 use super::{Generator, GeneratorSpec, Item, SampleRequest, Sink, model_file, too_short};
 use crate::dataset::condition::{FACTS, Told};
 use crate::dataset::{Conditions, Dataset};
@@ -250,6 +251,11 @@ impl DiffusionModel {
         Some(items.iter().map(of).collect())
     }
 
+    /// The network as it draws: guided, its beats like each other.
+    pub(super) fn guided(&self, guidance: f64) -> Result<impl Denoiser + '_> {
+        Ok(Steady { denoiser: Guided::new(&self.denoiser, guidance)?, fs_hz: self.card.fs_hz })
+    }
+
     /// What is told of items; the rate of those whose beats are shown is that of the beats.
     fn condition(&self, items: &[Item], beats: Option<Vec<Vec<f32>>>) -> Result<Condition> {
         let labels = Condition::of_items(items.iter().map(|item| &item.conditions), self.card.label_names.len())?;
@@ -297,10 +303,10 @@ impl Generator for DiffusionModel {
 
     fn sample_into(&self, request: &SampleRequest, seed: Seed, sink: &mut dyn Sink) -> Result<()> {
         request.check(&self.card.label_names, &self.told(), &self.card.generator)?;
-        let guided = Guided::new(&self.denoiser, request.guidance)?;
+        let guided = self.guided(request.guidance)?;
         for items in request.items.chunks(request.batch) {
             let beats = self.beats(items, self.card.sig_len, seed);
-            let ecg = self.draw(&guided, request, seed, items, beats)?;
+            let ecg = self.draw(&guided, request, [seed; 2], items, beats)?;
             sink.accept(items, &model_file::all_leads(ecg, &self.card.leads, self.card.sig_len)?)?;
         }
         Ok(())
@@ -321,11 +327,13 @@ impl Generator for DiffusionModel {
 impl DiffusionModel {
     /// Items by a denoiser of this model, mV, in the leads that are modelled, with their beats as of
     /// [`DiffusionModel::beats`].
+    ///
+    /// The seeds are those of these signals and of the records that they are part of.
     pub(super) fn draw(
         &self,
         denoiser: &dyn Denoiser,
         request: &SampleRequest,
-        seed: Seed,
+        [seed, of_record]: [Seed; 2],
         items: &[Item],
         beats: Option<Vec<Vec<f32>>>,
     ) -> Result<Vec<f32>> {
@@ -333,11 +341,16 @@ impl DiffusionModel {
         let [channels, length] = self.denoised;
         let (size, shape) = (channels * length, [n_items, channels, length]);
         // Noise belongs to the model, the seed, the item and the step, and to nothing else.
-        let seed = self.own(seed);
+        let (seed, of_record) = (self.own(seed), self.own(of_record));
+        let fs_hz = self.card.fs_hz;
         let normal = |step: usize| {
             let mut noise = vec![0.0f32; n_items * size];
-            for (item, values) in items.iter().zip(noise.chunks_mut(size)) {
+            for (k, (item, values)) in items.iter().zip(noise.chunks_mut(size)).enumerate() {
                 seed.index(item.index).index(step as u64).stream().fill_normal(values);
+                if let Some(beats) = &condition.beats {
+                    let seed = of_record.index(item.index).index(step as u64);
+                    steady::repeat(values, length, &beats[k], fs_hz, seed);
+                }
             }
             Tensor::<3>::from_data(TensorData::new(noise, shape), &self.device)
         };
@@ -361,15 +374,15 @@ impl DiffusionModel {
         &self,
         part: KnownPart,
         request: &SampleRequest,
-        seed: Seed,
+        seeds: [Seed; 2],
         items: &[Item],
         beats: Option<Vec<Vec<f32>>>,
     ) -> Result<Vec<f32>> {
         let shape = [items.len(), self.card.leads.len(), self.card.sig_len];
         let tensor = |values: Vec<f32>| Tensor::<3>::from_data(TensorData::new(values, shape), &self.device);
-        let guided = Guided::new(&self.denoiser, request.guidance)?;
+        let guided = self.guided(request.guidance)?;
         let known = Known::new(guided, tensor(self.scaled(part.ecg)), tensor(part.mask))?.emphasized(part.emphasis);
-        self.draw(&known, request, seed, items, beats)
+        self.draw(&known, request, seeds, items, beats)
     }
 }
 

@@ -10,7 +10,6 @@ use super::diffusion_model::{DiffusionModel, KnownPart};
 use super::{Generator, Item, SampleRequest, Sink, model_file};
 use crate::dataset::Dataset;
 use crate::dataset::condition::{Fact, Told};
-use crate::diffusion::Guided;
 use crate::error::Result;
 use crate::seed::Seed;
 
@@ -99,13 +98,13 @@ impl Generator for LongRecords {
                 let items = self.told(items, &rates, window);
                 if window == 0 {
                     // The beginning is what the model draws without more to come.
-                    let guided = Guided::new(self.model.denoiser(), request.guidance)?;
-                    return self.model.draw(&guided, request, seed, &items, of_window(0));
+                    let guided = self.model.guided(request.guidance)?;
+                    return self.model.draw(&guided, request, [seed; 2], &items, of_window(0));
                 }
                 let mask = mask.repeat(items.len() * n_leads);
                 let part = KnownPart { ecg: known, mask, emphasis: EMPHASIS };
-                let seed = seed.purpose("window").index(window as u64);
-                self.model.draw_known(part, request, seed, &items, of_window(window))
+                let seeds = [seed.purpose("window").index(window as u64), seed];
+                self.model.draw_known(part, request, seeds, &items, of_window(window))
             })?;
             for (item, ecg) in items.iter().zip(record.chunks(n_leads * sig_len)) {
                 let ecg = model_file::all_leads(ecg.to_vec(), &card.leads, sig_len)?;

@@ -20,6 +20,7 @@ pub mod rhythm;
 mod shipped_model;
 pub mod simulator;
 pub mod sssd_ecg;
+mod steady;
 pub mod time_diffusion;
 pub mod timediffusion;
 pub mod timevqvae;
