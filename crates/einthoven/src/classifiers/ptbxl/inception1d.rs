@@ -209,12 +209,12 @@ impl BenchmarkNetwork for Inception1d {
             let largest = graph::max_pool(g, &x, 3, 1);
             branches.push(graph::conv(g, &format!("{name}.conv_bottle.1"), &largest, 1));
             let joined = g.concat(&branches.iter().collect::<Vec<_>>(), 1);
-            let normed = graph::norm(g, &format!("{name}.bn_relu.0"), &joined);
+            let normed = g.batch_norm(&format!("{name}.bn_relu.0"), &joined);
             x = g.relu(&normed);
             if c.has_shortcuts && block % PERIOD == PERIOD - 1 {
                 let name = shortcut_name(block / PERIOD);
                 let h = graph::conv(g, &format!("{name}.conv"), &start, 1);
-                let h = graph::norm(g, &format!("{name}.bn"), &h);
+                let h = g.batch_norm(&format!("{name}.bn"), &h);
                 x = graph::add_relu(g, &h, &x);
                 start = x.clone();
             }
