@@ -119,7 +119,7 @@ fn landmark(generator: &str) -> Result<&'static str> {
         "diffwave" => Ok("input_projection.weight"),
         "timevqvae" => Ok("transformer_l.class_condition_emb.weight"),
         "diffusion-ts" => Ok("model.combine_s.weight"),
-        "pulse2pulse" | "wavegan-star" | "cond-pulse2pulse" => Ok("deconv_7.conv1d.weight"),
+        "pulse2pulse" | "wavegan-star" | "cond-pulse2pulse" | "cond-wavegan-star" => Ok("deconv_7.conv1d.weight"),
         other => {
             let known = IMPORTS.iter().map(|(name, _)| (*name).to_string()).collect();
             Err(Error::Unknown { kind: "published checkpoint", name: other.into(), known })
