@@ -325,8 +325,8 @@ fn a_generator_that_a_preset_does_not_know_is_refused() {
     assert!(error["error"].as_str().is_some_and(|text| text.contains("einthoven train")), "{error}");
 }
 
-/// A checkpoint of the original SSSD-ECG, by its fixture; a missing folder skips the test.
-fn fixture(name: &str) -> Option<PathBuf> {
+/// Folder of a published model by its fixture; a missing folder skips the test.
+pub fn fixture(name: &str) -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/fixtures/parity");
     let folder = std::env::var_os("EINTHOVEN_PARITY").map_or(root, PathBuf::from).join(name);
     if folder.is_dir() {

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::sampling::run_model;
 use crate::classifiers::beat_cnn::BeatCnn;
+use crate::classifiers::ptbxl::{self, model::BenchmarkModel};
 use crate::error::{Error, Result};
 use crate::generators::diffusion_model::DiffusionModel;
 use crate::generators::gan_model::GanModel;
@@ -57,6 +58,7 @@ pub fn export(request: &ExportRequest) -> Result<Vec<PathBuf>> {
         let device = Device::flex();
         let graphs = match file.metadata.get("einthoven.card") {
             Some(card) => generator(&path, card, &device)?,
+            None if is(ptbxl::model::CARD) => vec![(NETWORK, BenchmarkModel::load(&path)?.to_onnx()?)],
             None if is("einthoven.beat_cnn") => vec![(NETWORK, BeatCnn::load(&path, &device)?.to_onnx()?)],
             None => return Err(no_model(&path)),
         };
@@ -67,7 +69,7 @@ pub fn export(request: &ExportRequest) -> Result<Vec<PathBuf>> {
         }
     }
     if let Some(out) = request.safetensors {
-        if !is("einthoven.card") && !is("einthoven.beat_cnn") {
+        if !["einthoven.card", "einthoven.beat_cnn", ptbxl::model::CARD].iter().any(|key| is(key)) {
             return Err(no_model(&path));
         }
         write_atomic(out, &safetensors::to_bytes(&file.tensors, &file.metadata, request.stored)?)?;
@@ -92,6 +94,6 @@ fn generator(path: &Path, card: &str, device: &Device) -> Result<Vec<(&'static s
 }
 
 fn no_model(path: &Path) -> Error {
-    let reason = "has no card of a generator or of a beat classifier: not a model that can be exported";
+    let reason = "has no card of a generator or of a classifier: not a model that can be exported";
     Error::data(path.display().to_string(), reason)
 }

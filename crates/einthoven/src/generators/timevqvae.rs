@@ -184,10 +184,11 @@ impl TimeVqvaeModel {
             "mask": c.codes,
             "no_class": c.classes,
             "schedule": "cosine",
-            "step": "All codes of a band are the mask at first. Step k of n: logits = without + guidance * (with - without) \
-                     class; draw a code for each masked position by softmax(logits); its confidence is log(probability + \
-                     1e-5) + temperature * (1 - k/n) * Gumbel noise, that of a code already kept is infinite; mask the \
-                     floor(positions * cos(pi/2 * k/n)) least confident again. The high band follows the low.",
+            "step": "All codes of a band are the mask at first. Step k of n: logits = without + guidance * (with - without), \
+                     answers with the class and with no_class (without alone where none is told); draw a code for each masked \
+                     position by softmax(logits); its confidence is log(probability + 1e-5) + temperature * (1 - k/n) * \
+                     Gumbel noise, that of a code already kept is infinite; mask the floor(positions * cos(pi/2 * k/n)) \
+                     least confident again. The high band is asked with the finished codes of the low.",
         })
     }
 

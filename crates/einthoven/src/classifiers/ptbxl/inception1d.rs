@@ -81,7 +81,7 @@ impl Inception1dConfig {
     }
 
     fn kernels(&self) -> [usize; 3] {
-        [self.kernel, self.kernel / 2, self.kernel / 4].map(|kernel| kernel - usize::from(kernel % 2 == 0))
+        kernels(self.kernel)
     }
 
     /// Channels after each block: those of the kernels and of the maximum.
@@ -93,6 +93,11 @@ impl Inception1dConfig {
     fn n_in(&self, block: usize) -> usize {
         if block == 0 { self.leads } else { self.width() }
     }
+}
+
+/// Lengths of the kernels side by side, each odd.
+pub(super) fn kernels(longest: usize) -> [usize; 3] {
+    [longest, longest / 2, longest / 4].map(|kernel| kernel.saturating_sub(usize::from(kernel % 2 == 0)))
 }
 
 /// The network: a shape, to be applied to parameters.
