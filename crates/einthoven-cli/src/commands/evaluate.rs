@@ -30,7 +30,8 @@ pub struct Args {
     /// Folder for report.json, report.html and report.md
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// End with exit code 1 if a privacy check fails
+    /// End with exit code 1 if a privacy check fails: copies, items nearer to training than to held-out patients, memorized
+    /// items
     #[arg(long)]
     gate: bool,
     /// Print the headline as JSON

@@ -18,7 +18,8 @@ pub struct Args {
     /// Model of a run by its role, such as teacher [default: as for sample]
     #[arg(long, value_name = "ROLE")]
     model: Option<String>,
-    /// ONNX file to write; a model of latents also writes X.decoder.onnx
+    /// ONNX file to write; a model of latents also writes X.decoder.onnx, TimeVQVAE also that and X.high.onnx, the prior of
+    /// the high band
     #[arg(long, value_name = "X.onnx")]
     onnx: Option<PathBuf>,
     /// Safetensors file to write, with the model card in its metadata

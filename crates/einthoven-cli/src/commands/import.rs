@@ -1,4 +1,4 @@
-//! `einthoven import CKPT --as NAME --out RUN`: a published checkpoint as a run that can be drawn from.
+//! `einthoven import CKPT --as NAME --out RUN`: a published checkpoint as a run.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,8 @@ pub struct Args {
     #[arg(value_name = "CKPT")]
     checkpoint: PathBuf,
     /// What it is: sssd-ecg, diffwave, diffusion-ts, timevqvae, pulse2pulse, cond-pulse2pulse, wavegan-star or
-    /// cond-wavegan-star
+    /// cond-wavegan-star; or a classifier of the PTB-XL benchmark, which can be exported: xresnet1d101 and its other
+    /// depths, resnet1d_wang, inception1d or fcn_wang (all in `einthoven list imports`)
     #[arg(long = "as", value_name = "NAME")]
     generator: String,
     /// Entry that holds the state dict, where the checkpoint holds several
@@ -25,13 +26,13 @@ pub struct Args {
     /// the arrays]
     #[arg(long, value_name = "FILE")]
     arguments: Option<PathBuf>,
-    /// Modelled leads in the network's order, separated by commas [default: those of the publication]
+    /// Leads in the network's order, separated by commas [default: those of the publication]
     #[arg(long, value_delimiter = ',')]
     leads: Vec<String>,
     /// Sampling rate, Hz [default: that of the publication]
     #[arg(long, value_name = "HZ")]
     fs: Option<f64>,
-    /// Points in time to draw, for timevqvae those of its training [default: those of the publication]
+    /// Points in time to draw or to classify, for timevqvae those of its training [default: those of the publication]
     #[arg(long, value_name = "POINTS")]
     points: Option<usize>,
     /// Label names in the network's order, separated by commas [default: those of the publication]

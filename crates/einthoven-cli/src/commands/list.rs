@@ -10,7 +10,7 @@ use einthoven::dataset::split::SCHEMES;
 use einthoven::delineators::DELINEATORS;
 use einthoven::diffusion::SAMPLERS;
 use einthoven::diffusion::schedule::SCHEDULES;
-use einthoven::experiment::all_presets;
+use einthoven::experiment::{IMPORTS, all_presets};
 use einthoven::generators::{GENERATORS, GeneratorSpec};
 use einthoven::metrics::METRICS;
 use einthoven::record::FORMATS;
@@ -43,6 +43,7 @@ enum Kind {
     Augmentations,
     Plans,
     Labels,
+    Imports,
 }
 
 pub fn execute(args: Args) -> Result<u8> {
@@ -89,6 +90,7 @@ fn entries(kind: Kind) -> Vec<Value> {
         Kind::Delineators => DELINEATORS.iter().map(|d| entry(d.name(), d.summary(), d.reference())).collect(),
         Kind::Augmentations => AUGMENTATIONS.iter().map(|a| entry(a.name(), a.summary(), a.reference())).collect(),
         Kind::Plans => PLANS.iter().map(|(name, summary)| entry(name, summary, "")).collect(),
+        Kind::Imports => IMPORTS.iter().map(|(name, summary)| entry(name, summary, "")).collect(),
         Kind::Labels => LABEL_SETS.iter().map(|l| entry(l.name, l.summary, "")).collect(),
     }
 }

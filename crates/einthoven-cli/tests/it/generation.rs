@@ -148,26 +148,21 @@ fn every_generator_of_records_trains_and_gives_twelve_lawful_leads() {
         assert_eq!(npz::read(Path::new(&one)).expect("a data set").ecg, set.ecg, "{generator}: batch 1");
 
         lengths_and_rates(&folder, generator, &run);
-        if generator == "timevqvae" {
-            let error = einthoven(["export", &run, "--onnx", &folder.at("codes.onnx"), "--json"]).error();
-            assert_eq!(error["exit_code"], 2, "{error}");
-            assert!(error["error"].as_str().is_some_and(|text| text.contains("ONNX of timevqvae")), "{error}");
-        }
-        // It leaves as a graph, that of latents with its decoder, and as a file of weights that can be drawn from.
+        // It leaves as a graph, that of latents or codes with its decoder, and as a file of weights that can be drawn from.
         let (graph, weights) =
             (folder.at(&format!("{generator}.onnx")), folder.at(&format!("{generator}.safetensors")));
-        let mut words = vec!["export", &run, "--safetensors", &weights, "--json"];
-        if generator != "timevqvae" {
-            words.extend(["--onnx", &graph]);
-        }
+        let words = ["export", &run, "--onnx", &graph, "--safetensors", &weights, "--json"];
         let files = einthoven(words).json();
-        let n_files = match generator {
-            "timevqvae" => 1,
-            "latent-diffusion" => 3,
-            _ => 2,
+        let beside: &[&str] = match generator {
+            "timevqvae" => &["high.onnx", "decoder.onnx"],
+            "latent-diffusion" => &["decoder.onnx"],
+            _ => &[],
         };
-        assert_eq!(files["files"].as_array().map(Vec::len), Some(n_files), "{generator}: {files}");
-        assert!(n_files == 1 || std::fs::metadata(&graph).is_ok_and(|file| file.len() > 1000), "{generator}");
+        assert_eq!(files["files"].as_array().map(Vec::len), Some(2 + beside.len()), "{generator}: {files}");
+        for extension in ["onnx"].iter().chain(beside) {
+            let file = Path::new(&graph).with_extension(extension);
+            assert!(std::fs::metadata(&file).is_ok_and(|file| file.len() > 1000), "{}", file.display());
+        }
         let words = ["sample", &weights, "-n", "3", "--label", "af", "--batch", "1", "--out", &one, "--force"];
         assert_eq!(einthoven(words).code, 0);
         assert_eq!(npz::read(Path::new(&one)).expect("a data set").ecg, set.ecg, "{generator}: exported weights");
@@ -330,8 +325,8 @@ fn a_generator_that_a_preset_does_not_know_is_refused() {
     assert!(error["error"].as_str().is_some_and(|text| text.contains("einthoven train")), "{error}");
 }
 
-/// A checkpoint of the original SSSD-ECG, by its fixture; a missing folder skips the test.
-fn fixture(name: &str) -> Option<PathBuf> {
+/// Folder of a published model by its fixture; a missing folder skips the test.
+pub fn fixture(name: &str) -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/fixtures/parity");
     let folder = std::env::var_os("EINTHOVEN_PARITY").map_or(root, PathBuf::from).join(name);
     if folder.is_dir() {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::command::einthoven;
 
-const KINDS: [&str; 13] = [
+const KINDS: [&str; 14] = [
     "generators",
     "samplers",
     "datasets",
@@ -18,6 +18,7 @@ const KINDS: [&str; 13] = [
     "augmentations",
     "plans",
     "labels",
+    "imports",
 ];
 
 #[test]

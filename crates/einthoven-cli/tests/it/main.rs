@@ -14,6 +14,7 @@ mod generation;
 mod inspect;
 mod list;
 mod plot;
+mod published_classifier;
 mod qrs;
 mod sample;
 mod simulate;

@@ -12,7 +12,9 @@ use crate::delineators::DELINEATORS;
 use crate::error::{Error, Result};
 use crate::evaluation::averaged::{averaged_beats, window};
 use crate::evaluation::physiology::{Physiology, QUANTITIES, Readings, physiology};
+use crate::evaluation::privacy::Audit;
 use crate::generators::extent::is_beats;
+use crate::metrics::privacy::{PrivacyScores, PrivacyTest};
 use crate::report::{Better, Cell, Estimate, Report, Row, RowKind, Table};
 use crate::run::Progress;
 use crate::seed::Seed;
@@ -33,7 +35,7 @@ pub struct EvaluateRequest<'a> {
     pub command: String,
 }
 
-/// p value from which an excess of memorized items counts as shown; several audits share it.
+/// p value from which an excess of memorized items, or of items nearer to training, counts as shown; several audits share it.
 const ALPHA: f64 = 0.05;
 
 /// Physiology, fidelity, SNR equivalence and privacy of a synthetic set; whatever of the real set is not for training is held
@@ -234,7 +236,6 @@ fn quartiles(read: &Readings, unit: &str) -> String {
 
 /// The privacy of the set in the headline, that of whole items under plain names; returns the failed checks.
 fn privacy_headline(out: &mut Report, quality: &Quality) -> Vec<String> {
-    let mut failed = Vec::new();
     for (at, audit) in quality.audits.iter().enumerate() {
         let scores = &audit.scores;
         let prefix = if at == 0 { String::new() } else { format!("{}_", audit.space.replace(' ', "_")) };
@@ -244,20 +245,92 @@ fn privacy_headline(out: &mut Report, quality: &Quality) -> Vec<String> {
             ("memorized_held_out", scores.memorized.held_out),
             ("memorized_p", scores.memorized.p_value),
             ("closer_share", scores.closer_share.train),
+            ("closer_share_p", scores.closer_share.p_value),
         ] {
             out.headline.insert(format!("{prefix}{name}"), Estimate::new(value));
         }
-        if audit.n_exact_copies > 0 {
-            failed
-                .push(format!("privacy P1: {} exact copies of training items ({})", audit.n_exact_copies, audit.space));
-        }
-        let alpha = ALPHA / quality.audits.len() as f64;
-        if scores.memorized.p_value < alpha && scores.memorized.train > scores.memorized.held_out {
-            failed.push(format!(
-                "privacy P6: more items are close to training than to held-out patients (p = {:.3}, {})",
-                scores.memorized.p_value, audit.space
-            ));
+    }
+    let alpha = ALPHA / quality.audits.len() as f64;
+    quality.audits.iter().flat_map(|audit| leaks(audit, alpha)).collect()
+}
+
+/// What an audit found at a level of its tests, in words.
+fn leaks(audit: &Audit, alpha: f64) -> Vec<String> {
+    let PrivacyScores { memorized, closer_share, n_synthetic, .. } = &audit.scores;
+    let shows = |test: &PrivacyTest| test.p_value < alpha && test.excess > 0.0;
+    let mut out = Vec::new();
+    if audit.n_exact_copies > 0 {
+        out.push(format!("privacy P1: {} exact copies of training items ({})", audit.n_exact_copies, audit.space));
+    }
+    if shows(closer_share) {
+        // Both sides have as many items, so that an item of neither is nearer to each half of the time; ties are halves.
+        let n = *n_synthetic as f64;
+        let found = (2.0 * closer_share.train * n).round() / 2.0;
+        out.push(format!(
+            "privacy P2: {found} of {n} items are nearer to training than to held-out patients, expected {} (p = {:.3}, {})",
+            n / 2.0,
+            closer_share.p_value,
+            audit.space
+        ));
+    }
+    if shows(memorized) {
+        out.push(format!(
+            "privacy P6: more items are close to training than to held-out patients (p = {:.3}, {})",
+            memorized.p_value, audit.space
+        ));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::privacy::NearestComparison;
+
+    /// An audit of forty items of which a share is nearer to training.
+    fn audit(closer: f64, p_value: f64) -> Audit {
+        let test =
+            |train: f64, held_out: f64, p_value| PrivacyTest { train, held_out, excess: train - held_out, p_value };
+        let none = test(0.0, 0.0, 1.0);
+        Audit {
+            source: "synthetic".into(),
+            space: "averaged beats".into(),
+            n_train: 50,
+            n_held_out: 50,
+            n_exact_copies: 0,
+            scores: PrivacyScores {
+                n_synthetic: 40,
+                n_train_patients: 50,
+                n_held_out_patients: 50,
+                exchanges: 999,
+                exact_copies: none,
+                near_copies: none,
+                near_copy: 1.0,
+                closer_share: test(closer, 1.0 - closer, p_value),
+                nndr_p05: none,
+                memorized: none,
+                is_truncated: false,
+            },
+            nearest: NearestComparison {
+                synthetic_to_train_p05: 1.0,
+                held_out_to_train_p05: 1.0,
+                difference: 0.0,
+                ci_low: -1.0,
+                ci_high: 1.0,
+                is_not_nearer: true,
+            },
         }
     }
-    failed
+
+    #[test]
+    fn items_nearer_to_training_fail_at_the_level_and_on_one_side() {
+        assert_eq!(
+            leaks(&audit(0.7125, 0.0249), 0.025),
+            ["privacy P2: 28.5 of 40 items are nearer to training than to held-out patients, expected 20 (p = 0.025, \
+              averaged beats)"]
+        );
+        assert!(leaks(&audit(0.7125, 0.025), 0.025).is_empty());
+        // The other side is no leak, however rare it is.
+        assert!(leaks(&audit(0.2, 0.001), 0.025).is_empty());
+    }
 }

@@ -7,10 +7,16 @@ use serde_json::Value;
 
 use super::sampling::run_model;
 use crate::classifiers::beat_cnn::BeatCnn;
+use crate::classifiers::ptbxl::{self, model::BenchmarkModel};
 use crate::error::{Error, Result};
 use crate::generators::diffusion_model::DiffusionModel;
 use crate::generators::gan_model::GanModel;
+use crate::generators::timevqvae::TimeVqvaeModel;
 use crate::run::{StoredType, safetensors, write_atomic};
+
+/// Endings of the files: of the network that is named, and of a decoder beside it.
+const NETWORK: &str = "onnx";
+const DECODER: &str = "decoder.onnx";
 
 /// What a user asks of [`export`].
 pub struct ExportRequest<'a> {
@@ -18,7 +24,8 @@ pub struct ExportRequest<'a> {
     pub source: &'a Path,
     /// Model of a run by its role, as in [`super::DrawRequest`].
     pub model: Option<&'a str>,
-    /// ONNX file to write; that of a decoder stands beside it, as `X.decoder.onnx`.
+    /// ONNX file to write; that of a decoder stands beside it, as `X.decoder.onnx`, and of TimeVQVAE the prior of the
+    /// high band as `X.high.onnx`.
     pub onnx: Option<&'a Path>,
     /// Safetensors file to write, with the card in its metadata.
     pub safetensors: Option<&'a Path>,
@@ -49,21 +56,20 @@ pub fn export(request: &ExportRequest) -> Result<Vec<PathBuf>> {
     let mut written = Vec::new();
     if let Some(out) = request.onnx {
         let device = Device::flex();
-        let (network, decoder) = match file.metadata.get("einthoven.card") {
+        let graphs = match file.metadata.get("einthoven.card") {
             Some(card) => generator(&path, card, &device)?,
-            None if is("einthoven.beat_cnn") => (BeatCnn::load(&path, &device)?.to_onnx()?, None),
+            None if is(ptbxl::model::CARD) => vec![(NETWORK, BenchmarkModel::load(&path)?.to_onnx()?)],
+            None if is("einthoven.beat_cnn") => vec![(NETWORK, BeatCnn::load(&path, &device)?.to_onnx()?)],
             None => return Err(no_model(&path)),
         };
-        write_atomic(out, &network)?;
-        written.push(out.to_path_buf());
-        if let Some(decoder) = decoder {
-            let beside = out.with_extension("decoder.onnx");
-            write_atomic(&beside, &decoder)?;
-            written.push(beside);
+        for (extension, graph) in graphs {
+            let file = if extension == NETWORK { out.to_path_buf() } else { out.with_extension(extension) };
+            write_atomic(&file, &graph)?;
+            written.push(file);
         }
     }
     if let Some(out) = request.safetensors {
-        if !is("einthoven.card") && !is("einthoven.beat_cnn") {
+        if !["einthoven.card", "einthoven.beat_cnn", ptbxl::model::CARD].iter().any(|key| is(key)) {
             return Err(no_model(&path));
         }
         write_atomic(out, &safetensors::to_bytes(&file.tensors, &file.metadata, request.stored)?)?;
@@ -72,22 +78,22 @@ pub fn export(request: &ExportRequest) -> Result<Vec<PathBuf>> {
     Ok(written)
 }
 
-/// Graph of a generator, and of the decoder of one of latents, by what its card has that no other has.
-fn generator(path: &Path, card: &str, device: &Device) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
+/// Graphs of a generator and the endings of their names, by what its card has that no other has.
+fn generator(path: &Path, card: &str, device: &Device) -> Result<Vec<(&'static str, Vec<u8>)>> {
     let card: Value =
         serde_json::from_str(card).map_err(|error| Error::data(path.display().to_string(), error.to_string()))?;
     if card.get("vqvae").is_some() {
-        let what =
-            "ONNX of timevqvae, whose codes come from a loop of draws (its weights are written by --safetensors)";
-        return Err(Error::Unsupported { what: what.into() });
+        let [low, high, decoder] = TimeVqvaeModel::load(path, device)?.to_onnx()?;
+        return Ok(vec![(NETWORK, low), ("high.onnx", high), (DECODER, decoder)]);
     }
-    match card.get("parameterization") {
-        Some(_) => DiffusionModel::load(path, device)?.to_onnx(),
-        None => Ok((GanModel::load(path, device)?.to_onnx()?, None)),
+    if card.get("parameterization").is_none() {
+        return Ok(vec![(NETWORK, GanModel::load(path, device)?.to_onnx()?)]);
     }
+    let (denoiser, decoder) = DiffusionModel::load(path, device)?.to_onnx()?;
+    Ok([(NETWORK, denoiser)].into_iter().chain(decoder.map(|decoder| (DECODER, decoder))).collect())
 }
 
 fn no_model(path: &Path) -> Error {
-    let reason = "has no card of a generator or of a beat classifier: not a model that can be exported";
+    let reason = "has no card of a generator or of a classifier: not a model that can be exported";
     Error::data(path.display().to_string(), reason)
 }

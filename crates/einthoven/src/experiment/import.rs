@@ -1,4 +1,4 @@
-//! Published checkpoints as runs that can be drawn from.
+//! Published checkpoints as runs that can be drawn from, and classifiers as runs that can be exported.
 //!
 //! A checkpoint holds arrays under the original's names and nothing of their meaning. The shape of the network follows
 //! from the arrays, or from a file of the original's arguments where it does not; leads, rate and labels are told by
@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use super::generation::ROLE;
 use super::training::model_path;
-use super::{import_gan, import_state};
+use super::{import_classifier, import_gan, import_state};
+use crate::classifiers::ptbxl;
 use crate::dataset::guard;
 use crate::dataset::label::label_set;
 use crate::diffusion::import::{diffwave, sssd_ecg};
@@ -28,7 +29,10 @@ use crate::run::{Run, RunInfo};
 /// Value of `preset` in a run that holds an imported model.
 pub const PRESET: &str = "import";
 
-/// Generators whose published checkpoints are read: name, and what it reads.
+/// What an entry of [`IMPORTS`] for a depth of xresnet1d reads.
+const XRESNET: &str = "classifier of helme/ecg_ptbxl_benchmarking: a deep residual network";
+
+/// Networks whose published checkpoints are read: name, and what it reads.
 pub static IMPORTS: &[(&str, &str)] = &[
     ("sssd-ecg", "SSSD_ECG of AI4HealthUOL/SSSD-ECG: eight leads, frozen S4 layers"),
     ("diffwave", "DiffWave of lmnt-com/diffwave without a spectrogram: one channel"),
@@ -41,6 +45,20 @@ pub static IMPORTS: &[(&str, &str)] = &[
     ("wavegan-star", "WaveGAN* generator of vlbthambawita/Pulse2Pulse: eight leads"),
     ("cond-pulse2pulse", "CondP2PGenerator of AI4HealthUOL/SSSD-ECG: eight leads, 71 statements"),
     ("cond-wavegan-star", "CondWaveGANGenerator of AI4HealthUOL/SSSD-ECG: eight leads, 71 statements"),
+    ("fcn_wang", "classifier of helme/ecg_ptbxl_benchmarking: three convolutions"),
+    ("inception1d", "classifier of helme/ecg_ptbxl_benchmarking: blocks of convolutions of three lengths"),
+    ("resnet1d_wang", "classifier of helme/ecg_ptbxl_benchmarking: three residual blocks"),
+    ("xresnet1d18", XRESNET),
+    ("xresnet1d34", XRESNET),
+    ("xresnet1d50", XRESNET),
+    ("xresnet1d101", XRESNET),
+    ("xresnet1d152", XRESNET),
+    ("xresnet1d18_deep", XRESNET),
+    ("xresnet1d34_deep", XRESNET),
+    ("xresnet1d50_deep", XRESNET),
+    ("xresnet1d18_deeper", XRESNET),
+    ("xresnet1d34_deeper", XRESNET),
+    ("xresnet1d50_deeper", XRESNET),
 ];
 
 /// What a user asks of [`import()`].
@@ -58,7 +76,7 @@ pub struct ImportRequest<'a> {
     pub leads: &'a [String],
     /// Sampling rate.
     pub fs_hz: Option<f64>,
-    /// Points in time to draw.
+    /// Points in time to draw, or to classify.
     pub sig_len: Option<usize>,
     /// Label names in the network's order; those of the publication if empty.
     pub labels: &'a [String],
@@ -84,6 +102,7 @@ pub fn import(request: &ImportRequest) -> Result<PathBuf> {
             state = weights;
             (network, facts)
         }
+        name if ptbxl::names().contains(&name) => return import_classifier::import(request, &state),
         _ => return import_gan::import(request, &state),
     };
     let leads = leads(request, &facts.leads, facts.n_channels)?;
@@ -109,17 +128,18 @@ pub fn import(request: &ImportRequest) -> Result<PathBuf> {
         rhythm: None,
     };
     let model = DiffusionModel::new(card, state, &Device::flex())?;
-    leave_run(request, model.hash(), |path| model.save(path))
+    leave_run(request, ROLE, model.hash(), |path| model.save(path))
 }
 
-/// An array that every network of a generator has, and no other part of a checkpoint.
+/// An array that every network of a kind has, and no other part of a checkpoint.
 fn landmark(generator: &str) -> Result<&'static str> {
     match generator {
         "sssd-ecg" => Ok("init_conv.0.conv.weight_v"),
         "diffwave" => Ok("input_projection.weight"),
         "timevqvae" => Ok("transformer_l.class_condition_emb.weight"),
         "diffusion-ts" => Ok("model.combine_s.weight"),
-        "pulse2pulse" | "wavegan-star" | "cond-pulse2pulse" => Ok("deconv_7.conv1d.weight"),
+        "pulse2pulse" | "wavegan-star" | "cond-pulse2pulse" | "cond-wavegan-star" => Ok("deconv_7.conv1d.weight"),
+        name if ptbxl::names().contains(&name) => Ok(ptbxl::landmark(name)),
         other => {
             let known = IMPORTS.iter().map(|(name, _)| (*name).to_string()).collect();
             Err(Error::Unknown { kind: "published checkpoint", name: other.into(), known })
@@ -127,25 +147,32 @@ fn landmark(generator: &str) -> Result<&'static str> {
     }
 }
 
-/// A run with one model, which `save` writes.
+/// A run with one model of a role, which `save` writes.
 pub(super) fn leave_run(
     request: &ImportRequest,
+    role: &str,
     hash: &str,
     save: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<PathBuf> {
     let info = RunInfo {
         preset: PRESET.into(),
-        config: format!("checkpoint = {:?}\ngenerator = {:?}\n", file_name(request.checkpoint), request.generator),
+        config: format!("checkpoint = {:?}\n{role} = {:?}\n", file_name(request.checkpoint), request.generator),
         seed: 0,
         device: "cpu".into(),
         data_fingerprint: hash.into(),
         is_bf16: false,
     };
     let run = Run::create_or_open(request.out, &info)?;
-    run.stage(ROLE)?;
-    let path = model_path(&run, ROLE);
+    run.stage(role)?;
+    let path = model_path(&run, role);
     save(&path)?;
     Ok(path)
+}
+
+/// Role of the model of a run that was imported.
+pub(super) fn role(run: &Path) -> &'static str {
+    let is_classifier = run.join("checkpoint").join(import_classifier::ROLE).is_dir();
+    if is_classifier { import_classifier::ROLE } else { ROLE }
 }
 
 /// Names of the leads that the network makes: those of the request, or of the publication.
@@ -204,7 +231,7 @@ fn timevqvae(request: &ImportRequest, state: Weights) -> Result<PathBuf> {
     };
     let state = joined([vqvae.params, vqvae.buffers], [prior.params, prior.buffers]);
     let model = TimeVqvaeModel::new(card, state, &Device::flex())?;
-    leave_run(request, model.hash(), |path| model.save(path))
+    leave_run(request, ROLE, model.hash(), |path| model.save(path))
 }
 
 /// What a publication says beside the arrays.
@@ -311,4 +338,19 @@ pub(super) fn read_json(path: &Path) -> Result<Value> {
 
 fn file_name(path: &Path) -> String {
     path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_of_the_list_is_looked_for_and_every_classifier_is_in_it() {
+        for (name, _) in IMPORTS {
+            assert!(landmark(name).is_ok(), "{name}");
+        }
+        for name in ptbxl::names() {
+            assert!(IMPORTS.iter().any(|(known, _)| *known == name), "{name}");
+        }
+    }
 }

@@ -85,5 +85,5 @@ pub(super) fn import(request: &ImportRequest, state: &Weights) -> Result<PathBuf
         training_data: unknown_data(request),
     };
     let model = GanModel::new(card, state, &Device::flex())?;
-    leave_run(request, model.hash(), |path| model.save(path))
+    leave_run(request, ROLE, model.hash(), |path| model.save(path))
 }

@@ -18,6 +18,7 @@ mod exact;
 mod export;
 pub mod generation;
 pub mod import;
+mod import_classifier;
 mod import_gan;
 mod import_state;
 mod latents;

@@ -180,7 +180,7 @@ pub fn run_model(dir: &Path, role: Option<&str>) -> Result<PathBuf> {
     let stages = dir.join("checkpoint");
     let role = match role {
         Some(role) => role.to_string(),
-        None if info.preset == import::PRESET => generation::ROLE.to_string(),
+        None if info.preset == import::PRESET => import::role(dir).to_string(),
         None if generation::is_generation(&info.preset) => {
             let config: generation::Generation = crate::config::load_valid(&info.config, "config.toml", &[])?;
             config.recipes[&config.generator].best_role()

@@ -32,10 +32,9 @@ pub(super) fn read(path: &Path) -> Result<(Value, Weights)> {
 /// [`Error::Data`] for one without a card.
 pub(super) fn parse(file: TensorFile, path: &Path) -> Result<(Value, Weights)> {
     let name = path.display().to_string();
-    let card = file
-        .metadata
-        .get(CARD)
-        .ok_or_else(|| Error::data(&name, format!("has no model card (metadata {CARD}): not a model of this tool")))?;
+    let card = file.metadata.get(CARD).ok_or_else(|| {
+        Error::data(&name, format!("has no model card (metadata {CARD}): not a generator of this tool"))
+    })?;
     let card = serde_json::from_str(card).map_err(|error| Error::data(&name, format!("model card: {error}")))?;
     Ok((card, file.tensors.into()))
 }

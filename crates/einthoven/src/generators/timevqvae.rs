@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::{Generator, GeneratorSpec, Item, SampleRequest, Sink, model_file};
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
+use crate::nn::onnx::{self, Graph};
 use crate::nn::timevqvae::{
     Band, Decoding, Form, Prior, PriorConfig, SeededDraws, TransformerConfig, Vqvae, VqvaeConfig,
 };
@@ -82,6 +83,18 @@ pub fn joined(stage1: impl IntoIterator<Item = Weights>, stage2: impl IntoIterat
     Weights { entries: stage1.chain(stage2.into_iter().flat_map(|part| part.entries)).collect() }
 }
 
+/// The arrays of each stage under its own names.
+fn parted(state: &Weights) -> [Weights; 2] {
+    let (mut stage1, mut stage2) = (Weights::default(), Weights::default());
+    for (name, array) in &state.entries {
+        match name.strip_prefix(STAGE1) {
+            Some(name) => stage1.entries.insert(name.into(), array.clone()),
+            None => stage2.entries.insert(name.clone(), array.clone()),
+        };
+    }
+    [stage1, stage2]
+}
+
 impl TimeVqvaeModel {
     /// Puts card and state together, see [`joined`].
     ///
@@ -106,13 +119,7 @@ impl TimeVqvaeModel {
         }
         card.decoding.validate()?;
         let hash = sha256_hex(&model_file::bytes(&card, &state)?);
-        let (mut stage1, mut stage2) = (Weights::default(), Weights::default());
-        for (name, array) in &state.entries {
-            match name.strip_prefix(STAGE1) {
-                Some(name) => stage1.entries.insert(name.into(), array.clone()),
-                None => stage2.entries.insert(name.clone(), array.clone()),
-            };
-        }
+        let [stage1, stage2] = parted(&state);
         let (params, buffers) = vqvae.declared().split(stage1, "stage 1")?;
         let vqvae = Stage { network: vqvae, params: params.on(device), buffers };
         let (params, buffers) = prior.declared().split(stage2, "stage 2")?;
@@ -137,6 +144,52 @@ impl TimeVqvaeModel {
     /// [`Error::Io`]; [`Error::Data`] for weights that are not finite.
     pub fn save(&self, path: &Path) -> Result<()> {
         write_atomic(path, &model_file::bytes(&self.card, &self.state)?)
+    }
+
+    /// The prior of the low and of the high band and the decoder as ONNX files, with the card in their metadata, and what
+    /// the decoding between them needs as `einthoven.decoding`.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for more weights than a file can hold.
+    pub fn to_onnx(&self) -> Result<[Vec<u8>; 3]> {
+        let card = serde_json::to_string(&self.card).map_err(|error| Error::data("model card", error.to_string()))?;
+        let metadata = [
+            ("einthoven.card", card),
+            ("einthoven.decoding", self.decoding_facts().to_string()),
+            ("notice", "its signals are synthetic, not for clinical use".into()),
+        ];
+        let [stage1, stage2] = parted(&self.state);
+        let prior = |band, name| {
+            let mut graph = Graph::new(&stage2);
+            onnx::timevqvae::prior_graph(&mut graph, &self.prior.network, band);
+            graph.to_bytes(name, &metadata)
+        };
+        let mut decoder = Graph::new(&stage1);
+        onnx::timevqvae::decoder_graph(&mut decoder, &self.vqvae.network, &self.card.scale_mv)?;
+        Ok([
+            prior(Band::Low, "prior of the low band")?,
+            prior(Band::High, "prior of the high band")?,
+            decoder.to_bytes("decoder", &metadata)?,
+        ])
+    }
+
+    /// What [`Decoding::run`] does, for whoever runs it elsewhere; pairs are low band, high band.
+    fn decoding_facts(&self) -> Value {
+        let (c, decoding) = (&self.card.prior, &self.card.decoding);
+        json!({
+            "steps": decoding.steps,
+            "temperatures": decoding.temperatures,
+            "guidance": decoding.guidance,
+            "positions": c.positions,
+            "mask": c.codes,
+            "no_class": c.classes,
+            "schedule": "cosine",
+            "step": "All codes of a band are the mask at first. Step k of n: logits = without + guidance * (with - without), \
+                     answers with the class and with no_class (without alone where none is told); draw a code for each masked \
+                     position by softmax(logits); its confidence is log(probability + 1e-5) + temperature * (1 - k/n) * \
+                     Gumbel noise, that of a code already kept is infinite; mask the floor(positions * cos(pi/2 * k/n)) \
+                     least confident again. The high band is asked with the finished codes of the low.",
+        })
     }
 
     /// Its card.

@@ -92,8 +92,9 @@ fn copies_that_begin_at_another_moment_are_found_by_their_averaged_beats() {
     let real = real();
     let mut stolen = as_synthetic(real.part(Split::Train), &real);
     stolen.ecg.chunks_mut(600).for_each(|lead| lead.rotate_left(130));
-    let (report, _) = judge(&real, &stolen).unwrap();
+    let (report, failed) = judge(&real, &stolen).unwrap();
     assert_eq!(report.headline["exact_copies"].value, 0.0);
+    assert!(failed.len() == 1 && failed[0].contains("P2") && failed[0].contains("averaged beats"), "{failed:?}");
     let share = |space: usize| &report.raw["privacy"][space]["scores"]["closer_share"];
     // Point by point the copies are as far from their originals as from anyone; as averaged beats they are theirs.
     assert!(share(0)["train"].as_f64().unwrap() < 0.8, "{}", share(0));

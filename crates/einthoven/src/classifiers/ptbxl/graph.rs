@@ -3,7 +3,6 @@
 use super::Imported;
 use crate::error::Result;
 use crate::nn::onnx::{Attribute, Graph, Value};
-use crate::nn::running::EPS;
 use crate::nn::weights::Weights;
 
 /// A network with its weights as a file: the probability of each label, by itself, for signals of `length` points.
@@ -31,18 +30,10 @@ pub(super) fn conv(g: &mut Graph, name: &str, x: &Value, stride: usize) -> Value
     g.conv(name, x, stride, kernel.saturating_sub(1) / 2)
 }
 
-/// Normalization by the running statistics.
-pub(super) fn norm(g: &mut Graph, name: &str, x: &Value) -> Value {
-    let arrays =
-        ["weight", "bias", "running_mean", "running_var"].map(|what| g.weight(&format!("{name}.{what}"), None));
-    let [gain, bias, mean, variance] = &arrays;
-    g.op("BatchNormalization", &[x, gain, bias, mean, variance], &[("epsilon", Attribute::Float(EPS as f32))])
-}
-
 /// [`conv`] `NAME.0` and the normalization `NAME.1`.
 pub(super) fn conv_norm(g: &mut Graph, name: &str, x: &Value, stride: usize) -> Value {
     let x = conv(g, &format!("{name}.0"), x, stride);
-    norm(g, &format!("{name}.1"), &x)
+    g.batch_norm(&format!("{name}.1"), &x)
 }
 
 /// The sum where it is positive, else 0.

@@ -6,7 +6,7 @@
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
-use super::{Layers, Pass, Trace, graph};
+use super::{Layers, Pass, Trace};
 use crate::error::{Error, Result};
 use crate::nn::kernel::Pointwise;
 use crate::nn::layer::linear;
@@ -93,7 +93,7 @@ impl HeadConfig {
         let (positions, last) = self.positions();
         for (at, (norm, map)) in positions.into_iter().enumerate() {
             if self.has_norm {
-                x = graph::norm(g, &format!("{name}.{norm}"), &x);
+                x = g.batch_norm(&format!("{name}.{norm}"), &x);
             }
             x = g.linear(&format!("{name}.{map}"), &x);
             if at < self.hidden.len() {
@@ -101,7 +101,7 @@ impl HeadConfig {
             }
         }
         if self.has_final_norm {
-            x = graph::norm(g, &format!("{name}.{last}"), &x);
+            x = g.batch_norm(&format!("{name}.{last}"), &x);
         }
         x
     }

@@ -3,6 +3,7 @@
 //! `arguments` has the constructors' arguments by name; here a state dict is sorted and checked.
 
 mod arguments;
+mod shapes;
 
 use serde_json::Value;
 
@@ -10,6 +11,8 @@ use super::xresnet1d::depths;
 use super::{BenchmarkNetwork, Layers};
 use crate::error::{Error, Result};
 use crate::nn::weights::{Weight, Weights};
+
+pub use shapes::{arguments as arguments_of, landmark};
 
 /// A network with what its state dict held.
 pub struct Imported {
@@ -111,6 +114,43 @@ mod tests {
         state.entries.get_mut(&alias).unwrap().values[0] += 1.0;
         let error = benchmark("xresnet1d18", &arguments, &state).err().unwrap().to_string();
         assert!(error.starts_with(&alias), "{error}");
+    }
+
+    /// Read off its arrays, a network has the same arrays again.
+    #[test]
+    fn arguments_are_read_off_the_arrays() {
+        for (name, arguments) in [
+            ("xresnet1d18", json!({"num_classes": 3, "input_channels": 2, "widen": 0.125, "lin_ftrs_head": [4]})),
+            (
+                "xresnet1d50_deep",
+                json!({"num_classes": 3, "input_channels": 12, "widen": 0.0625, "kernel_size": 7, "kernel_size_stem": 3,
+                       "stem_szs": [4, 6, 64]}),
+            ),
+            ("fcn_wang", json!({"filters": [3, 4], "kernel_size": [6, 3], "lin_ftrs_head": [5, 4]})),
+            ("inception1d", json!({"kernel_size": 43, "depth": 3, "bottleneck_size": 3, "nb_filters": 2})),
+            ("inception1d", json!({"input_channels": 1, "bottleneck_size": 3, "nb_filters": 2, "use_residual": false})),
+            (
+                "resnet1d_wang",
+                json!({"inplanes": 4, "kernel_size": [7, 5], "kernel_size_stem": 9, "lin_ftrs_head": [6]}),
+            ),
+        ] {
+            let (head, rest) = arguments::split(name, &arguments).unwrap();
+            let network: Box<dyn BenchmarkNetwork> = match name {
+                "fcn_wang" => Box::new(arguments::fcn_wang(head, rest).unwrap()),
+                "inception1d" => Box::new(arguments::inception1d(head, rest).unwrap()),
+                "resnet1d_wang" => Box::new(arguments::resnet1d_wang(head, rest).unwrap()),
+                _ => Box::new(arguments::xresnet1d(name, head, rest).unwrap()),
+            };
+            let mut state = Weights::initialize(&network.params(), Seed::new(1));
+            state.entries.extend(network.buffers().entries);
+            let n_matches = state.entries.keys().filter(|key| key.ends_with(landmark(name))).count();
+            assert_eq!(n_matches, 1, "{name}: {}", landmark(name));
+            let read = arguments_of(name, &state).unwrap();
+            let imported = benchmark(name, &read, &state).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(imported.network.layers(), network.layers(), "{name}");
+        }
+        let error = arguments_of("fcn_wang", &Weights::default()).unwrap_err().to_string();
+        assert_eq!(error, "fcn_wang state dict: 0.0.0.weight is missing");
     }
 
     #[test]

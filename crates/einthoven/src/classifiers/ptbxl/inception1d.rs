@@ -81,7 +81,7 @@ impl Inception1dConfig {
     }
 
     fn kernels(&self) -> [usize; 3] {
-        [self.kernel, self.kernel / 2, self.kernel / 4].map(|kernel| kernel - usize::from(kernel % 2 == 0))
+        kernels(self.kernel)
     }
 
     /// Channels after each block: those of the kernels and of the maximum.
@@ -93,6 +93,11 @@ impl Inception1dConfig {
     fn n_in(&self, block: usize) -> usize {
         if block == 0 { self.leads } else { self.width() }
     }
+}
+
+/// Lengths of the kernels side by side, each odd.
+pub(super) fn kernels(longest: usize) -> [usize; 3] {
+    [longest, longest / 2, longest / 4].map(|kernel| kernel.saturating_sub(usize::from(kernel % 2 == 0)))
 }
 
 /// The network: a shape, to be applied to parameters.
@@ -209,12 +214,12 @@ impl BenchmarkNetwork for Inception1d {
             let largest = graph::max_pool(g, &x, 3, 1);
             branches.push(graph::conv(g, &format!("{name}.conv_bottle.1"), &largest, 1));
             let joined = g.concat(&branches.iter().collect::<Vec<_>>(), 1);
-            let normed = graph::norm(g, &format!("{name}.bn_relu.0"), &joined);
+            let normed = g.batch_norm(&format!("{name}.bn_relu.0"), &joined);
             x = g.relu(&normed);
             if c.has_shortcuts && block % PERIOD == PERIOD - 1 {
                 let name = shortcut_name(block / PERIOD);
                 let h = graph::conv(g, &format!("{name}.conv"), &start, 1);
-                let h = graph::norm(g, &format!("{name}.bn"), &h);
+                let h = g.batch_norm(&format!("{name}.bn"), &h);
                 x = graph::add_relu(g, &h, &x);
                 start = x.clone();
             }

@@ -15,6 +15,7 @@ mod graph;
 pub mod head;
 mod import;
 pub mod inception1d;
+pub mod model;
 mod norm;
 pub mod resnet1d_wang;
 pub mod xresnet1d;
@@ -31,7 +32,7 @@ use crate::nn::running;
 use crate::nn::weights::{Init, ParamSpec, View, Weight, Weights};
 
 pub use graph::to_onnx;
-pub use import::{Imported, benchmark, names};
+pub use import::{Imported, arguments_of, benchmark, landmark, names};
 pub use norm::Pass;
 
 /// A receiver of named intermediate values, `[batch, channel, time]`.

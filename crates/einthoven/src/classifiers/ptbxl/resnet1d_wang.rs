@@ -160,15 +160,15 @@ impl BenchmarkNetwork for Resnet1dWang {
 
     fn graph(&self, g: &mut Graph, x: Value) -> Value {
         let x = graph::conv(g, "0", &x, 1);
-        let x = graph::norm(g, "1", &x);
+        let x = g.batch_norm("1", &x);
         let mut x = g.relu(&x);
         for stage in 0..STAGES {
             let (name, stride) = (block_name(stage), self.stride(stage));
             let h = graph::conv(g, &format!("{name}.conv1"), &x, stride);
-            let h = graph::norm(g, &format!("{name}.bn1"), &h);
+            let h = g.batch_norm(&format!("{name}.bn1"), &h);
             let h = g.relu(&h);
             let h = graph::conv(g, &format!("{name}.conv2"), &h, 1);
-            let h = graph::norm(g, &format!("{name}.bn2"), &h);
+            let h = g.batch_norm(&format!("{name}.bn2"), &h);
             let shortcut = match stride {
                 1 => x,
                 _ => graph::conv_norm(g, &format!("{name}.downsample"), &x, stride),

@@ -1,6 +1,8 @@
 //! The layers that networks share, as operators: the counterparts of `nn::layer` and `nn::kernel`.
 
+use super::wire::Array;
 use super::{Attribute, Graph, Value};
+use crate::nn::running::EPS;
 use Attribute::{Float, Int, Ints, Text};
 
 /// How a convolution runs over its signal.
@@ -53,6 +55,26 @@ impl Graph<'_> {
         let (starts, ends) = (self.ints(&[start as i64]), self.ints(&[(start + length) as i64]));
         let axes = self.ints(&[axis]);
         self.op("Slice", &[x, &starts, &ends, &axes], &[])
+    }
+
+    /// Entries of an axis by their places.
+    pub(super) fn select(&mut self, x: &Value, axis: i64, places: &[usize]) -> Value {
+        let name = format!("constant_{}", self.arrays.len());
+        let places = self.store(name, Array::Ints(places.iter().map(|&place| place as i64).collect()));
+        self.op("Gather", &[x, &places], &[("axis", Int(axis))])
+    }
+
+    /// Rows of a table by their numbers, in the place of each number.
+    pub(super) fn rows(&mut self, table: &Value, numbers: &Value) -> Value {
+        self.op("Gather", &[table, numbers], &[("axis", Int(0))])
+    }
+
+    /// An array `[1, ..]` of `axes` axes for each item that `like` has.
+    pub(super) fn for_each_item(&mut self, array: &Value, axes: usize, like: &Value) -> Value {
+        let batch = self.op("Shape", &[like], &[("start", Int(0)), ("end", Int(1))]);
+        let others = self.ints(&vec![1; axes - 1]);
+        let shape = self.concat(&[&batch, &others], 0);
+        self.op("Expand", &[array, &shape], &[])
     }
 
     /// Another shape; 0 keeps the extent of the axis, -1 takes what is left.
@@ -127,14 +149,24 @@ impl Graph<'_> {
         self.convolve(x, &weight, bias.as_ref(), Reach::new(stride, padding))
     }
 
-    /// Linear map of the channels at each point in time.
+    /// Linear map of the channels at each point in time, with bias where there is one.
     pub(super) fn dense(&mut self, name: &str, x: &Value) -> Value {
-        let weight = format!("{name}.weight");
-        let mut shape = self.array(&weight).0;
+        let weight = self.array(&format!("{name}.weight"));
+        self.dense_by(name, weight, x)
+    }
+
+    /// As [`Graph::dense`] with a weight as that of [`Graph::conv_normed`].
+    pub(super) fn dense_normed(&mut self, name: &str, x: &Value) -> Value {
+        let weight = self.normed(name);
+        self.dense_by(name, weight, x)
+    }
+
+    fn dense_by(&mut self, name: &str, (mut shape, values): (Vec<usize>, Vec<f32>), x: &Value) -> Value {
         shape.push(1);
-        let weight = self.weight(&weight, Some(&shape));
-        let bias = self.weight(&format!("{name}.bias"), None);
-        self.convolve(x, &weight, Some(&bias), Reach::new(1, 0))
+        let weight = self.named(&format!("{name}.weight"), shape, values);
+        let bias = format!("{name}.bias");
+        let bias = self.has(&bias).then(|| self.weight(&bias, None));
+        self.convolve(x, &weight, bias.as_ref(), Reach::new(1, 0))
     }
 
     /// Convolution of stride 1 whose weight has a direction and a length for each output channel.
@@ -177,6 +209,14 @@ impl Graph<'_> {
         self.add(&scaled, &bias)
     }
 
+    /// Normalization by the running statistics.
+    pub fn batch_norm(&mut self, name: &str, x: &Value) -> Value {
+        let arrays =
+            ["weight", "bias", "running_mean", "running_var"].map(|what| self.weight(&format!("{name}.{what}"), None));
+        let [gain, bias, mean, variance] = &arrays;
+        self.op("BatchNormalization", &[x, gain, bias, mean, variance], &[("epsilon", Float(EPS as f32))])
+    }
+
     /// Group normalization with a gain and a bias for each channel.
     pub(super) fn group_norm(&mut self, name: &str, x: &Value, groups: usize, eps: f64) -> Value {
         let channels = self.array(&format!("{name}.weight")).0[0];
@@ -190,10 +230,10 @@ impl Graph<'_> {
     /// Unit length over the channels, times the root of their number and the gain `NAME.g`.
     pub(super) fn rms_norm(&mut self, name: &str, x: &Value, eps: f64) -> Value {
         let gain = format!("{name}.g");
-        let (shape, values) = self.array(&gain);
-        let root = (values.len() as f64).sqrt();
+        let values = self.array(&gain).1;
+        let (channels, root) = (values.len(), (values.len() as f64).sqrt());
         let values = values.into_iter().map(|g| (f64::from(g) * root) as f32).collect();
-        let gain = self.named(&gain, shape, values);
+        let gain = self.named(&gain, vec![channels, 1], values);
         let norm = self.op("ReduceL2", &[x], &[("axes", Ints(vec![1])), ("keepdims", Int(1))]);
         let least = self.float(eps as f32);
         let norm = self.op("Max", &[&norm, &least], &[]);
@@ -211,7 +251,12 @@ impl Graph<'_> {
 
     /// Softmax attention over time.
     pub(super) fn attention(&mut self, qkv: &Value, heads: usize, width: usize) -> Value {
-        let [q, k, v] = self.heads(qkv, heads, width);
+        let heads_of = self.heads(qkv, heads, width);
+        self.attended(heads_of, heads, width)
+    }
+
+    /// As [`Graph::attention`] of the queries, keys and values of each head, `[batch, head, head width, time]`.
+    pub(super) fn attended(&mut self, [q, k, v]: [Value; 3], heads: usize, width: usize) -> Value {
         let q = self.times(&q, (width as f64).powf(-0.5));
         let q = self.permute(&q, &[0, 1, 3, 2]);
         let scores = self.matmul(&q, &k);

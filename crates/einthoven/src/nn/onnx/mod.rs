@@ -14,6 +14,7 @@ pub mod gan;
 mod layer;
 pub mod sssd;
 pub mod temporal_blocks;
+pub mod timevqvae;
 pub mod unet1d;
 pub mod vae1d;
 mod wire;
@@ -65,7 +66,16 @@ impl<'a> Graph<'a> {
 
     /// An input; its axes are the batch and those of an item.
     pub fn input(&mut self, name: &str, item: &[usize]) -> Value {
-        self.inputs.push(Port { name: name.into(), item: item.to_vec() });
+        self.add_input(name, item, false)
+    }
+
+    /// An input of whole numbers.
+    pub fn input_ints(&mut self, name: &str, item: &[usize]) -> Value {
+        self.add_input(name, item, true)
+    }
+
+    fn add_input(&mut self, name: &str, item: &[usize], is_whole: bool) -> Value {
+        self.inputs.push(Port { name: name.into(), item: item.to_vec(), is_whole });
         Value(name.into())
     }
 
@@ -73,7 +83,7 @@ impl<'a> Graph<'a> {
     pub fn output(&mut self, name: &str, value: &Value, item: &[usize]) {
         let (inputs, outputs) = (vec![value.0.clone()], vec![name.to_string()]);
         self.nodes.push(Node { op: "Identity", inputs, outputs, attributes: Vec::new() });
-        self.outputs.push(Port { name: name.into(), item: item.to_vec() });
+        self.outputs.push(Port { name: name.into(), item: item.to_vec(), is_whole: false });
     }
 
     /// The result of an operator.

@@ -91,6 +91,8 @@ pub struct Port {
     pub name: String,
     /// Extents of the axes after the batch.
     pub item: Vec<usize>,
+    /// Whether its values are whole numbers.
+    pub is_whole: bool,
 }
 
 /// Everything of a model file.
@@ -198,7 +200,7 @@ fn port_message(port: &Port) -> Message {
         shape.message(1, &axis);
     }
     let mut tensor = Message::default();
-    tensor.number(1, FLOAT);
+    tensor.number(1, if port.is_whole { INT64 } else { FLOAT });
     tensor.message(2, &shape);
     let mut kind = Message::default();
     kind.message(1, &tensor);

@@ -7,13 +7,13 @@ use crate::nn::weights::View;
 
 /// Blocks that are applied one after the other, under the names `prefix.0`, `prefix.1`, ...
 #[derive(Debug, Clone)]
-pub(super) struct Coder {
+pub(in crate::nn) struct Coder {
     prefix: String,
-    blocks: Blocks,
+    pub blocks: Blocks,
 }
 
 #[derive(Debug, Clone)]
-enum Blocks {
+pub(in crate::nn) enum Blocks {
     Separable {
         /// Rows that a kernel reaches over.
         rows: usize,
@@ -39,7 +39,7 @@ pub(super) struct CoderSizes {
 
 impl Coder {
     /// Encoder of release 1.0.1: channels double with each halving.
-    pub fn separable_encoder(prefix: String, sizes: CoderSizes, rows: usize) -> Coder {
+    pub(super) fn separable_encoder(prefix: String, sizes: CoderSizes, rows: usize) -> Coder {
         use separable::Block;
         let mut width = sizes.first_width;
         let mut list = vec![Block::Down { n_in: sizes.planes, n_out: width }];
@@ -53,7 +53,7 @@ impl Coder {
     }
 
     /// Decoder of release 1.0.1; it doubles once more than the encoder has halved.
-    pub fn separable_decoder(prefix: String, sizes: CoderSizes, rows: usize) -> Coder {
+    pub(super) fn separable_decoder(prefix: String, sizes: CoderSizes, rows: usize) -> Coder {
         use separable::Block;
         let mut width = sizes.first_width << (sizes.halvings - 1);
         let mut list = vec![Block::Residual { n_in: sizes.width, n_out: width }];
@@ -69,7 +69,7 @@ impl Coder {
     }
 
     /// Encoder as of the paper: one width throughout.
-    pub fn plain_encoder(prefix: String, sizes: CoderSizes) -> Coder {
+    pub(super) fn plain_encoder(prefix: String, sizes: CoderSizes) -> Coder {
         use plain::Block;
         let width = sizes.width;
         let mut list = vec![Block::Down { n_in: sizes.planes, n_out: width }];
@@ -79,7 +79,7 @@ impl Coder {
     }
 
     /// Decoder as of the paper; it doubles once more than the encoder has halved.
-    pub fn plain_decoder(prefix: String, sizes: CoderSizes) -> Coder {
+    pub(super) fn plain_decoder(prefix: String, sizes: CoderSizes) -> Coder {
         use plain::Block;
         let (width, planes) = (sizes.width, sizes.planes);
         let mut list = vec![Block::Residual { width, has_inner_norm: false }; sizes.residuals];
@@ -102,7 +102,13 @@ impl Coder {
     }
 
     /// Output, with the output of each block handed to `trace`.
-    pub fn apply(&self, root: &View, pass: &mut Pass, mut x: Planes, trace: &mut dyn FnMut(usize, &Planes)) -> Planes {
+    pub(super) fn apply(
+        &self,
+        root: &View,
+        pass: &mut Pass,
+        mut x: Planes,
+        trace: &mut dyn FnMut(usize, &Planes),
+    ) -> Planes {
         let n_blocks = match &self.blocks {
             Blocks::Separable { list, .. } => list.len(),
             Blocks::Plain(list) => list.len(),
@@ -118,7 +124,8 @@ impl Coder {
         x
     }
 
-    fn name(&self, at: usize) -> String {
+    /// Name of a block.
+    pub fn name(&self, at: usize) -> String {
         format!("{}.{at}", self.prefix)
     }
 }

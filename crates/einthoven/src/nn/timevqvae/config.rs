@@ -31,7 +31,7 @@ impl Band {
     pub const BOTH: [Band; 2] = [Band::Low, Band::High];
 
     /// Letter in the names of the state dict.
-    pub(super) fn letter(self) -> &'static str {
+    pub(in crate::nn) fn letter(self) -> &'static str {
         match self {
             Band::Low => "l",
             Band::High => "h",

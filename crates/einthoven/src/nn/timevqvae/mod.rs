@@ -9,16 +9,16 @@
 //! ML4ITS/TimeVQVAE (MIT license).
 
 mod arguments;
-mod coder;
+pub(in crate::nn) mod coder;
 pub mod config;
 pub mod decoding;
 pub mod import;
 pub mod pass;
-mod plain;
+pub(in crate::nn) mod plain;
 mod planes;
 pub mod prior;
 pub mod quantizer;
-mod separable;
+pub(in crate::nn) mod separable;
 pub mod stft;
 pub mod training;
 mod transformer;

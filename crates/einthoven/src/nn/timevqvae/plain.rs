@@ -7,11 +7,11 @@ use super::planes::{Edge, Planes, conv, double};
 use crate::nn::weights::View;
 
 /// Slope of the activation below zero.
-const SLOPE: f64 = 0.01;
+pub(in crate::nn) const SLOPE: f64 = 0.01;
 
 /// One entry of an encoder or a decoder.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Block {
+pub(in crate::nn) enum Block {
     /// Halves the width.
     Down { n_in: usize, n_out: usize },
     /// Two convolutions around which the input is led, and a normalization after both; an encoder has one
@@ -49,7 +49,7 @@ impl Block {
     }
 
     /// The block's output.
-    pub fn apply(&self, root: &View, pass: &mut Pass, name: &str, x: Planes) -> Planes {
+    pub(super) fn apply(&self, root: &View, pass: &mut Pass, name: &str, x: Planes) -> Planes {
         let p = root.at(name);
         match *self {
             Block::Down { .. } => {
@@ -81,6 +81,6 @@ impl Block {
 }
 
 /// Name of a residual block's second convolution: an inner normalization moves it by one.
-fn second_conv(has_inner_norm: bool) -> &'static str {
+pub(in crate::nn) fn second_conv(has_inner_norm: bool) -> &'static str {
     if has_inner_norm { "convs.4" } else { "convs.3" }
 }

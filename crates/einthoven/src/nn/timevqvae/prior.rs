@@ -20,7 +20,7 @@ use crate::nn::weights::{Init, View, Weights};
 use crate::seed::Seed;
 
 /// Width of an attention head.
-pub(super) const HEAD_WIDTH: usize = 64;
+pub(in crate::nn) const HEAD_WIDTH: usize = 64;
 
 /// Size of one band's transformer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -104,7 +104,7 @@ impl PriorConfig {
     }
 
     /// Features that enter a band's transformer: the high band's also has those of the low.
-    pub(super) fn entering(&self, band: Band) -> usize {
+    pub(in crate::nn) fn entering(&self, band: Band) -> usize {
         match band {
             Band::Low => self.embedding,
             Band::High => 2 * self.embedding,
@@ -326,7 +326,7 @@ impl Prior {
 }
 
 /// Name of a band's transformer in the state dict.
-pub(super) fn prefix(band: Band) -> String {
+pub(in crate::nn) fn prefix(band: Band) -> String {
     format!("transformer_{}", band.letter())
 }
 

@@ -23,7 +23,7 @@ pub type Tokens = Vec<Vec<usize>>;
 
 /// A quantizer: a shape, to be applied to parameters and buffers.
 #[derive(Debug, Clone)]
-pub(super) struct Quantizer {
+pub(in crate::nn) struct Quantizer {
     /// Name in the state dict.
     pub name: String,
     /// Channels of a latent.
@@ -191,11 +191,13 @@ impl Quantizer {
         }
     }
 
-    fn projects(&self) -> bool {
+    /// Whether linear maps lead to the codebook and back.
+    pub fn projects(&self) -> bool {
         self.width != self.code_width
     }
 
-    fn array(&self, what: &str) -> String {
+    /// Name of one of its buffers.
+    pub fn array(&self, what: &str) -> String {
         format!("{}._codebook.{what}", self.name)
     }
 

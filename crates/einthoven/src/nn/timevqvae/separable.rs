@@ -10,7 +10,7 @@ use crate::nn::weights::{Init, View, Weights};
 
 /// One entry of an encoder or a decoder.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Block {
+pub(in crate::nn) enum Block {
     /// Halves the width.
     Down { n_in: usize, n_out: usize },
     /// Two convolutions around which the input is led.
@@ -62,7 +62,7 @@ impl Block {
     }
 
     /// The block's output.
-    pub fn apply(&self, root: &View, pass: &mut Pass, name: &str, x: Planes) -> Planes {
+    pub(super) fn apply(&self, root: &View, pass: &mut Pass, name: &str, x: Planes) -> Planes {
         let p = root.at(name);
         match *self {
             Block::Down { .. } => {

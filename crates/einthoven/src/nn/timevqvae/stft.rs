@@ -13,7 +13,7 @@ use crate::nn::kernel::{Conv1dOptions, conv_transpose1d, conv1d};
 #[derive(Debug, Clone)]
 pub struct Stft {
     /// Points of a segment, a multiple of four.
-    n_fft: usize,
+    pub(in crate::nn) n_fft: usize,
     /// Weight of each point of a segment.
     taper: Vec<f64>,
     /// Factor of the transform.
@@ -42,7 +42,8 @@ impl Stft {
         1 + length / self.hop()
     }
 
-    fn hop(&self) -> usize {
+    /// Points from the start of a segment to that of the next.
+    pub fn hop(&self) -> usize {
         self.n_fft / 4
     }
 
@@ -77,14 +78,23 @@ impl Stft {
     /// Griffin and Lim 1984, eq. 6; `torch.istft`.
     pub fn inverse(&self, x: Tensor<4>) -> Tensor<3> {
         let [batch, planes, bins, frames] = x.dims();
-        let (half, hop, device) = (self.n_fft / 2, self.hop(), x.device());
+        let device = x.device();
+        let (waves, weights) = self.synthesis(frames);
+        let kernel = Tensor::from_data(TensorData::new(waves, [2 * bins, 1, self.n_fft]), &device);
+        let rows = x.reshape([batch * planes / 2, 2 * bins, frames]);
+        let options = Conv1dOptions { stride: self.hop(), padding: self.n_fft / 2, dilation: 1 };
+        let added = conv_transpose1d(rows, kernel, Tensor::zeros([1], &device), options, 0);
+        let length = weights.len();
+        let weights = Tensor::from_data(TensorData::new(weights, [1, 1, length]), &device);
+        (added * weights).reshape([batch, planes / 2, length])
+    }
+
+    /// The waves that are added where a segment lies, `[2 * bin, n_fft]`, and the factor of each point of their sum.
+    pub(in crate::nn) fn synthesis(&self, frames: usize) -> (Vec<f32>, Vec<f32>) {
+        let (half, hop) = (self.n_fft / 2, self.hop());
         // Every frequency between the first and the last stands for two of the full transform.
         let count = |bin: usize| if bin == 0 || bin == half { 1.0 } else { 2.0 };
         let waves = self.waves(|bin, taper| taper * count(bin) / (self.n_fft as f64 * self.scale));
-        let kernel = Tensor::from_data(TensorData::new(waves, [2 * bins, 1, self.n_fft]), &device);
-        let rows = x.reshape([batch * planes / 2, 2 * bins, frames]);
-        let options = Conv1dOptions { stride: hop, padding: half, dilation: 1 };
-        let added = conv_transpose1d(rows, kernel, Tensor::zeros([1], &device), options, 0);
         let length = hop * (frames - 1);
         let mut weight = vec![0.0; length + self.n_fft];
         for frame in 0..frames {
@@ -92,9 +102,7 @@ impl Stft {
                 weight[frame * hop + t] += taper * taper;
             }
         }
-        let inverse: Vec<f32> = weight[half..half + length].iter().map(|&weight| (1.0 / weight) as f32).collect();
-        let inverse = Tensor::from_data(TensorData::new(inverse, [1, 1, length]), &device);
-        (added * inverse).reshape([batch, planes / 2, length])
+        (waves, weight[half..half + length].iter().map(|&weight| (1.0 / weight) as f32).collect())
     }
 
     /// Cosines and then negative sines, `[2 * bin, n_fft]`, times a factor of bin and taper.
@@ -138,6 +146,15 @@ pub fn stretch(x: Tensor<3>, length: usize, align: Align) -> Tensor<3> {
     if from == length {
         return x;
     }
+    let (before, after, share) = neighbors(from, length, align);
+    let device = x.device();
+    let share = Tensor::<3>::from_data(TensorData::new(share, [1, 1, length]), &device);
+    let rest = share.clone().neg() + 1.0;
+    x.clone().select(2, positions(&before, &device)) * rest + x.select(2, positions(&after, &device)) * share
+}
+
+/// The points between which those of [`stretch`] lie, and the share of the later one.
+pub(in crate::nn) fn neighbors(from: usize, length: usize, align: Align) -> (Vec<usize>, Vec<usize>, Vec<f32>) {
     let position = |to: usize| match align {
         Align::Corners if length > 1 => (from - 1) as f32 / (length - 1) as f32 * to as f32,
         Align::Corners => 0.0,
@@ -145,11 +162,8 @@ pub fn stretch(x: Tensor<3>, length: usize, align: Align) -> Tensor<3> {
     };
     let before: Vec<usize> = (0..length).map(|to| (position(to) as usize).min(from - 1)).collect();
     let after: Vec<usize> = before.iter().map(|at| (at + 1).min(from - 1)).collect();
-    let share: Vec<f32> = before.iter().enumerate().map(|(to, &at)| (position(to) - at as f32).min(1.0)).collect();
-    let device = x.device();
-    let share = Tensor::<3>::from_data(TensorData::new(share, [1, 1, length]), &device);
-    let rest = share.clone().neg() + 1.0;
-    x.clone().select(2, positions(&before, &device)) * rest + x.select(2, positions(&after, &device)) * share
+    let share = before.iter().enumerate().map(|(to, &at)| (position(to) - at as f32).min(1.0)).collect();
+    (before, after, share)
 }
 
 /// Each point of `x` `[batch, channel, time]` as often as it takes to have `length` points.
@@ -157,11 +171,14 @@ pub fn stretch(x: Tensor<3>, length: usize, align: Align) -> Tensor<3> {
 /// # Reference
 /// `torch.nn.functional.interpolate`, mode nearest.
 pub(super) fn repeat_to(x: Tensor<3>, length: usize) -> Tensor<3> {
-    let from = x.dims()[2];
-    let scale = from as f32 / length as f32;
-    let nearest: Vec<usize> = (0..length).map(|to| ((to as f32 * scale) as usize).min(from - 1)).collect();
-    let device = x.device();
+    let (nearest, device) = (nearest(x.dims()[2], length), x.device());
     x.select(2, positions(&nearest, &device))
+}
+
+/// The points that [`repeat_to`] repeats.
+pub(in crate::nn) fn nearest(from: usize, length: usize) -> Vec<usize> {
+    let scale = from as f32 / length as f32;
+    (0..length).map(|to| ((to as f32 * scale) as usize).min(from - 1)).collect()
 }
 
 /// Positions as an index tensor.

@@ -22,10 +22,10 @@ use crate::seed::Seed;
 #[derive(Debug, Clone)]
 pub struct Vqvae {
     config: VqvaeConfig,
-    stft: Stft,
+    pub(in crate::nn) stft: Stft,
     encoders: [Coder; 2],
-    quantizers: [Quantizer; 2],
-    decoders: [Coder; 2],
+    pub(in crate::nn) quantizers: [Quantizer; 2],
+    pub(in crate::nn) decoders: [Coder; 2],
 }
 
 /// One band of a batch on its way through the network.

@@ -16,9 +16,10 @@ failed = False
 for path in sorted(pathlib.Path(sys.argv[1]).glob("*.onnx")):
     onnx.checker.check_model(onnx.load(path), full_check=True)
     case = json.loads(path.with_suffix(".json").read_text())
-    array = lambda pair: np.array(pair[1], dtype=np.float32).reshape(pair[0])
+    array = lambda pair, kind=np.float32: np.array(pair[1], dtype=kind).reshape(pair[0])
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {name: array(pair) for name, pair in case["inputs"].items()})
+    kinds = {port.name: np.int64 if "int64" in port.type else np.float32 for port in session.get_inputs()}
+    (found,) = session.run(None, {name: array(pair, kinds[name]) for name, pair in case["inputs"].items()})
     expected = array(case["output"])
     assert found.shape == expected.shape, (path.stem, found.shape, expected.shape)
     error = np.abs(found - expected).max() / max(1.0, np.abs(expected).max())

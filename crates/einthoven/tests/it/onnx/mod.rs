@@ -3,6 +3,7 @@
 //! The second needs a Python with `numpy`, `onnx` and `onnxruntime`: that of `EINTHOVEN_PYTHON`, or `python3`. Without one
 //! it says so and is skipped.
 
+mod timevqvae;
 mod wire;
 
 use std::path::Path;
@@ -287,7 +288,8 @@ fn benchmarks() -> Vec<Case> {
 }
 
 fn cases() -> Vec<Case> {
-    denoisers().into_iter().chain([decoder(), classifier()]).chain(gans()).chain(benchmarks()).collect()
+    let plain = denoisers().into_iter().chain([decoder(), classifier()]);
+    plain.chain(gans()).chain(benchmarks()).chain(timevqvae::cases()).collect()
 }
 
 /// Every value is made before it is used and once, every stored array is as long as its shape says and is used.
