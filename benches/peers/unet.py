@@ -132,6 +132,7 @@ def works(path, device, wrap=lambda function: function):
         with torch.inference_mode():
             return fixed().item()
 
+    trained = {name: tensor.clone() for name, tensor in tensors.items()}
     train = steps(trained, wrap(loss_of(Unet(config, trained))), clip=1.0)
 
     def operations():
