@@ -9,6 +9,38 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+# Rounding alone moves losses, and the steps of some networks amplify it: where both sides differ by more than this,
+# up to twice what rounding does to the peer's is allowed.
+LOSS_TOLERANCE = 1e-3
+HEADER = "CPU ms | CPU ratio | of best rounds | wall ms | wall ratio | target | peak MB | peak ratio | loss difference"
+TARGETS = {"train": 0.75, "forward": 0.55}
+
+
+def interpreter(folder):
+    """A Python that has torch."""
+    given = os.environ.get("EINTHOVEN_PEER_PYTHON")
+    if given:
+        return given
+    print("installing torch into an environment that is thrown away", file=sys.stderr)
+    subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
+    python = folder / "venv" / "bin" / "python"
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "torch", "numpy"], check=True)
+    return python
+
+
+def example(name, given, folder):
+    """A copy of an example of the library, so that a build in the meantime does not change what is measured.
+
+    It is built unless it is given.
+    """
+    if not given:
+        subprocess.run(["cargo", "build", "--release", "--example", name], cwd=ROOT, check=True)
+        target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+        given = target / "release" / "examples" / name
+    copy = pathlib.Path(folder) / name
+    copy.write_bytes(pathlib.Path(given).read_bytes())
+    copy.chmod(0o755)
+    return copy
 
 
 class Worker:
@@ -81,6 +113,85 @@ def compare(ours, peer, threads, rounds, seconds):
 def distance(values, exact):
     """The largest relative difference."""
     return max(abs(x - y) / max(abs(y), 1e-12) for x, y in zip(values, exact))
+
+
+def exact(python, script, file):
+    """The peer's first losses of a training in double precision."""
+    run = subprocess.run([python, script, "exact", file], check=True, capture_output=True)
+    return json.loads(run.stdout)
+
+
+def flat(found, true=None):
+    """A comparison as one row, its values judged by true ones or else by the peer's."""
+    ours, theirs = found["einthoven"], found["peer"]
+    true = true or theirs["values"]
+    difference, peer_difference = distance(ours["values"], true), distance(theirs["values"], true)
+    return {
+        "threads": found["threads"],
+        "ours_ms": ours["wall_ms"],
+        "peer_ms": theirs["wall_ms"],
+        "ratio": ours["wall_ms"] / theirs["wall_ms"],
+        "ours_cpu_ms": ours["cpu_ms"],
+        "peer_cpu_ms": theirs["cpu_ms"],
+        "cpu_ratio": ours["cpu_ms"] / theirs["cpu_ms"],
+        "best_cpu_ratio": ours["cpu_ms_range"][0] / theirs["cpu_ms_range"][0],
+        "best_ratio": ours["wall_ms_range"][0] / theirs["wall_ms_range"][0],
+        "ours_peak_mb": ours["peak_above_idle_mib"] * 1.048576,
+        "peer_peak_mb": theirs["peak_above_idle_mib"] * 1.048576,
+        "losses_agree": difference <= max(LOSS_TOLERANCE, 2 * peer_difference),
+        "loss_difference": difference,
+        "peer_loss_difference": peer_difference,
+        "peer": theirs["engine"],
+        "rounds": found["rounds"],
+        "load_average": os.getloadavg()[0],
+    }
+
+
+def cells(row):
+    """The columns of HEADER."""
+    return (
+        f"{row['ours_cpu_ms']:.1f} / {row['peer_cpu_ms']:.1f} | **{row['cpu_ratio']:.2f}** "
+        f"| {row['best_cpu_ratio']:.2f} | {row['ours_ms']:.1f} / {row['peer_ms']:.1f} | {row['ratio']:.2f} "
+        f"| {TARGETS[row['mode']]} | {row['ours_peak_mb']:.0f} / {row['peer_peak_mb']:.0f} "
+        f"| {row['ours_peak_mb'] / max(row['peer_peak_mb'], 1e-9):.2f} | {row['loss_difference']:.0e}"
+    )
+
+
+def circumstances(m, rows):
+    """The lines above a table: the machine, its load and the peer."""
+    loads, rounds = [row["load_average"] for row in rows], sorted({row["rounds"] for row in rows})
+    lines = [
+        f"{m['cpu']}, {m['cores']} cores, {m['system']}; load average {min(loads):.1f} to {max(loads):.1f} while "
+        f"measuring; {' or '.join(map(str, rounds))} rounds. Peer: {', '.join(sorted({row['peer'] for row in rows}))}.",
+        "",
+    ]
+    if max(loads) > 3:
+        lines += [
+            "**Taken on a busy machine**: other programs had the processors too. Read the processor times; wall",
+            "times and ratios at two threads say little.",
+            "",
+        ]
+    return lines + ["Ours / peer.", ""]
+
+
+def tell(name, row):
+    """Prints a row."""
+    print(
+        f"{name} {row['mode']:7} {row['threads']} threads: {row['ours_ms']:8.1f} / {row['peer_ms']:8.1f} ms, "
+        f"ratio {row['ratio']:.2f}; processor {row['cpu_ratio']:.2f}; peak {row['ours_peak_mb']:.0f} / "
+        f"{row['peer_peak_mb']:.0f} MB; losses {'agree' if row['losses_agree'] else 'differ'}",
+        flush=True,
+    )
+
+
+def dump(report, path):
+    pathlib.Path(path).write_text(json.dumps(report, indent=1) + "\n")
+
+
+def put(page, begin, end, text):
+    """Writes text between two marks of a page."""
+    before, rest = page.read_text().split(begin)
+    page.write_text(before + begin + text + end + rest.split(end)[1])
 
 
 def machine():

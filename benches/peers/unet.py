@@ -8,30 +8,13 @@ The second form serves the training step and the denoiser call by name, as `step
 The network is a function of a dictionary of tensors, like ours, so that names match one to one.
 """
 
-import json
-import math
-import struct
 import sys
 
 import torch
 import torch.nn.functional as F
 
 import worker
-
-
-def load(path):
-    """Tensors and metadata of a safetensors file with 32-bit values."""
-    with open(path, "rb") as file:
-        (n,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(n))
-        data = bytearray(file.read())
-    metadata = header.pop("__metadata__")
-    tensors = {}
-    for name, entry in header.items():
-        begin, end = entry["data_offsets"]
-        values = torch.frombuffer(data[begin:end], dtype=torch.float32)
-        tensors[name] = values.reshape(entry["shape"]).clone()
-    return tensors, json.loads(metadata["network"])
+from stored import load, sines, steps, taken
 
 
 class Unet:
@@ -90,14 +73,14 @@ class Unet:
         return x + self.conv("mid_attn.fn.fn.to_out", out)
 
     def embed(self, time, classes):
-        half = self.c["time_width"] // 2
-        frequencies = torch.exp(torch.arange(half, device=time.device) * (-math.log(self.c["time_theta"]) / (half - 1)))
-        angles = time[:, None] * frequencies[None, :]
-        features = torch.cat([angles.sin(), angles.cos()], dim=1)
+        features = sines(time, self.c["time_width"], self.c["time_theta"])
         time = self.linear("time_mlp.3", F.gelu(self.linear("time_mlp.1", features)))
-        rows = F.embedding(classes, self.p["classes_emb.weight"])
-        classes = self.linear("classes_mlp.2", F.gelu(self.linear("classes_mlp.0", rows)))
+        classes = self.linear("classes_mlp.2", F.gelu(self.linear("classes_mlp.0", self.rows(classes))))
         return F.silu(torch.cat([time, classes], dim=1))
+
+    def rows(self, classes):
+        """What the network is told beside the time, before its two maps."""
+        return F.embedding(classes, self.p["classes_emb.weight"])
 
     def __call__(self, x, time, classes):
         c = self.c
@@ -135,7 +118,7 @@ def works(path, device, wrap=lambda function: function):
     """The training step and the denoiser call, each returning its loss, and the two uncompiled."""
     tensors, config = load(path)
     tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
-    inputs = {name[6:]: tensors.pop(name) for name in list(tensors) if name.startswith("input.")}
+    inputs = taken(tensors, "input.")
     x, target, time = inputs["x"], inputs["target"], inputs["time"]
     classes = inputs["classes"].long()
 
@@ -149,23 +132,8 @@ def works(path, device, wrap=lambda function: function):
         with torch.inference_mode():
             return fixed().item()
 
-    # As ours: gains, biases and norms are not decayed.
-    trained = {name: tensor.clone().requires_grad_(True) for name, tensor in tensors.items()}
-    is_matrix = {name: sum(n > 1 for n in t.shape) > 1 for name, t in trained.items()}
-    groups = [
-        {"params": [t for name, t in trained.items() if is_matrix[name]], "weight_decay": 1e-4},
-        {"params": [t for name, t in trained.items() if not is_matrix[name]], "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=1e-3, eps=1e-5, fused=True)
-    learned = wrap(loss_of(Unet(config, trained)))
-
-    def train():
-        loss = learned()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained.values(), 1.0)
-        optimizer.step()
-        return loss.item()
+    trained = {name: tensor.clone() for name, tensor in tensors.items()}
+    train = steps(trained, wrap(loss_of(Unet(config, trained))), clip=1.0)
 
     def operations():
         """GFLOP of the forward pass and of forward and backward pass, products and convolutions alone."""

@@ -3,7 +3,7 @@
     python workloads.py train|forward FILE THREADS
     python workloads.py exact FILE
 
-`exact` prints the losses of the first training steps in double precision. The networks are functions of a dictionary of tensors, like ours, so that names match one to one.
+`exact` prints the losses of the first training steps in double precision.
 """
 
 import json
@@ -13,28 +13,7 @@ import torch
 import torch.nn.functional as F
 
 import worker
-from unet import load
-
-
-class Params:
-    """Tensors below a name."""
-
-    def __init__(self, tensors, prefix=""):
-        self.tensors, self.prefix = tensors, prefix
-
-    def at(self, name):
-        return Params(self.tensors, f"{self.prefix}{name}.")
-
-    def get(self, name):
-        return self.tensors.get(self.prefix + name)
-
-    def conv(self, name, x, stride=1, padding=0, dilation=1):
-        p = self.at(name)
-        return F.conv1d(x, p.get("weight"), p.get("bias"), stride, padding, dilation)
-
-    def linear(self, name, x):
-        weight = self.at(name).get("weight")
-        return F.linear(x, weight.reshape(weight.shape[:2]), self.at(name).get("bias"))
+from stored import Params, load, steps, taken
 
 
 def embed(p, embedding):
@@ -131,11 +110,9 @@ def unet(config, p, x, embedding):
 class Problem:
     """A workload with its weights and its batch."""
 
-    def __init__(self, path, dtype=torch.float32):
-        tensors, self.config = load(path)
-        tensors = {key: tensor.to(dtype) for key, tensor in tensors.items()}
-        self.inputs = {key[5:]: tensors.pop(key) for key in list(tensors) if key.startswith("data.")}
-        self.weights = tensors
+    def __init__(self, path):
+        self.weights, self.config = load(path)
+        self.inputs = taken(self.weights, "data.")
         if self.config["name"] == "W5":
             self.inputs = {key: tensor.transpose(1, 2).contiguous() for key, tensor in self.inputs.items()}
 
@@ -153,31 +130,14 @@ class Problem:
         return (networks[config["name"]]() - self.inputs["target"]).square().mean()
 
     def training_step(self):
-        """A function that takes a step of AdamW and returns the loss before it."""
-        for tensor in self.weights.values():
-            tensor.requires_grad_(True)
-        # As ours: gains and biases are not decayed.
-        is_matrix = {key: sum(n > 1 for n in t.shape) > 1 for key, t in self.weights.items()}
-        groups = [
-            {"params": [t for key, t in self.weights.items() if is_matrix[key]], "weight_decay": 1e-4},
-            {"params": [t for key, t in self.weights.items() if not is_matrix[key]], "weight_decay": 0.0},
-        ]
-        optimizer = torch.optim.AdamW(groups, lr=1e-3, eps=1e-5, fused=True)
-
-        def step():
-            loss = self.loss(True)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            return loss.item()
-
-        return step
+        return steps(self.weights, lambda: self.loss(True))
 
 
 def main():
     what, path = sys.argv[1:3]
     if what == "exact":
-        step = Problem(path, torch.float64).training_step()
+        torch.set_default_dtype(torch.float64)
+        step = Problem(path).training_step()
         print(json.dumps([step() for _ in range(worker.WARM_UP)]))
         return
     torch.set_num_threads(int(sys.argv[3]))

@@ -28,14 +28,10 @@ use einthoven::seed::Seed;
 use serde_json::{Map, json};
 
 use beat_problem::{Problem, differences};
-use worker::{Work, number, reset_peak_kib, serve, serve_on};
+use worker::{Work, number, serve, serve_on, start};
 
 fn main() -> Result<()> {
-    einthoven::nn::kernel::keep_freed_memory();
-    let idle_kib = reset_peak_kib();
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = args.iter().map(String::as_str).collect();
-    einthoven::nn::kernel::on_worker(|| match words.as_slice() {
+    start(|words, idle_kib| match words {
         ["write", width, stride, batch, file] => write(width, stride, batch, "1,2,4", file.as_ref()),
         ["write", width, stride, batch, file, multipliers] => write(width, stride, batch, multipliers, file.as_ref()),
         ["train", file] => serve(train(&Problem::load(file.as_ref())?, &device("cpu")?)?, idle_kib),

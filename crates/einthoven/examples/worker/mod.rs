@@ -22,6 +22,16 @@ pub fn number(word: &str) -> Result<usize> {
     word.parse().map_err(|_| Error::config("arguments", format!("found {word}, expected a whole number")))
 }
 
+/// Starts a program as every one of the project does, and hands the words after its name and the memory of the idle
+/// process, KiB, to `work`.
+pub fn start(work: impl FnOnce(&[&str], u64) -> Result<()> + Send) -> Result<()> {
+    einthoven::nn::kernel::keep_freed_memory();
+    let idle_kib = reset_peak_kib();
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    einthoven::nn::kernel::on_worker(|| work(&words, idle_kib))
+}
+
 /// Warms up, then answers lines with times until the input ends.
 pub fn serve(work: Work, idle_kib: u64) -> Result<()> {
     serve_on(&Device::flex(), vec![("", work)], idle_kib, json!({}))
@@ -95,7 +105,7 @@ fn status_kib(key: &str) -> u64 {
 }
 
 /// Sets the peak back to what is resident now, and returns that.
-pub fn reset_peak_kib() -> u64 {
+fn reset_peak_kib() -> u64 {
     // Where this is forbidden the peak counts from the start of the process, which is about the same.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
     status_kib("VmRSS")

@@ -7,38 +7,32 @@
 //! multiplies two matrices of 1024 rows and columns.
 
 mod networks;
+#[path = "../stored/mod.rs"]
+mod stored;
 #[path = "../worker/mod.rs"]
 mod worker;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use einthoven::error::{Error, Result};
 use einthoven::nn::activations::Activations;
 use einthoven::nn::adamw::AdamWConfig;
-use einthoven::nn::train::{Learner, NetworkTrainee};
-use einthoven::nn::weights::{Params, Weights, host};
-use einthoven::run::{StoredType, Tensors, Trainee, safetensors, write_atomic};
+use einthoven::nn::train::Learner;
+use einthoven::nn::weights::{ParamSpec, Params, host};
+use einthoven::run::Tensors;
 
 use networks::{Inputs, Workload};
-use worker::{Work, number, reset_peak_kib, serve};
-
-/// Prefix of what is not a weight; no layer has this name.
-const INPUT: &str = "data.";
+use stored::{Stored, constant, steps, trainee};
+use worker::{Work, number, serve};
 
 fn main() -> Result<()> {
-    // As every program of the project does.
-    einthoven::nn::kernel::keep_freed_memory();
-    let idle_kib = reset_peak_kib();
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = args.iter().map(String::as_str).collect();
-    einthoven::nn::kernel::on_worker(|| match words.as_slice() {
+    worker::start(|words, idle_kib| match words {
         ["write", name, file, sizes @ ..] => write(name, sizes, file.as_ref()),
-        ["train", file] => serve(train(Problem::load(file.as_ref())?, Activations::Whole)?, idle_kib),
-        ["recompute", file] => serve(train(Problem::load(file.as_ref())?, Activations::Recomputed)?, idle_kib),
-        ["bf16", file] => serve(train(Problem::load(file.as_ref())?, Activations::Bf16)?, idle_kib),
-        ["forward", file] => serve(forward(Problem::load(file.as_ref())?), idle_kib),
+        ["train", file] => serve(train(Stored::load(file.as_ref())?, Activations::Whole)?, idle_kib),
+        ["recompute", file] => serve(train(Stored::load(file.as_ref())?, Activations::Recomputed)?, idle_kib),
+        ["bf16", file] => serve(train(Stored::load(file.as_ref())?, Activations::Bf16)?, idle_kib),
+        ["forward", file] => serve(forward(Stored::load(file.as_ref())?)?, idle_kib),
         ["peak"] => serve(peak(), idle_kib),
         _ => Err(Error::config("arguments", "expected write, train, recompute, bf16, forward or peak")),
     })
@@ -80,52 +74,29 @@ fn write(name: &str, sizes: &[&str], path: &Path) -> Result<()> {
             _ => return Err(Error::config("arguments", format!("found {size}, expected batch, length or width"))),
         }
     }
-    let mut tensors: Tensors = Tensors::new();
-    for spec in workload.params() {
-        tensors.insert(spec.name.clone(), (spec.shape.clone(), start(&spec.name, &spec.shape)));
-    }
-    for (input, shape) in workload.inputs() {
-        let values = hashed(input, shape.iter().product()).collect();
-        tensors.insert(format!("{INPUT}{input}"), (shape, values));
-    }
-    let text = serde_json::to_string(&workload).map_err(|error| Error::data("workload", error.to_string()))?;
-    let metadata = BTreeMap::from([("network".to_string(), text)]);
-    write_atomic(path, &safetensors::to_bytes(&tensors, &metadata, StoredType::F32)?)
+    let weight = |spec: ParamSpec| (spec.name.clone(), (spec.shape.clone(), start(&spec.name, &spec.shape)));
+    let weights: Tensors = workload.params().into_iter().map(weight).collect();
+    let input = |(name, shape): (&str, Vec<usize>)| {
+        let values = hashed(name, shape.iter().product()).collect();
+        (name.to_string(), (shape, values))
+    };
+    let inputs = workload.inputs().into_iter().map(input).collect();
+    let about = serde_json::to_value(&workload).map_err(|error| Error::data("workload", error.to_string()))?;
+    Stored { about, weights: weights.into(), inputs }.write(path)
 }
 
-/// A workload, its weights and its batch.
-struct Problem {
-    workload: Workload,
-    weights: Weights,
-    inputs: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+/// Input and target on a device.
+fn inputs_on(problem: &Stored, device: &Device) -> Result<(Inputs, Tensor<3>)> {
+    let embedding = match problem.inputs.contains_key("embedding") {
+        true => Some(problem.tensor("embedding", device)?),
+        false => None,
+    };
+    Ok((Inputs { x: problem.tensor("x", device)?, embedding }, problem.tensor("target", device)?))
 }
 
-impl Problem {
-    fn load(path: &Path) -> Result<Problem> {
-        let file = safetensors::read(path)?;
-        let text = file.metadata.get("network").map(String::as_str).unwrap_or_default();
-        let workload = serde_json::from_str(text).map_err(|error| Error::data("network", error.to_string()))?;
-        let (inputs, weights): (Tensors, Tensors) =
-            file.tensors.into_iter().partition(|(name, _)| name.starts_with(INPUT));
-        let inputs = inputs.into_iter().map(|(name, array)| (name[INPUT.len()..].to_string(), array)).collect();
-        Ok(Problem { workload, weights: weights.into(), inputs })
-    }
-
-    fn tensor<const D: usize>(&self, name: &str, device: &Device) -> Result<Tensor<D>> {
-        let (shape, values) =
-            self.inputs.get(name).ok_or_else(|| Error::data(name.to_string(), "is missing".to_string()))?;
-        let shape: [usize; D] =
-            shape.clone().try_into().map_err(|_| Error::data(name.to_string(), "has another rank".to_string()))?;
-        Ok(Tensor::from_data(TensorData::new(values.clone(), shape), device))
-    }
-
-    fn inputs_on(&self, device: &Device) -> Result<(Inputs, Tensor<3>)> {
-        let embedding = match self.inputs.contains_key("embedding") {
-            true => Some(self.tensor("embedding", device)?),
-            false => None,
-        };
-        Ok((Inputs { x: self.tensor("x", device)?, embedding }, self.tensor("target", device)?))
-    }
+/// The workload of a file.
+fn workload(problem: &Stored) -> Result<Workload> {
+    serde_json::from_value(problem.about.clone()).map_err(|error| Error::data("network", error.to_string()))
 }
 
 struct FixedTarget {
@@ -141,39 +112,25 @@ impl Learner for FixedTarget {
     }
 }
 
-/// Training steps as every run makes them: copy of the weights, forward, backward, AdamW.
-fn train(mut problem: Problem, activations: Activations) -> Result<Work> {
-    let device = Device::flex();
+/// Training steps against the fixed target.
+fn train(mut problem: Stored, activations: Activations) -> Result<Work> {
     let weights = std::mem::take(&mut problem.weights);
-    let rate = 1e-3;
-    let optimizer = AdamWConfig {
-        learning_rate: rate,
-        final_learning_rate: rate,
-        weight_decay: 1e-4,
-        epsilon: 1e-5,
-        clip_norm: 0.0,
-        ..AdamWConfig::default()
-    };
-    let (inputs, target) = problem.inputs_on(&device.clone().autodiff())?;
-    let specs = problem.workload.params();
-    let learner = FixedTarget { workload: problem.workload, inputs, target };
-    let mut trainee = NetworkTrainee::new(learner, specs, weights, optimizer, 1_000_000, &device).holding(activations);
-    let mut step = 0;
-    Ok(Box::new(move || {
-        step += 1;
-        Ok(trainee.step(step)?.loss)
-    }))
+    let optimizer = constant(1e-3, &AdamWConfig { clip_norm: 0.0, ..AdamWConfig::default() });
+    let (inputs, target) = inputs_on(&problem, &Device::flex().autodiff())?;
+    let learner = FixedTarget { workload: workload(&problem)?, inputs, target };
+    let specs = learner.workload.params();
+    Ok(steps(trainee(learner, specs, weights, optimizer), activations))
 }
 
 /// One pass without a gradient tape.
-fn forward(problem: Problem) -> Work {
+fn forward(problem: Stored) -> Result<Work> {
     let device = Device::flex();
-    let params = problem.weights.on(&device);
-    Box::new(move || {
-        let (inputs, target) = problem.inputs_on(&device)?;
-        let y = host(problem.workload.forward(&params.root(), inputs, false) - target);
+    let (workload, params) = (workload(&problem)?, problem.weights.on(&device));
+    Ok(Box::new(move || {
+        let (inputs, target) = inputs_on(&problem, &device)?;
+        let y = host(workload.forward(&params.root(), inputs, false) - target);
         Ok(y.iter().map(|y| f64::from(*y).powi(2)).sum::<f64>() / y.len() as f64)
-    })
+    }))
 }
 
 /// A product of matrices that shows the peak of the machine: 2.147 GFLOP.
