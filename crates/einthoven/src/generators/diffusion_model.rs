@@ -253,7 +253,8 @@ impl DiffusionModel {
 
     /// The network as it draws: guided, its beats like each other.
     pub(super) fn guided(&self, guidance: f64) -> Result<impl Denoiser + '_> {
-        Ok(Steady { denoiser: Guided::new(&self.denoiser, guidance)?, fs_hz: self.card.fs_hz })
+        let guided = Guided::new(&self.denoiser, guidance)?;
+        Ok(Steady::new(guided, self.card.fs_hz, &self.card.label_names))
     }
 
     /// What is told of items; the rate of those whose beats are shown is that of the beats.
@@ -347,7 +348,7 @@ impl DiffusionModel {
             let mut noise = vec![0.0f32; n_items * size];
             for (k, (item, values)) in items.iter().zip(noise.chunks_mut(size)).enumerate() {
                 seed.index(item.index).index(step as u64).stream().fill_normal(values);
-                if let Some(beats) = &condition.beats {
+                if let (Some(beats), true) = (&condition.beats, steady::may_repeat(&item.conditions.facts)) {
                     let seed = of_record.index(item.index).index(step as u64);
                     steady::repeat(values, length, &beats[k], fs_hz, seed);
                 }

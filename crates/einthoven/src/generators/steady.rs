@@ -8,6 +8,7 @@
 
 use burn::tensor::{Tensor, TensorData};
 
+use crate::dataset::Facts;
 use crate::diffusion::{Condition, Denoiser, NoiseLevel, Prediction};
 use crate::error::Result;
 use crate::nn::weights::host;
@@ -26,15 +27,31 @@ const REACH_SHARE: [f64; 2] = [0.4, 0.6];
 const FADE_S: f64 = 0.08;
 /// A beat is early if the interval before it is less than this share of the median one.
 const EARLY: f64 = 0.88;
-/// Median deviation of the intervals from their median, as a share of it, above which a rhythm has no early beats.
-const IRREGULAR: f64 = 0.1;
+/// Labels of records in which early beats have a shape of their own.
+const ECTOPIC: [&str; 2] = ["PVC", "PAC"];
 
-/// A denoiser whose beats resemble each other: those that come early among themselves, and all others.
+/// A denoiser whose beats resemble each other; in records with ectopic beats the early ones resemble each other, and the
+/// others.
 ///
 /// Of a condition without times of beats it is the denoiser itself.
 pub(super) struct Steady<D> {
-    pub denoiser: D,
-    pub fs_hz: f64,
+    denoiser: D,
+    fs_hz: f64,
+    /// Numbers of the labels that say so.
+    ectopic: Vec<usize>,
+}
+
+impl<D> Steady<D> {
+    pub fn new(denoiser: D, fs_hz: f64, label_names: &[String]) -> Steady<D> {
+        let is_ectopic = |(_, name): &(usize, &String)| ECTOPIC.contains(&name.as_str());
+        let ectopic = label_names.iter().enumerate().filter(is_ectopic).map(|(label, _)| label).collect();
+        Steady { denoiser, fs_hz, ectopic }
+    }
+
+    fn has_ectopic(&self, condition: &Condition, item: usize) -> bool {
+        let row = condition.labels.as_ref().map(|rows| &rows[item]);
+        row.is_some_and(|row| self.ectopic.iter().any(|label| row[*label] > 0.0))
+    }
 }
 
 impl<D: Denoiser> Denoiser for Steady<D> {
@@ -43,9 +60,9 @@ impl<D: Denoiser> Denoiser for Steady<D> {
         let Some(beats) = &condition.beats else { return Ok(free) };
         let (shape, device) = (free.x0.dims(), free.x0.device());
         let mut x0 = host(free.x0);
-        for (item, beats) in x0.chunks_exact_mut(shape[1] * shape[2]).zip(beats) {
-            let waves = waves(beats, self.fs_hz);
-            for lead in item.chunks_exact_mut(shape[2]) {
+        for (item, (values, beats)) in x0.chunks_exact_mut(shape[1] * shape[2]).zip(beats).enumerate() {
+            let waves = waves(beats, self.fs_hz, self.has_ectopic(condition, item));
+            for lead in values.chunks_exact_mut(shape[2]) {
                 for is_early in [false, true] {
                     draw_together(lead, waves.iter().filter(|wave| wave.is_early == is_early), self.fs_hz);
                 }
@@ -64,12 +81,10 @@ struct Wave {
     is_early: bool,
 }
 
-fn waves(beats: &[f32], fs_hz: f64) -> Vec<Wave> {
+fn waves(beats: &[f32], fs_hz: f64, has_early: bool) -> Vec<Wave> {
     let intervals: Vec<f64> = beats.windows(2).map(|pair| f64::from(pair[1] - pair[0])).collect();
     let (Some(first), Some(last)) = (intervals.first(), intervals.last()) else { return Vec::new() };
     let usual = median(&intervals);
-    let deviations: Vec<f64> = intervals.iter().map(|interval| (interval - usual).abs()).collect();
-    let has_early = median(&deviations) < IRREGULAR * usual;
     let wave = |(k, beat): (usize, &f32)| {
         let before = if k == 0 { first } else { &intervals[k - 1] };
         let after = intervals.get(k).unwrap_or(last);
@@ -109,6 +124,12 @@ fn draw_together<'a>(lead: &mut [f32], waves: impl Iterator<Item = &'a Wave> + C
             *value += SHARE * weight * (sum / total - *value);
         }
     }
+}
+
+/// Whether noise that repeats in every beat becomes this item. It looks like a part of the signal, and what is asked for in
+/// numbers would be met less well.
+pub(super) fn may_repeat(facts: &Facts) -> bool {
+    [facts.pr_ms, facts.qrs_ms, facts.qtc_ms, facts.axis_deg].iter().all(Option::is_none)
 }
 
 /// Makes a part of the noise of one item, `[channel, time]`, the same at the same distance from every beat.
@@ -154,8 +175,8 @@ mod tests {
         lead
     }
 
-    fn together(lead: &mut [f32], beats: &[f32]) {
-        let waves = waves(beats, FS_HZ);
+    fn together(lead: &mut [f32], beats: &[f32], has_early: bool) {
+        let waves = waves(beats, FS_HZ, has_early);
         for is_early in [false, true] {
             draw_together(lead, waves.iter().filter(|wave| wave.is_early == is_early), FS_HZ);
         }
@@ -166,10 +187,10 @@ mod tests {
         let beats = [50.0, 130.0, 210.0, 290.0];
         let mut same = record(&beats, &[1.0; 4], 400);
         let before = same.clone();
-        together(&mut same, &beats);
+        together(&mut same, &beats, false);
         assert!(same.iter().zip(&before).all(|(a, b)| (a - b).abs() < 1e-6));
         let mut lead = record(&beats, &[0.8, 1.0, 1.2, 1.4], 400);
-        together(&mut lead, &beats);
+        together(&mut lead, &beats, false);
         for (beat, height) in beats.iter().zip([0.8, 1.0, 1.2, 1.4]) {
             let expected = height + SHARE * (1.1 - height);
             assert!((lead[*beat as usize] - expected).abs() < 1e-5, "{} for {expected}", lead[*beat as usize]);
@@ -178,23 +199,34 @@ mod tests {
     }
 
     #[test]
-    fn early_beats_are_compared_among_themselves_and_an_irregular_rhythm_has_none() {
+    fn early_beats_are_compared_among_themselves_where_they_are_ectopic() {
         let beats = [40.0, 120.0, 200.0, 250.0, 360.0, 440.0, 490.0, 600.0, 680.0];
-        let early: Vec<bool> = waves(&beats, FS_HZ).iter().map(|wave| wave.is_early).collect();
+        let early: Vec<bool> = waves(&beats, FS_HZ, true).iter().map(|wave| wave.is_early).collect();
         assert_eq!(early, [false, false, false, true, false, false, true, false, false]);
         let heights = [1.0, 1.0, 1.0, -2.0, 1.0, 1.0, -1.0, 1.0, 1.0];
         let mut lead = record(&beats, &heights, 750);
-        together(&mut lead, &beats);
+        together(&mut lead, &beats, true);
         assert!((lead[120] - 1.0).abs() < 1e-5 && (lead[250] - (-2.0 + SHARE * 0.5)).abs() < 1e-5);
-        let irregular = [10.0, 70.0, 175.0, 220.0, 330.0, 380.0, 480.0];
-        assert!(waves(&irregular, FS_HZ).iter().all(|wave| !wave.is_early));
+        let mut lead = record(&beats, &heights, 750);
+        together(&mut lead, &beats, false);
+        assert!((lead[120] - (1.0 + SHARE * (4.0 / 9.0 - 1.0))).abs() < 1e-5, "{}", lead[120]);
+    }
+
+    #[test]
+    fn labels_say_whether_a_record_has_ectopic_beats() {
+        let names = ["SR", "PVC", "AFIB", "PAC"].map(String::from);
+        let steady = Steady::new((), FS_HZ, &names);
+        let rows = vec![vec![1.0, 0.0, 0.0, 0.0], vec![1.0, 0.5, 0.0, 0.0], vec![0.0, 0.0, 1.0, 0.0]];
+        let condition = Condition { labels: Some(rows), ..Condition::none() };
+        assert_eq!([0, 1, 2].map(|item| steady.has_ectopic(&condition, item)), [false, true, false]);
+        assert!(!steady.has_ectopic(&Condition::none(), 0));
     }
 
     #[test]
     fn beats_outside_the_signal_and_close_together_are_no_trouble() {
         let mut lead = vec![1.0; 100];
         for beats in [vec![], vec![50.0], vec![-300.0, -20.0, 5.0, 99.0, 130.0], vec![10.0, 11.0, 12.0, 13.0]] {
-            together(&mut lead, &beats);
+            together(&mut lead, &beats, true);
             repeat(&mut lead.clone(), 100, &beats, FS_HZ, Seed::new(1));
         }
         assert!(lead.iter().all(|value| (value - 1.0).abs() < 1e-6));

@@ -134,8 +134,7 @@ fn kind() -> Kind {
     })
 }
 
-/// Eight numbers in an array, for any processor. Where all processors have vectors, as NEON on 64-bit Arm, the compiler makes
-/// use of them here.
+/// Eight numbers in an array, for any processor; on 64-bit Arm the compiler makes NEON of it.
 #[derive(Clone, Copy)]
 pub(super) struct Portable<T>([T; 8]);
 
@@ -183,13 +182,10 @@ macro_rules! portable {
             }
             #[inline(always)]
             fn mul_add(self, factor: Self, term: Self) -> Self {
-                Portable(std::array::from_fn(|lane| {
-                    // One instruction wherever every processor has it; elsewhere a call.
-                    if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {
-                        self.0[lane].mul_add(factor.0[lane], term.0[lane])
-                    } else {
-                        self.0[lane] * factor.0[lane] + term.0[lane]
-                    }
+                let rounded_once = cfg!(target_arch = "aarch64");
+                Portable(std::array::from_fn(|lane| match rounded_once {
+                    true => self.0[lane].mul_add(factor.0[lane], term.0[lane]),
+                    false => self.0[lane] * factor.0[lane] + term.0[lane],
                 }))
             }
             #[inline(always)]
