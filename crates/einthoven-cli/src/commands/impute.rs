@@ -1,5 +1,5 @@
-//! `einthoven impute REC --model RUN --missing V3,V4|--gap 2.0..3.5|--forecast 2 --out REC2`: what is missing, drawn to
-//! fit the rest.
+//! `einthoven impute REC --missing V3,V4|--gap 2.0..3.5|--forecast 2 --out REC2`: what is missing, drawn to fit the
+//! rest.
 
 use std::path::PathBuf;
 
@@ -44,7 +44,7 @@ pub struct Args {
     /// Seed of the draw
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Record to write, in the format of its extension
+    /// Record to write, in the format of its extension, without one as WFDB
     #[arg(long, value_name = "REC", required_unless_present = "check")]
     out: Option<PathBuf>,
     /// Print the filled points of each lead as JSON
@@ -59,7 +59,8 @@ enum PriorName {
 }
 
 pub fn execute(args: Args) -> Result<u8> {
-    let on = args.on.writing(args.out.as_deref())?;
+    let out = args.out.as_deref().map(|out| args.on.destination(out)).transpose()?;
+    let on = args.on.writing(out.as_deref());
     let request = ImputeRequest {
         on,
         drawing: Drawing { sampler: args.sampler.as_deref(), steps: args.steps, seed: args.seed },
@@ -87,7 +88,7 @@ pub fn execute(args: Args) -> Result<u8> {
         let correlation = correlation.map_or("none".into(), |r| format!("{r:.3}"));
         print_line(&format!("{lead}: {method}, {points} points: RMSE {rmse_mv:.4} mV, correlation {correlation}"))?;
     }
-    if let Some(out) = &args.out {
+    if let Some(out) = &out {
         print_line(&out.display().to_string())?;
     }
     Ok(0)

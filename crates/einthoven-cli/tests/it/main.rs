@@ -11,6 +11,7 @@ mod experiment;
 mod failure;
 mod fetch;
 mod generation;
+mod impute;
 mod inspect;
 mod list;
 mod plot;

@@ -45,7 +45,7 @@ pub struct OnRecord<'a> {
     pub patient: Option<&'a str>,
     /// Device by name.
     pub device: &'a str,
-    /// Record that is written, in the format of its extension; `None` writes nothing.
+    /// Record that is written, in the format of its extension, without one as WFDB; `None` writes nothing.
     pub out: Option<&'a Path>,
     /// Whether a file that exists is replaced.
     pub overwrite: bool,
@@ -81,6 +81,8 @@ struct Opened {
 
 impl OnRecord<'_> {
     fn open(&self, progress: &mut dyn Progress) -> Result<Opened> {
+        // What cannot be written is refused before anything is computed.
+        self.out.map_or(Ok(()), |out| record::format::destination(out).map(drop))?;
         let options = ReadOptions { annotators: Annotators::All, frames: Frames::Average, ..ReadOptions::lenient() };
         let record = record::read(self.record, &options)?;
         let device = device(self.device)?;
@@ -242,7 +244,8 @@ impl Opened {
             self.record.comments.push("Not for clinical use".into());
         }
         if let Some(out) = on.out {
-            record::write(&self.record, out, &WriteOptions { overwrite: on.overwrite, ..WriteOptions::default() })?;
+            let options = WriteOptions { overwrite: on.overwrite, ..WriteOptions::default() };
+            record::write(&self.record, record::format::destination(out)?, &options)?;
         }
         Ok(())
     }
