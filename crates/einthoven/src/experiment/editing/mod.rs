@@ -134,17 +134,30 @@ impl Opened {
     fn places(&self) -> Result<Vec<usize>> {
         let card = self.model.card();
         let place = |wanted: &String| {
-            let is_it = |lead: &Lead| {
-                lead.name == *wanted
-                    || (standard_name(wanted).is_some() && standard_name(&lead.name) == standard_name(wanted))
-            };
-            self.record.leads.iter().position(is_it).ok_or_else(|| {
-                let reason = format!("has no lead {wanted}, which the model makes; add it, all missing, or derive it");
+            self.place(wanted).ok_or_else(|| {
+                let reason = format!("has no lead {wanted}, which the model makes; impute --missing {wanted} adds it");
                 Error::data(&self.record.name, reason)
             })
         };
         card.leads.iter().map(place).collect()
     }
+    /// Where a lead is in the record, by its name or by another spelling of it.
+    fn place(&self, wanted: &str) -> Option<usize> {
+        let exact = self.names.iter().position(|name| name.eq_ignore_ascii_case(wanted));
+        exact.or_else(|| {
+            let standard = standard_name(wanted)?;
+            self.names.iter().position(|name| standard_name(name) == Some(standard))
+        })
+    }
+
+    /// Whether the model makes a lead of the twelve, or it follows from limb leads of the record and the model.
+    fn can_make(&self, lead: &str) -> bool {
+        let made = &self.model.card().leads;
+        let limbs = self.names.iter().chain(made).filter(|name| is_limb(name)).filter_map(|name| standard_name(name));
+        made.iter().any(|name| standard_name(name) == Some(lead))
+            || (is_limb(lead) && limbs.collect::<std::collections::BTreeSet<_>>().len() > 1)
+    }
+
 
     /// As [`Opened::places`], refusing to make anew a limb lead alone, which the others would then contradict.
     fn places_of_all_limbs(&self) -> Result<Vec<usize>> {
