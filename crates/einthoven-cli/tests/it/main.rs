@@ -14,6 +14,7 @@ mod generation;
 mod impute;
 mod inspect;
 mod list;
+mod names;
 mod plot;
 mod published_classifier;
 mod qrs;

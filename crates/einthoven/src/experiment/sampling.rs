@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::distillation::few_step_role;
 use super::exact::Rejection;
 use super::set_writer::{BLOCK_BYTES, KEPT_BYTES, SetWriter};
+use super::source::named;
 use super::synthesis::{self, Watch, draw_batches};
 use super::{delineation, device, generation, import};
 use crate::dataset::wish::{Turns, Wish};
@@ -82,7 +83,7 @@ pub fn sample(request: &DrawRequest, stop: &Stop, progress: &mut dyn Progress) -
         return Err(Error::config("--batch", "found 0, expected at least 1"));
     }
     request.extent.check()?;
-    let generator = fitted(open(request)?, &request.extent)?;
+    let generator = fitted(open(request, progress)?, &request.extent)?;
     let mut axes = generator.axes();
     let turns = request.wish.turns(&axes.label_names)?;
     let is_measurable =
@@ -139,10 +140,12 @@ pub fn sample(request: &DrawRequest, stop: &Stop, progress: &mut dyn Progress) -
 }
 
 /// The generator that a source names.
-fn open(request: &DrawRequest) -> Result<Box<dyn Generator>> {
+fn open(request: &DrawRequest, progress: &mut dyn Progress) -> Result<Box<dyn Generator>> {
     let device = device(request.device)?;
     let path = Path::new(request.source);
-    let model = if path.is_dir() {
+    let model = if named(path, progress).is_some() {
+        None
+    } else if path.is_dir() {
         Some(run_model(path, request.model)?)
     } else if path.is_file() || request.source.contains(['/', '\\']) || path.extension().is_some() {
         Some(path.to_path_buf())

@@ -16,13 +16,13 @@ use serde::Serialize;
 use super::device;
 use super::distillation::TEACHER;
 use super::sampling::run_model;
+use super::source::named;
 use crate::dataset::Conditions;
 use crate::dataset::catalog::whose::patients_of;
 use crate::dataset::guard::is_training_patient;
 use crate::error::{Error, Result};
 use crate::generators::diffusion_model::DiffusionModel;
 use crate::generators::{Generator, Item, SampleRequest};
-use crate::nn::shipped::SHIPPED;
 use crate::record::lead::DEFAULT_GAIN;
 use crate::record::lead_law::{TWELVE, limb_leads, standard_name};
 use crate::record::{self, Annotators, Frames, Lead, ReadOptions, Record, WriteOptions};
@@ -86,8 +86,7 @@ impl OnRecord<'_> {
         let options = ReadOptions { annotators: Annotators::All, frames: Frames::Average, ..ReadOptions::lenient() };
         let record = record::read(self.record, &options)?;
         let device = device(self.device)?;
-        let is_shipped = |name: &&str| !self.source.exists() && SHIPPED.iter().any(|known| known.name == *name);
-        let model = match self.source.to_str().filter(is_shipped) {
+        let model = match named(self.source, progress) {
             Some(name) => DiffusionModel::shipped(name, &device)?,
             None if self.source.is_dir() => {
                 DiffusionModel::load(&run_model(self.source, teacher(self.source))?, &device)?
@@ -141,6 +140,7 @@ impl Opened {
         };
         card.leads.iter().map(place).collect()
     }
+
     /// Where a lead is in the record, by its name or by another spelling of it.
     fn place(&self, wanted: &str) -> Option<usize> {
         let exact = self.names.iter().position(|name| name.eq_ignore_ascii_case(wanted));
@@ -157,7 +157,6 @@ impl Opened {
         made.iter().any(|name| standard_name(name) == Some(lead))
             || (is_limb(lead) && limbs.collect::<std::collections::BTreeSet<_>>().len() > 1)
     }
-
 
     /// As [`Opened::places`], refusing to make anew a limb lead alone, which the others would then contradict.
     fn places_of_all_limbs(&self) -> Result<Vec<usize>> {
