@@ -183,6 +183,20 @@ impl Sink for Dataset {
             self.facts = Some(vec![Facts::default(); self.len()]);
         }
         if let Some(facts) = &mut self.facts {
+/// The model of a generator whose weights come along, for items as long as it draws them.
+///
+/// # Errors
+/// [`Error::Unknown`] for any other name.
+pub fn shipped(name: &str, device: &Device) -> Result<diffusion_model::DiffusionModel> {
+    let all = [&beats::SPEC, &ecg12::SPEC];
+    let spec = all.iter().find(|spec| spec.name == name).ok_or_else(|| Error::Unknown {
+        kind: "generator that comes with its weights",
+        name: name.into(),
+        known: all.iter().map(|spec| spec.name.to_string()).collect(),
+    })?;
+    spec.model(device)
+}
+
             facts.extend(items.iter().map(|item| item.conditions.facts.clone()));
         }
         for Item { index, conditions } in items {
