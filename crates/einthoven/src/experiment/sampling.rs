@@ -77,7 +77,7 @@ pub struct Drawn {
 /// # Errors
 /// [`Error::Limit`] before any work if memory or disk cannot hold the result; [`Error::Unknown`] for a
 /// name that is in no list; [`Error::Config`] for a condition that the generator does not know and for a rate or a length
-/// that it cannot have; [`Error::Data`] for an item that no try made exact; everything that sampling and writing return.
+/// that it cannot have; [`Error::Limit`] for an item that no try made exact; everything that sampling and writing return.
 pub fn sample(request: &DrawRequest, stop: &Stop, progress: &mut dyn Progress) -> Result<Drawn> {
     if request.batch == 0 {
         return Err(Error::config("--batch", "found 0, expected at least 1"));
@@ -85,6 +85,9 @@ pub fn sample(request: &DrawRequest, stop: &Stop, progress: &mut dyn Progress) -
     request.extent.check()?;
     let generator = fitted(open(request, progress)?, &request.extent)?;
     let mut axes = generator.axes();
+    if request.n == 0 {
+        return Err(Error::config("-n", "found 0, expected at least 1"));
+    }
     let turns = request.wish.turns(&axes.label_names)?;
     let is_measurable =
         request.wish.numbers.iter().any(|(fact, _)| fact.number().is_some_and(|number| number.tolerance.is_some()));
