@@ -11,6 +11,7 @@ use super::set_writer::{BLOCK_BYTES, KEPT_BYTES, SetWriter};
 use super::source::named;
 use super::synthesis::{self, Watch, draw_batches};
 use super::{delineation, device, generation, import};
+use crate::dataset::label::definition::contradictions;
 use crate::dataset::wish::{Turns, Wish};
 use crate::dataset::{Dataset, Facts};
 use crate::error::{Error, Result};
@@ -70,6 +71,8 @@ pub struct Drawn {
     pub delivered: Vec<Delivered>,
     /// How many draws it took, where items were rejected.
     pub acceptance: Option<Acceptance>,
+    /// What is asked for that the labels rule out.
+    pub warnings: Vec<String>,
 }
 
 /// Draws items and writes them as they come: memory does not grow with their number but for names and labels.
@@ -82,12 +85,12 @@ pub fn sample(request: &DrawRequest, stop: &Stop, progress: &mut dyn Progress) -
     if request.batch == 0 {
         return Err(Error::config("--batch", "found 0, expected at least 1"));
     }
-    request.extent.check()?;
-    let generator = fitted(open(request, progress)?, &request.extent)?;
-    let mut axes = generator.axes();
     if request.n == 0 {
         return Err(Error::config("-n", "found 0, expected at least 1"));
     }
+    request.extent.check()?;
+    let generator = fitted(open(request, progress)?, &request.extent)?;
+    let mut axes = generator.axes();
     let turns = request.wish.turns(&axes.label_names)?;
     let is_measurable =
         request.wish.numbers.iter().any(|(fact, _)| fact.number().is_some_and(|number| number.tolerance.is_some()));
@@ -97,6 +100,8 @@ pub fn sample(request: &DrawRequest, stop: &Stop, progress: &mut dyn Progress) -
             "nothing is asked for that can be measured, expected one of --hr, --pr, --qrs, --qtc, --axis",
         ));
     }
+    let warnings = contradictions(request.wish, &turns, &axes.label_names);
+    warnings.iter().for_each(|warning| progress.warn(warning));
     let mut call = generator.request(Vec::new());
     // More than are asked for are never computed at once.
     call.batch = request.batch.min(usize::try_from(request.n).unwrap_or(usize::MAX)).max(1);
@@ -139,6 +144,7 @@ pub fn sample(request: &DrawRequest, stop: &Stop, progress: &mut dyn Progress) -
         provenance: axes.provenance,
         delivered,
         acceptance,
+        warnings,
     })
 }
 
@@ -275,7 +281,7 @@ impl DrawRequest<'_> {
         json!({
             "out": self.out, "n_items": drawn.n_items, "counts": counts, "seed": self.seed,
             "fs_hz": drawn.fs_hz, "seconds": drawn.sig_len as f64 / drawn.fs_hz, "provenance": drawn.provenance,
-            "delivered": drawn.delivered, "acceptance": drawn.acceptance,
+            "delivered": drawn.delivered, "acceptance": drawn.acceptance, "warnings": drawn.warnings,
         })
     }
 }
