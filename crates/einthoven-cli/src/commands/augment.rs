@@ -18,13 +18,15 @@ use super::{is_npz, print_json, print_line, refuse_overwrite};
 pub struct Args {
     /// Prepared data set: its folder, or the NPZ file
     data: PathBuf,
-    /// Augmentation; several are applied in turn (see: einthoven list augmentations)
+    /// Augmentation; several are applied in turn (see: einthoven list augmentations). What blends items takes those of equal
+    /// labels, and says what it leaves out
     #[arg(long = "method", value_name = "NAME", required = true)]
     methods: Vec<String>,
-    /// How many to add to each class (see: einthoven list plans)
+    /// How many to add to each class (see: einthoven list plans). An item with several labels counts for each of them and
+    /// keeps them all; the rarest label is grown first, and what comes along may bring a label more than planned
     #[arg(long, default_value = "raise-minorities")]
     plan: String,
-    /// Most items added to one class [default: no limit]
+    /// Most copies made for the sake of one class [default: no limit]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     cap: Option<u64>,
     /// Seed of the random changes

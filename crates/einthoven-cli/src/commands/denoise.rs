@@ -1,4 +1,4 @@
-//! `einthoven denoise REC --model RUN --out REC2`: what a trained generator expects behind the noise.
+//! `einthoven denoise REC --out REC2`: what a trained generator expects behind the noise.
 
 use std::path::PathBuf;
 
@@ -25,7 +25,7 @@ pub struct Args {
     /// The same record without noise: prints the signal-to-noise ratio before, after a plain band-pass, and after
     #[arg(long, value_name = "REC")]
     reference: Option<PathBuf>,
-    /// Record to write, in the format of its extension
+    /// Record to write, in the format of its extension, without one as WFDB
     #[arg(long, value_name = "REC")]
     out: PathBuf,
     /// Print noise and ratios of each lead as JSON
@@ -34,7 +34,8 @@ pub struct Args {
 }
 
 pub fn execute(args: Args) -> Result<u8> {
-    let on = args.on.writing(Some(&args.out))?;
+    let out = args.on.destination(&args.out)?;
+    let on = args.on.writing(Some(&out));
     let request =
         DenoiseRequest { on, label: args.label.as_deref(), noise_mv: args.noise, reference: args.reference.as_deref() };
     let denoised = experiment::denoise(&request, &Stop::on_signals()?, &mut Printer::new())?;
@@ -57,7 +58,7 @@ pub fn execute(args: Args) -> Result<u8> {
     if let Some(snr) = &denoised.mean_snr {
         print_line(&format!("mean: {}", words(snr)))?;
     }
-    print_line(&args.out.display().to_string())?;
+    print_line(&out.display().to_string())?;
     Ok(0)
 }
 

@@ -33,7 +33,7 @@ pub struct Args {
     /// Seed of the noise
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Record to write, in the format of its extension; annotations are left out unless the strength is 0
+    /// Record to write, in the format of its extension, without one as WFDB; annotations are left out unless the strength is 0
     #[arg(long, value_name = "REC")]
     out: PathBuf,
     /// Print what was delivered of what was asked for as JSON
@@ -42,7 +42,8 @@ pub struct Args {
 }
 
 pub fn execute(args: Args) -> Result<u8> {
-    let on = args.on.writing(Some(&args.out))?;
+    let out = args.on.destination(&args.out)?;
+    let on = args.on.writing(Some(&out));
     let wish = args.conditions.wish()?;
     let request = EditRequest {
         on,
@@ -58,6 +59,6 @@ pub fn execute(args: Args) -> Result<u8> {
         return Ok(0);
     }
     edited.lines().iter().for_each(|line| printer.tell(line));
-    print_line(&args.out.display().to_string())?;
+    print_line(&out.display().to_string())?;
     Ok(0)
 }

@@ -1,4 +1,4 @@
-//! `einthoven export RUN|MODEL --onnx X.onnx`: a trained model for other programs.
+//! `einthoven export RUN|MODEL|NAME --onnx X.onnx`: a trained model for other programs.
 
 use std::path::PathBuf;
 
@@ -8,12 +8,13 @@ use einthoven::run::StoredType;
 use serde_json::json;
 
 use super::{print_json, print_line, refuse_overwrite};
+use crate::progress::Printer;
 
 /// Write a trained model as ONNX (opset 17: one step of a sampler, or the whole of a generator from noise) or safetensors
 #[derive(clap::Args)]
 pub struct Args {
-    /// Run folder or model file
-    #[arg(value_name = "RUN|MODEL")]
+    /// Run folder, model file, or `beats` or `ecg12`, which come along
+    #[arg(value_name = "RUN|MODEL|NAME")]
     source: PathBuf,
     /// Model of a run by its role, such as teacher [default: as for sample]
     #[arg(long, value_name = "ROLE")]
@@ -40,13 +41,14 @@ pub fn execute(args: Args) -> Result<u8> {
     for out in [&args.onnx, &args.safetensors].into_iter().flatten() {
         refuse_overwrite(out, args.force)?;
     }
-    let written = experiment::export(&ExportRequest {
+    let request = ExportRequest {
         source: &args.source,
         model: args.model.as_deref(),
         onnx: args.onnx.as_deref(),
         safetensors: args.safetensors.as_deref(),
         stored: if args.f16 { StoredType::F16 } else { StoredType::F32 },
-    })?;
+    };
+    let written = experiment::export(&request, &mut Printer::new())?;
     match args.json {
         true => print_json(&json!({ "files": written }))?,
         false => written.iter().try_for_each(|file| print_line(&file.display().to_string()))?,

@@ -1,9 +1,10 @@
-//! `einthoven impute REC --model RUN --missing V3,V4|--gap 2.0..3.5|--forecast 2 --out REC2`: what is missing, drawn to
-//! fit the rest.
+//! `einthoven impute REC --missing V3,V4|--gap 2.0..3.5|--forecast 2 --out REC2`: what is missing, drawn to fit the
+//! rest.
 
 use std::path::PathBuf;
 
 use einthoven::experiment::{self, Checked, Drawing, ImputeRequest, Prior};
+use einthoven::record::lead_law::{TWELVE, standard_name};
 use einthoven::run::Stop;
 use einthoven::{Error, Result};
 
@@ -16,7 +17,7 @@ use crate::progress::Printer;
 pub struct Args {
     #[command(flatten)]
     on: RecordArgs,
-    /// Leads to make anew, separated by commas
+    /// Leads to make anew, separated by commas, as in V3 or V1..V6; those of the twelve that the record lacks are added
     #[arg(long, value_delimiter = ',', value_name = "LEADS")]
     missing: Vec<String>,
     /// Seconds between which all leads are made anew, such as 2.0..3.5
@@ -44,7 +45,7 @@ pub struct Args {
     /// Seed of the draw
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Record to write, in the format of its extension
+    /// Record to write, in the format of its extension, without one as WFDB
     #[arg(long, value_name = "REC", required_unless_present = "check")]
     out: Option<PathBuf>,
     /// Print the filled points of each lead as JSON
@@ -59,11 +60,13 @@ enum PriorName {
 }
 
 pub fn execute(args: Args) -> Result<u8> {
-    let on = args.on.writing(args.out.as_deref())?;
+    let out = args.out.as_deref().map(|out| args.on.destination(out)).transpose()?;
+    let on = args.on.writing(out.as_deref());
+    let missing = leads(&args.missing)?;
     let request = ImputeRequest {
         on,
         drawing: Drawing { sampler: args.sampler.as_deref(), steps: args.steps, seed: args.seed },
-        missing: &args.missing,
+        missing: &missing,
         gap_s: args.gap.as_deref().map(parse_gap).transpose()?,
         label: args.label.as_deref(),
         forecast_s: args.forecast,
@@ -87,10 +90,29 @@ pub fn execute(args: Args) -> Result<u8> {
         let correlation = correlation.map_or("none".into(), |r| format!("{r:.3}"));
         print_line(&format!("{lead}: {method}, {points} points: RMSE {rmse_mv:.4} mV, correlation {correlation}"))?;
     }
-    if let Some(out) = &args.out {
+    if let Some(out) = &out {
         print_line(&out.display().to_string())?;
     }
     Ok(0)
+}
+
+/// Leads by name, with `V1..V6` for all from one to the other in the standard order.
+fn leads(asked: &[String]) -> Result<Vec<String>> {
+    let place = |name: &str| TWELVE.iter().position(|lead| standard_name(name) == Some(*lead));
+    let mut leads = Vec::new();
+    for asked in asked {
+        match asked.split_once("..") {
+            None => leads.push(asked.trim().to_string()),
+            Some((from, to)) => {
+                let ends = place(from).zip(place(to)).filter(|(from, to)| from <= to);
+                let (from, to) = ends.ok_or_else(|| {
+                    Error::config("--missing", format!("found {asked:?}, expected leads in their order, as in V1..V6"))
+                })?;
+                leads.extend(TWELVE[from..=to].iter().map(|lead| (*lead).to_string()));
+            }
+        }
+    }
+    Ok(leads)
 }
 
 fn parse_gap(text: &str) -> Result<(f64, f64)> {

@@ -18,7 +18,8 @@ use crate::progress::Printer;
 /// Draw synthetic items from a run, a model file or a generator
 #[derive(clap::Args)]
 pub struct Args {
-    /// Run folder, model.safetensors, or generator by name (see: einthoven list generators)
+    /// Generator by name (see: einthoven list generators), run folder, or model.safetensors; a run folder goes before a
+    /// generator of its name, any other folder after it
     source: String,
     /// Number of items [default with --like: one for each]
     #[arg(short, long, required_unless_present = "like")]

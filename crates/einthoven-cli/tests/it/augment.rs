@@ -62,6 +62,37 @@ fn the_training_part_grows_and_the_others_stay() {
 }
 
 #[test]
+fn items_with_several_labels_are_grown_and_keep_them() {
+    let folder = TempFolder::new("augment-labels");
+    assert_eq!(einthoven(["prepare", "simulated", "--out", &folder.at("real")]).code, 0);
+    let file = folder.path().join("real/data.npz");
+    let mut set = npz::read(&file).expect("a data set");
+    // Every twentieth item has all labels, and the one after it none.
+    let n = set.n_labels();
+    for (i, row) in set.labels.chunks_mut(n).enumerate() {
+        match i % 20 {
+            0 => row.fill(1),
+            1 => row.fill(0),
+            _ => {}
+        }
+    }
+    // One has labels that no other has, and so nothing to be mixed with.
+    let alone = (0..set.len()).find(|&i| set.split[i] == Split::Train && i % 20 > 1).expect("a training item");
+    set.labels[alone * n..(alone + 1) * n].fill(0);
+    set.labels[alone * n..alone * n + 2].fill(1);
+    npz::write(&file, &set).expect("a data set");
+    for (method, is_told) in [("jitter", false), ("mixup", true), ("optimal-transport", false)] {
+        let out = folder.at(method);
+        let call = ["augment", &folder.at("real"), "--method", method, "--cap", "3", "--out", &out, "--json"];
+        let done = einthoven(call);
+        assert_eq!(done.json()["mix"]["left_out"].as_object().map(|left| !left.is_empty()), Some(is_told), "{method}");
+        assert_eq!(done.stderr.contains("left out: "), is_told, "{method}: {}", done.stderr);
+        let grown = npz::read(&folder.path().join(method).join("data.npz")).expect("a data set");
+        assert!(grown.len() > set.len(), "{method}");
+    }
+}
+
+#[test]
 fn a_database_has_no_settings_of_a_preset() {
     let folder = TempFolder::new("prepare-set");
     let out = folder.at("x");

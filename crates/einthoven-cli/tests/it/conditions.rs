@@ -126,3 +126,14 @@ fn what_a_simulated_set_knows_trains_and_prepare_measures() {
     let error = einthoven(["prepare", "folder", "--data", &data, "--out", &folder.at("no"), "--json"]).error();
     assert!(error["error"].as_str().is_some_and(|text| text.contains("age_years") && text.contains("610")), "{error}");
 }
+
+#[test]
+fn what_contradicts_itself_is_told_on_a_line_and_drawn_all_the_same() {
+    let folder = TempFolder::new("contradictions");
+    let draw = |words: &[&str]| sample(&folder.at("x.npz"), &[&["-n", "1"], words].concat());
+    let done = draw(&["--label", "NORM", "--hr", "110"]);
+    let warning = "sinus with hr 110 bpm: sinus is by definition 60 to 100 bpm";
+    assert_eq!(done.json()["warnings"], serde_json::json!([warning]));
+    assert!(done.stderr.contains(&format!("warning: {warning}\n")), "{}", done.stderr);
+    assert_eq!(draw(&["--label", "NORM", "--hr", "70"]).json()["warnings"], serde_json::json!([]));
+}

@@ -199,3 +199,25 @@ fn records_of_twelve_leads_need_no_training() {
         assert!(v.abs() < 5.0 && (mv(0) + mv(2) - mv(1)).abs() < 1e-5 && (mv(3) + mv(4) + mv(5)).abs() < 1e-5);
     }
 }
+
+#[test]
+fn what_a_generator_has_not_is_refused_and_so_is_nothing() {
+    let folder = TempFolder::new("no-sampler");
+    let out = folder.at("x.npz");
+    let refused = |words: &[&str], code: i32, wanted: &str| {
+        let failed = einthoven(["sample"].iter().chain(words).chain(&["--out", &out, "--json"]));
+        assert_eq!(failed.code, code, "{words:?}: {}", failed.stderr);
+        let error = failed.error();
+        assert!(error["error"].as_str().is_some_and(|text| text.contains(wanted)), "{words:?}: {error}");
+    };
+    for source in ["dipole", "beat-simulator"] {
+        for option in [["--sampler", "ddim"], ["--steps", "4"], ["--guidance", "2"]] {
+            refused(&[&[source, "-n", "1"][..], &option].concat(), 2, "in one pass");
+        }
+        refused(&[source, "-n", "0"], 2, "found 0, expected at least 1");
+    }
+    // Less than the simulator's narrowest QRS as a delineator reads it.
+    let exact = ["dipole", "-n", "1", "--label", "low-voltage", "--qrs", "50"];
+    refused(&[&exact[..], &["--exact", "--tries", "1"]].concat(), 6, "was not as requested in 1 tries");
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
+}

@@ -126,22 +126,28 @@ pub fn oversample(real: &Dataset, plan: Plan, seed: Seed) -> Result<Dataset> {
 ///
 /// # Errors
 /// [`Error::Data`] unless each item has exactly one label.
-pub(crate) fn copies(data: &Dataset, added: &[usize], seed: Seed) -> Result<Vec<usize>> {
+fn copies(data: &Dataset, added: &[usize], seed: Seed) -> Result<Vec<usize>> {
     let mut members: Vec<Vec<usize>> = vec![Vec::new(); data.n_labels()];
     for i in (0..data.len()).filter(|&i| data.split[i] == Split::Train && !data.is_generated(i)) {
         members[data.class(i)?].push(i);
     }
     let mut order = Vec::with_capacity(added.iter().sum());
     for (class, (members, &added)) in members.iter().zip(added).enumerate() {
-        let mut stream = seed.purpose("oversample").index(class as u64).stream();
-        let mut left = added;
-        while left > 0 && !members.is_empty() {
-            let round = stream.permutation(members.len());
-            order.extend(round.iter().take(left).map(|&k| members[k]));
-            left = left.saturating_sub(members.len());
-        }
+        let turns = in_turn(members.len(), added, seed.purpose("oversample").index(class as u64));
+        order.extend(turns.into_iter().map(|k| members[k]));
     }
     Ok(order)
+}
+
+/// Which of `n` things are taken, `wanted` times: in random order without replacement until all are used up, then again.
+pub(super) fn in_turn(n: usize, wanted: usize, seed: Seed) -> Vec<usize> {
+    let mut stream = seed.stream();
+    let mut order = Vec::with_capacity(wanted);
+    while order.len() < wanted && n > 0 {
+        let round = stream.permutation(n);
+        order.extend(round.into_iter().take(wanted - order.len()));
+    }
+    order
 }
 
 /// Adds the record of what was added to the provenance.

@@ -75,7 +75,7 @@ impl<'a> Rejection<'a> {
     /// Draws the items of a request, in order, each as it was requested.
     ///
     /// # Errors
-    /// [`Error::Data`] naming an item that was not as requested in any try, with what was read last; whatever the
+    /// [`Error::Limit`] naming an item that was not as requested in any try, with what was read last; whatever the
     /// generator, the delineator or the sink returns; [`Error::Interrupted`] between tries.
     pub fn sample_into(&mut self, request: &SampleRequest, seed: Seed, stop: &Stop, sink: &mut dyn Sink) -> Result<()> {
         let size = self.axes.leads.len() * self.axes.sig_len;
@@ -132,12 +132,13 @@ impl<'a> Rejection<'a> {
         });
         let off: Vec<String> = off.collect();
         let reason = format!(
-            "was not as requested in {} tries, the last had {} ({:.1} % of all draws accepted); allow more --tries or ask \
+            "item {} was not as requested in {} tries, the last had {} ({:.1} % of all draws accepted); allow more --tries or ask \
              for less",
+            item.index,
             self.tries,
             off.join(" and "),
             100.0 * self.acceptance().rate
         );
-        Error::data(format!("item {}", item.index), reason)
+        Error::Limit { reason }
     }
 }

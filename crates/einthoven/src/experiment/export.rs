@@ -6,21 +6,28 @@ use burn::tensor::Device;
 use serde_json::Value;
 
 use super::sampling::run_model;
+use super::source::named;
 use crate::classifiers::beat_cnn::BeatCnn;
 use crate::classifiers::ptbxl::{self, model::BenchmarkModel};
 use crate::error::{Error, Result};
+use crate::generators;
 use crate::generators::diffusion_model::DiffusionModel;
 use crate::generators::gan_model::GanModel;
 use crate::generators::timevqvae::TimeVqvaeModel;
-use crate::run::{StoredType, safetensors, write_atomic};
+use crate::nn::shipped;
+use crate::run::safetensors::TensorFile;
+use crate::run::{Progress, StoredType, safetensors, write_atomic};
 
 /// Endings of the files: of the network that is named, and of a decoder beside it.
 const NETWORK: &str = "onnx";
 const DECODER: &str = "decoder.onnx";
 
+/// Graphs with the endings of their files.
+type Graphs = Vec<(&'static str, Vec<u8>)>;
+
 /// What a user asks of [`export`].
 pub struct ExportRequest<'a> {
-    /// Run folder or model file.
+    /// Run folder, model file, or the name of a generator whose weights come along.
     pub source: &'a Path,
     /// Model of a run by its role, as in [`super::DrawRequest`].
     pub model: Option<&'a str>,
@@ -36,14 +43,21 @@ pub struct ExportRequest<'a> {
 /// Writes the files and returns them.
 ///
 /// # Errors
-/// [`Error::Config`] if no file is asked for; [`Error::Data`] for a file that is no model; [`Error::Unsupported`] naming what
+/// [`Error::Config`] if no file is asked for; [`Error::Unknown`] for a generator without weights; [`Error::Data`] for a file that is no model; [`Error::Unsupported`] naming what
 /// cannot be exported; [`Error::Io`].
-pub fn export(request: &ExportRequest) -> Result<Vec<PathBuf>> {
+pub fn export(request: &ExportRequest, progress: &mut dyn Progress) -> Result<Vec<PathBuf>> {
     if request.onnx.is_none() && request.safetensors.is_none() {
         return Err(Error::config(
             "--onnx",
             "name a file to write with --onnx X.onnx, --safetensors X.safetensors or both",
         ));
+    }
+    let device = Device::flex();
+    if let Some(name) = named(request.source, progress) {
+        // Its length is that of what it draws, which the file alone does not say.
+        let model = generators::shipped(name, &device)?;
+        let graphs = if request.onnx.is_some() { diffusion_graphs(&model)? } else { Vec::new() };
+        return write(request, graphs, &shipped::read(name)?, Path::new(name));
     }
     let path = match request.source.is_dir() && !request.source.join("model.safetensors").is_file() {
         true => run_model(request.source, request.model)?,
@@ -53,15 +67,21 @@ pub fn export(request: &ExportRequest) -> Result<Vec<PathBuf>> {
     };
     let file = safetensors::read(&path)?;
     let is = |key: &str| file.metadata.contains_key(key);
+    let graphs = match file.metadata.get("einthoven.card") {
+        _ if request.onnx.is_none() => Vec::new(),
+        Some(card) => generator(&path, card, &device)?,
+        None if is(ptbxl::model::CARD) => vec![(NETWORK, BenchmarkModel::load(&path)?.to_onnx()?)],
+        None if is("einthoven.beat_cnn") => vec![(NETWORK, BeatCnn::load(&path, &device)?.to_onnx()?)],
+        None => return Err(no_model(&path)),
+    };
+    write(request, graphs, &file, &path)
+}
+
+/// Writes graphs under the endings of their names, and the model `file` at `path`, as far as they are asked for.
+fn write(request: &ExportRequest, graphs: Graphs, file: &TensorFile, path: &Path) -> Result<Vec<PathBuf>> {
+    let is = |key: &str| file.metadata.contains_key(key);
     let mut written = Vec::new();
     if let Some(out) = request.onnx {
-        let device = Device::flex();
-        let graphs = match file.metadata.get("einthoven.card") {
-            Some(card) => generator(&path, card, &device)?,
-            None if is(ptbxl::model::CARD) => vec![(NETWORK, BenchmarkModel::load(&path)?.to_onnx()?)],
-            None if is("einthoven.beat_cnn") => vec![(NETWORK, BeatCnn::load(&path, &device)?.to_onnx()?)],
-            None => return Err(no_model(&path)),
-        };
         for (extension, graph) in graphs {
             let file = if extension == NETWORK { out.to_path_buf() } else { out.with_extension(extension) };
             write_atomic(&file, &graph)?;
@@ -70,7 +90,7 @@ pub fn export(request: &ExportRequest) -> Result<Vec<PathBuf>> {
     }
     if let Some(out) = request.safetensors {
         if !["einthoven.card", "einthoven.beat_cnn", ptbxl::model::CARD].iter().any(|key| is(key)) {
-            return Err(no_model(&path));
+            return Err(no_model(path));
         }
         write_atomic(out, &safetensors::to_bytes(&file.tensors, &file.metadata, request.stored)?)?;
         written.push(out.to_path_buf());
@@ -79,7 +99,7 @@ pub fn export(request: &ExportRequest) -> Result<Vec<PathBuf>> {
 }
 
 /// Graphs of a generator and the endings of their names, by what its card has that no other has.
-fn generator(path: &Path, card: &str, device: &Device) -> Result<Vec<(&'static str, Vec<u8>)>> {
+fn generator(path: &Path, card: &str, device: &Device) -> Result<Graphs> {
     let card: Value =
         serde_json::from_str(card).map_err(|error| Error::data(path.display().to_string(), error.to_string()))?;
     if card.get("vqvae").is_some() {
@@ -89,7 +109,11 @@ fn generator(path: &Path, card: &str, device: &Device) -> Result<Vec<(&'static s
     if card.get("parameterization").is_none() {
         return Ok(vec![(NETWORK, GanModel::load(path, device)?.to_onnx()?)]);
     }
-    let (denoiser, decoder) = DiffusionModel::load(path, device)?.to_onnx()?;
+    diffusion_graphs(&DiffusionModel::load(path, device)?)
+}
+
+fn diffusion_graphs(model: &DiffusionModel) -> Result<Graphs> {
+    let (denoiser, decoder) = model.to_onnx()?;
     Ok([(NETWORK, denoiser)].into_iter().chain(decoder.map(|decoder| (DECODER, decoder))).collect())
 }
 

@@ -29,6 +29,7 @@ mod report;
 mod sampling;
 mod set_writer;
 mod side_by_side;
+mod source;
 mod synthesis;
 pub mod timevqvae;
 mod training;

@@ -15,7 +15,7 @@ use crate::diffusion::batches::Batches;
 use crate::error::{Error, Result};
 use crate::generators::diffusion_model::ModelCard;
 use crate::generators::dipole::{self, DipoleConfig};
-use crate::generators::{GeneratorSpec, Item, SampleRequest};
+use crate::generators::{GeneratorSpec, Item};
 use crate::nn::adamw::AdamWConfig;
 use crate::nn::weights::Weights;
 use crate::run::Progress;
@@ -74,7 +74,7 @@ impl Pretraining {
         };
         let generator = dipole::Spec.build(&json!(config), None, &Default::default())?;
         let turns: Vec<usize> = (0..self.n).map(|i| i % labels.len()).collect();
-        let drawn = generator.sample(&SampleRequest::new(Item::of_classes(&turns), 1), seed.purpose(ROLE))?;
+        let drawn = generator.sample(&generator.request(Item::of_classes(&turns)), seed.purpose(ROLE))?;
         let lead = |name: &String| {
             let reason = || Error::data(name, "is a lead that the simulator does not give");
             drawn.leads.iter().position(|known| known == name).ok_or_else(reason)

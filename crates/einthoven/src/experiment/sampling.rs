@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 use super::distillation::few_step_role;
 use super::exact::Rejection;
 use super::set_writer::{BLOCK_BYTES, KEPT_BYTES, SetWriter};
+use super::source::named;
 use super::synthesis::{self, Watch, draw_batches};
 use super::{delineation, device, generation, import};
+use crate::dataset::label::definition::contradictions;
 use crate::dataset::wish::{Turns, Wish};
 use crate::dataset::{Dataset, Facts};
 use crate::error::{Error, Result};
@@ -69,6 +71,8 @@ pub struct Drawn {
     pub delivered: Vec<Delivered>,
     /// How many draws it took, where items were rejected.
     pub acceptance: Option<Acceptance>,
+    /// What is asked for that the labels rule out.
+    pub warnings: Vec<String>,
 }
 
 /// Draws items and writes them as they come: memory does not grow with their number but for names and labels.
@@ -76,13 +80,16 @@ pub struct Drawn {
 /// # Errors
 /// [`Error::Limit`] before any work if memory or disk cannot hold the result; [`Error::Unknown`] for a
 /// name that is in no list; [`Error::Config`] for a condition that the generator does not know and for a rate or a length
-/// that it cannot have; [`Error::Data`] for an item that no try made exact; everything that sampling and writing return.
+/// that it cannot have; [`Error::Limit`] for an item that no try made exact; everything that sampling and writing return.
 pub fn sample(request: &DrawRequest, stop: &Stop, progress: &mut dyn Progress) -> Result<Drawn> {
     if request.batch == 0 {
         return Err(Error::config("--batch", "found 0, expected at least 1"));
     }
+    if request.n == 0 {
+        return Err(Error::config("-n", "found 0, expected at least 1"));
+    }
     request.extent.check()?;
-    let generator = fitted(open(request)?, &request.extent)?;
+    let generator = fitted(open(request, progress)?, &request.extent)?;
     let mut axes = generator.axes();
     let turns = request.wish.turns(&axes.label_names)?;
     let is_measurable =
@@ -93,6 +100,8 @@ pub fn sample(request: &DrawRequest, stop: &Stop, progress: &mut dyn Progress) -
             "nothing is asked for that can be measured, expected one of --hr, --pr, --qrs, --qtc, --axis",
         ));
     }
+    let warnings = contradictions(request.wish, &turns, &axes.label_names);
+    warnings.iter().for_each(|warning| progress.warn(warning));
     let mut call = generator.request(Vec::new());
     // More than are asked for are never computed at once.
     call.batch = request.batch.min(usize::try_from(request.n).unwrap_or(usize::MAX)).max(1);
@@ -135,14 +144,17 @@ pub fn sample(request: &DrawRequest, stop: &Stop, progress: &mut dyn Progress) -
         provenance: axes.provenance,
         delivered,
         acceptance,
+        warnings,
     })
 }
 
 /// The generator that a source names.
-fn open(request: &DrawRequest) -> Result<Box<dyn Generator>> {
+fn open(request: &DrawRequest, progress: &mut dyn Progress) -> Result<Box<dyn Generator>> {
     let device = device(request.device)?;
     let path = Path::new(request.source);
-    let model = if path.is_dir() {
+    let model = if named(path, progress).is_some() {
+        None
+    } else if path.is_dir() {
         Some(run_model(path, request.model)?)
     } else if path.is_file() || request.source.contains(['/', '\\']) || path.extension().is_some() {
         Some(path.to_path_buf())
@@ -269,7 +281,7 @@ impl DrawRequest<'_> {
         json!({
             "out": self.out, "n_items": drawn.n_items, "counts": counts, "seed": self.seed,
             "fs_hz": drawn.fs_hz, "seconds": drawn.sig_len as f64 / drawn.fs_hz, "provenance": drawn.provenance,
-            "delivered": drawn.delivered, "acceptance": drawn.acceptance,
+            "delivered": drawn.delivered, "acceptance": drawn.acceptance, "warnings": drawn.warnings,
         })
     }
 }

@@ -130,6 +130,10 @@ impl Generator for Dipole {
         data
     }
 
+    fn request(&self, items: Vec<Item>) -> SampleRequest {
+        SampleRequest::one_pass(items)
+    }
+
     fn working_bytes_per_item(&self) -> u64 {
         // Twelve leads twice in 32 bits, signal and noise of eight in 64.
         (12 * 2 * 4 + 8 * 2 * 8) * self.requests[0].sig_len() as u64
@@ -142,6 +146,7 @@ impl Generator for Dipole {
     /// The items come with the facts that are true of them, those that were not asked for too.
     fn sample_into(&self, request: &SampleRequest, seed: Seed, sink: &mut dyn Sink) -> Result<()> {
         request.check(&self.config.conditions, &self.told(), Spec.name())?;
+        request.check_one_pass(Spec.name())?;
         for item in &request.items {
             let own = seed.purpose("dipole").index(item.index);
             let (mut record, labels) = self.record(item, own)?;

@@ -24,8 +24,6 @@ use crate::seed::{Seed, Stream};
 const LIVE_MAPS: u64 = 16;
 /// Points of the signals of the published networks.
 const PUBLISHED_LEN: usize = 5000;
-/// What stands for a sampler in a request: there is nothing to choose.
-const ONE_PASS: &str = "one-pass";
 
 /// What a model file says beside its weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -144,15 +142,7 @@ impl GanModel {
 
     fn check(&self, request: &SampleRequest) -> Result<()> {
         request.check(&self.card.label_names, &self.told(), &self.card.generator)?;
-        let choices = [
-            ("sampler", request.sampler != ONE_PASS),
-            ("steps", request.steps != 1),
-            ("guidance", request.guidance != 1.0),
-        ];
-        if let Some((key, _)) = choices.iter().find(|(_, is_chosen)| *is_chosen) {
-            let reason = format!("{} makes a signal in one pass and has nothing of the kind", self.card.generator);
-            return Err(Error::config(*key, reason));
-        }
+        request.check_one_pass(&self.card.generator)?;
         let names = &self.card.label_names;
         match request.items.iter().find(|item| !names.is_empty() && item.conditions.labels.is_empty()) {
             // Labels scale the network's normalizations: without one nothing but a flat line comes out.
@@ -185,7 +175,7 @@ impl Generator for GanModel {
 
     /// A request without sampler, steps and guidance.
     fn request(&self, items: Vec<Item>) -> SampleRequest {
-        SampleRequest { sampler: ONE_PASS.into(), ..SampleRequest::new(items, 1) }
+        SampleRequest::one_pass(items)
     }
 
     fn working_bytes_per_item(&self) -> u64 {

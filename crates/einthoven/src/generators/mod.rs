@@ -54,12 +54,15 @@ impl Item {
     }
 }
 
+/// Stands for the sampler of generators that have none.
+const ONE_PASS: &str = "one-pass";
+
 /// What to draw.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SampleRequest {
     /// The items, in any order of their indexes.
     pub items: Vec<Item>,
-    /// Sampler by name; generators without a network ignore it.
+    /// Sampler by name; [`SampleRequest::one_pass`] for generators that have none.
     pub sampler: String,
     /// Sampler steps, one denoiser call each, two for some samplers; calls of the prior for codes.
     pub steps: usize,
@@ -73,6 +76,23 @@ impl SampleRequest {
     /// Items by the deterministic sampler of second order.
     pub fn new(items: Vec<Item>, steps: usize) -> SampleRequest {
         SampleRequest { items, sampler: "dpm-solver++".into(), steps, guidance: 1.0, batch: 64 }
+    }
+
+    /// Items of a generator without sampler, steps and guidance.
+    pub fn one_pass(items: Vec<Item>) -> SampleRequest {
+        SampleRequest { sampler: ONE_PASS.into(), ..SampleRequest::new(items, 1) }
+    }
+
+    /// Refuses a sampler, steps and guidance, for generators that have none.
+    pub(crate) fn check_one_pass(&self, who: &str) -> Result<()> {
+        let choices =
+            [("sampler", self.sampler != ONE_PASS), ("steps", self.steps != 1), ("guidance", self.guidance != 1.0)];
+        match choices.iter().find(|(_, is_chosen)| *is_chosen) {
+            Some((key, _)) => {
+                Err(Error::config(*key, format!("{who} makes a signal in one pass and has nothing of the kind")))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Refuses items that a generator of these labels, told these facts, cannot make, and batches of nothing.
@@ -161,6 +181,20 @@ pub trait Generator {
         data.validate()?;
         Ok(data)
     }
+}
+
+/// The model of a generator whose weights come along, for items as long as it draws them.
+///
+/// # Errors
+/// [`Error::Unknown`] for any other name.
+pub fn shipped(name: &str, device: &Device) -> Result<diffusion_model::DiffusionModel> {
+    let all = [&beats::SPEC, &ecg12::SPEC];
+    let spec = all.iter().find(|spec| spec.name == name).ok_or_else(|| Error::Unknown {
+        kind: "generator that comes with its weights",
+        name: name.into(),
+        known: all.iter().map(|spec| spec.name.to_string()).collect(),
+    })?;
+    spec.model(device)
 }
 
 /// Says that a generator makes no longer records than it does, and which generators do.

@@ -55,10 +55,17 @@ impl GeneratorSpec for ShippedSpec {
             let reason = format!("found {}, but {} brings its own weights", path.display(), self.name);
             return Err(Error::config("model", reason));
         }
+        Ok(Box::new(self.model(device)?))
+    }
+}
+
+impl ShippedSpec {
+    /// The model, for items as long as it draws them.
+    pub(super) fn model(&self, device: &Device) -> Result<DiffusionModel> {
         let model = DiffusionModel::shipped(self.name, device)?;
-        Ok(Box::new(match self.sig_len {
-            Some(sig_len) => model.of_length(sig_len)?,
-            None => model,
-        }))
+        match self.sig_len {
+            Some(sig_len) => model.of_length(sig_len),
+            None => Ok(model),
+        }
     }
 }

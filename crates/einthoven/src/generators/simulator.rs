@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use serde_json::{Value, json};
 
-use super::{Generator, GeneratorSpec, SampleRequest, Sink};
+use super::{Generator, GeneratorSpec, Item, SampleRequest, Sink};
 use crate::config::from_json;
 use crate::dataset::Dataset;
 use crate::dataset::catalog::simulated;
@@ -34,6 +34,10 @@ impl Generator for Simulator {
         data
     }
 
+    fn request(&self, items: Vec<Item>) -> SampleRequest {
+        SampleRequest::one_pass(items)
+    }
+
     fn working_bytes_per_item(&self) -> u64 {
         // A whole cohort is simulated for each item, one after the other.
         (4 * self.cohort.sig_len * self.cohort.n_patients * self.cohort.beats_per_patient) as u64
@@ -42,6 +46,7 @@ impl Generator for Simulator {
     fn sample_into(&self, request: &SampleRequest, seed: Seed, sink: &mut dyn Sink) -> Result<()> {
         // Item i is a beat of the wanted class out of cohort i, whose patients nobody else shares.
         request.check(&crate::dataset::label::AAMI.names(), &Told::default(), Spec.name())?;
+        request.check_one_pass(Spec.name())?;
         for item in &request.items {
             let (index, class) = (item.index, item.conditions.class()?);
             let cohort = simulated::load(&self.cohort, seed.purpose("simulator").index(index))?;

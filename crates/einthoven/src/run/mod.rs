@@ -364,6 +364,11 @@ impl RunInfo {
     }
 }
 
+/// Whether a folder is that of a run, sound or not.
+pub fn is_run(dir: &Path) -> bool {
+    dir.is_dir() && !matches!(read_manifest(dir), Ok(None))
+}
+
 /// What a run folder holds, for reading it without taking its lock.
 ///
 /// # Errors

@@ -288,7 +288,7 @@ fn the_simulator_delivers_what_is_asked_for_and_says_what_else_is_true() {
         },
         Item { index: 6, conditions: Conditions { facts: asked.clone(), ..Conditions::default() } },
     ];
-    let set = dipole.sample(&SampleRequest::new(items.clone(), 1), Seed::new(3)).expect("a set");
+    let set = dipole.sample(&dipole.request(items.clone()), Seed::new(3)).expect("a set");
     assert_eq!(set.conditions(0), items[0].conditions);
     assert_eq!(set.labels_of(1).collect::<Vec<_>>().len(), 2);
     let truth = set.conditions(1).facts;
@@ -296,11 +296,11 @@ fn the_simulator_delivers_what_is_asked_for_and_says_what_else_is_true() {
     let chosen = set.conditions(2);
     assert_eq!((chosen.labels.len(), chosen.facts.clone()), (1, asked));
     // An item by itself is the same item.
-    let alone = dipole.sample(&SampleRequest::new(items[2..].to_vec(), 1), Seed::new(3)).expect("a set");
+    let alone = dipole.sample(&dipole.request(items[2..].to_vec()), Seed::new(3)).expect("a set");
     assert_eq!((alone.item(0), alone.conditions(0)), (set.item(2), chosen));
 
     let refused = |conditions: Conditions| {
-        let request = SampleRequest::new(vec![Item { index: 0, conditions }], 1);
+        let request = dipole.request(vec![Item { index: 0, conditions }]);
         dipole.sample(&request, Seed::new(1)).expect_err("it cannot").to_string()
     };
     let site = Facts { site: Some("north".into()), ..Facts::default() };

@@ -66,7 +66,7 @@ impl Augmentation for Geodesic {
 
     fn apply(&self, ecg: &mut [f32], item: &Item, stream: &mut Stream) -> Result<()> {
         let pool = item.pool;
-        let others: Vec<usize> = (0..pool.class_names().len()).filter(|&c| c != item.class).collect();
+        let others: Vec<usize> = (0..pool.n_classes()).filter(|&c| c != item.class).collect();
         let n_others: usize = others.iter().map(|&c| pool.members(c).len()).sum();
         if n_others == 0 {
             // With one class there is no other to move towards.

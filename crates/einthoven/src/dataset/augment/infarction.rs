@@ -86,20 +86,21 @@ impl Augmentation for Infarction {
     }
 
     fn source(&self, pool: &Pool, class: usize) -> Option<usize> {
-        let names = pool.class_names();
-        if Territory::of_class(&names[class]).is_empty() {
-            return None;
-        }
-        NORMAL.iter().find_map(|normal| names.iter().position(|name| name == normal))
+        let (names, labels) = (pool.label_names(), pool.labels(class));
+        let painted = infarction_of(pool, class)?;
+        let normal = NORMAL.iter().find_map(|normal| names.iter().position(|name| name == normal))?;
+        // Whatever else is true of the item stays true.
+        let mut source: Vec<usize> = labels.iter().map(|&of| if of == painted { normal } else { of }).collect();
+        source.sort_unstable();
+        pool.class_of(&source)
     }
 
     fn apply(&self, ecg: &mut [f32], item: &Item, stream: &mut Stream) -> Result<()> {
         let pool = item.pool;
-        let class = &pool.class_names()[item.class];
-        let territories = Territory::of_class(class);
-        if territories.is_empty() {
-            return Err(Error::data(class, "expected a class of infarction such as MI, AMI, IMI or LMI"));
-        }
+        let painted = infarction_of(pool, item.class).ok_or_else(|| {
+            Error::data(pool.name(item.class), "expected one label of infarction such as MI, AMI, IMI or LMI")
+        })?;
+        let territories = Territory::of_class(&pool.label_names()[painted]);
         let direction = territories[stream.below(territories.len())].direction();
         let mut gains = Vec::with_capacity(pool.leads().len());
         for name in pool.leads() {
@@ -138,6 +139,16 @@ impl Infarction {
             }
         }
         course
+    }
+}
+
+/// The one label of a class that can be painted.
+fn infarction_of(pool: &Pool, class: usize) -> Option<usize> {
+    let is_infarction = |label: &&usize| !Territory::of_class(&pool.label_names()[**label]).is_empty();
+    let mut painted = pool.labels(class).iter().filter(is_infarction);
+    match (painted.next(), painted.next()) {
+        (Some(&label), None) => Some(label),
+        _ => None,
     }
 }
 

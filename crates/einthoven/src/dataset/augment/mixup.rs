@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::pool::move_towards;
-use super::{Augmentation, Item};
+use super::{Augmentation, Item, Pool};
 use crate::error::Result;
 use crate::seed::Stream;
 
@@ -49,6 +49,11 @@ impl Augmentation for Mixup {
 
     fn settings(&self) -> Value {
         json!({ "alpha": self.alpha, "partner": "same class" })
+    }
+
+    /// The only item of its class has none to be mixed with.
+    fn source(&self, pool: &Pool, class: usize) -> Option<usize> {
+        (pool.members(class).len() > 1).then_some(class)
     }
 
     fn mixes_patients(&self) -> bool {

@@ -5,7 +5,7 @@
 //!
 //! [`CLASSICAL`] ones change one item and leave its label true. The others also look at other training
 //! items ([`Pool`]): they blend within a class, or make an item of one class into one of another and
-//! label it so. No label is ever a guess: where only a part of an item comes from another class, that
+//! label it so. A class is a set of labels, so that items with several of them keep them. No label is ever a guess: where only a part of an item comes from another class, that
 //! part is small and stated in the settings.
 
 mod geodesic;
@@ -18,6 +18,8 @@ mod smote;
 mod time_warp;
 mod transport;
 mod vcg_rotation;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 use serde_json::{Value, json};
@@ -49,7 +51,7 @@ pub trait Augmentation: Sync {
     fn reference(&self) -> &'static str;
     /// Settings by name, for the provenance.
     fn settings(&self) -> Value;
-    /// The class whose items are changed into items of `class`; `None` when it makes none of that class.
+    /// The class of the pool whose items are changed into items of `class`; `None` when it makes none of that class.
     fn source(&self, _pool: &Pool, class: usize) -> Option<usize> {
         Some(class)
     }
@@ -95,16 +97,18 @@ pub fn augmentation(name: &str) -> Result<&'static dyn Augmentation> {
     })
 }
 
-/// Grows the classes of the training part by augmented copies, by the same counts as
+/// Grows the labels of the training part by augmented copies, by the same counts as
 /// [`mix::mix`] under the same plan. Each copy goes through all of `augmentations` in turn.
 ///
-/// A class that one of the augmentations cannot make gains nothing. A copy keeps record, patient and RR
-/// intervals of the item that it was made of, but not its facts; the provenance says when other patients contributed.
+/// An item with several labels counts for each of them, and so does its copy, which keeps them all: the rarest label is
+/// grown first, and copies that come along with it are not made again for the next. A label may so gain more than its
+/// plan. A class that one of the augmentations cannot make gains nothing, and the provenance counts the items that
+/// are left out for it. A copy keeps record, patient and RR intervals of the item that it was made of, but not its facts;
+/// the provenance says when other patients contributed.
 ///
 /// # Errors
-/// [`Error::Guard`] `L6` if synthetic items are in validation or test; [`Error::Data`] unless each item
-/// has exactly one label, if no class can be grown, or from [`Augmentation::apply`]; [`Error::Config`] when two augmentations start
-/// from different classes.
+/// [`Error::Guard`] `L6` if synthetic items are in validation or test; [`Error::Data`] if no class can be grown, or from
+/// [`Augmentation::apply`]; [`Error::Config`] when two augmentations start from different classes.
 pub fn augment(real: &Dataset, plan: Plan, augmentations: &[&dyn Augmentation], seed: Seed) -> Result<Dataset> {
     augment_with(real, plan, augmentations, seed, &mut Silent)
 }
@@ -121,29 +125,19 @@ pub fn augment_with(
     progress: &mut dyn Progress,
 ) -> Result<Dataset> {
     guard::check_real_evaluation(real)?;
-    let pool = Pool::new(real)?;
-    let counts = real.class_counts(Split::Train)?;
-    let mut added = plan.added(&counts);
-    let mut order = Vec::new();
-    let wanted: usize = added.iter().sum();
-    for class in 0..added.len() {
-        let source =
-            source_of(&pool, class, augmentations)?.filter(|&s| added[class] > 0 && !pool.members(s).is_empty());
-        let Some(source) = source else {
-            added[class] = 0;
-            continue;
-        };
-        let mut copied = vec![0; added.len()];
-        copied[source] = added[class];
-        let seed = if source == class { seed } else { seed.purpose("source").index(class as u64) };
-        order.extend(mix::copies(real, &copied, seed)?.into_iter().map(|base| (base, class)));
-    }
-    if wanted > 0 && order.is_empty() {
+    let pool = Pool::new(real);
+    let counts = real.label_counts(Split::Train);
+    let wanted = plan.added(&counts);
+    let Planned { order, added, left_out } = planned(&pool, &wanted, augmentations, seed)?;
+    if wanted.iter().any(|&n| n > 0) && order.is_empty() {
         let names: Vec<&str> = augmentations.iter().map(|augmentation| augmentation.name()).collect();
         return Err(Error::data(
             names.join(", "),
             format!("can make items of none of the classes {:?}", real.label_names),
         ));
+    }
+    if let Some(line) = in_words(&pool, &left_out) {
+        progress.tell(&line);
     }
     let mut copies = real.select(&order.iter().map(|(base, _)| *base).collect::<Vec<_>>());
     let size = (copies.leads.len() * copies.sig_len).max(1);
@@ -169,7 +163,7 @@ pub fn augment_with(
     let n_labels = copies.n_labels();
     for (row, (_, class)) in copies.labels.chunks_mut(n_labels.max(1)).zip(&order) {
         row.fill(0);
-        row[*class] = 1;
+        pool.labels(*class).iter().for_each(|&label| row[label] = 1);
     }
     let mut out = real.clone();
     out.append(&copies)?;
@@ -179,7 +173,77 @@ pub fn augment_with(
         .iter()
         .map(|a| json!({ "name": a.name(), "settings": a.settings(), "mixes_patients": a.mixes_patients() }))
         .collect();
+    let left_out = left_out.iter().map(|&class| (pool.name(class), Value::from(pool.members(class).len())));
+    out.provenance["mix"]["left_out"] = Value::Object(left_out.collect());
     Ok(out)
+}
+
+/// Which copies are made.
+struct Planned {
+    /// Item that is copied, and class of the pool that it becomes.
+    order: Vec<(usize, usize)>,
+    /// Items that each label gains.
+    added: Vec<usize>,
+    /// Classes with a wanted label that cannot be made.
+    left_out: Vec<usize>,
+}
+
+/// Copies by which labels gain `wanted` items, where they can.
+fn planned(pool: &Pool, wanted: &[usize], augmentations: &[&dyn Augmentation], seed: Seed) -> Result<Planned> {
+    let sources =
+        (0..pool.n_classes()).map(|class| source_of(pool, class, augmentations)).collect::<Result<Vec<_>>>()?;
+    let sources: Vec<_> = sources.into_iter().map(|s| s.filter(|&s| !pool.members(s).is_empty())).collect();
+    let with = |label: usize| (0..pool.n_classes()).filter(move |&class| pool.labels(class).contains(&label));
+    // Where items of other labels are changed, a label is made only if they lack it.
+    let makes = |class: usize, label: usize| {
+        sources[class].is_some_and(|source| source == class || !pool.labels(source).contains(&label))
+    };
+    let n_items = |label: usize| with(label).map(|class| pool.members(class).len()).sum::<usize>();
+    let mut labels: Vec<usize> = (0..wanted.len()).filter(|&label| wanted[label] > 0).collect();
+    labels.sort_by_key(|&label| n_items(label));
+
+    let mut added = vec![0; wanted.len()];
+    let mut left_out = BTreeSet::new();
+    // For each label the items whose like is wanted, with their class.
+    let mut models: Vec<Vec<(usize, usize)>> = vec![Vec::new(); wanted.len()];
+    for label in labels {
+        let of_class = |class: usize| pool.members(class).iter().map(move |&i| (i, class));
+        let mut candidates: Vec<_> = with(label).filter(|&class| makes(class, label)).flat_map(of_class).collect();
+        candidates.sort_unstable();
+        left_out.extend(with(label).filter(|&class| !makes(class, label) && !pool.members(class).is_empty()));
+        let n = wanted[label].saturating_sub(added[label]);
+        let turns = mix::in_turn(candidates.len(), n, seed.purpose("oversample").index(label as u64));
+        models[label] = turns.into_iter().map(|k| candidates[k]).collect();
+        for &(_, class) in &models[label] {
+            pool.labels(class).iter().for_each(|&of| added[of] += 1);
+        }
+    }
+    // Items that are changed into another class are taken in turn too.
+    let models: Vec<(usize, usize)> = models.into_iter().flatten().collect();
+    let mut bases: BTreeMap<usize, std::vec::IntoIter<usize>> = BTreeMap::new();
+    for (class, source) in sources.iter().enumerate() {
+        let Some(source) = source.filter(|&source| source != class) else { continue };
+        let n = models.iter().filter(|(_, of)| *of == class).count();
+        let own = seed.purpose("source").index(class as u64).purpose("oversample").index(source as u64);
+        let turns = mix::in_turn(pool.members(source).len(), n, own);
+        let items: Vec<usize> = turns.into_iter().map(|k| pool.members(source)[k]).collect();
+        bases.insert(class, items.into_iter());
+    }
+    let base = |(item, class): (usize, usize)| (bases.get_mut(&class).and_then(Iterator::next).unwrap_or(item), class);
+    Ok(Planned { order: models.into_iter().map(base).collect(), added, left_out: left_out.into_iter().collect() })
+}
+
+/// What was left out, in a line.
+fn in_words(pool: &Pool, left_out: &[usize]) -> Option<String> {
+    const MOST_NAMES: usize = 8;
+    let n: usize = left_out.iter().map(|&class| pool.members(class).len()).sum();
+    let names: Vec<String> = left_out.iter().take(MOST_NAMES).map(|&class| pool.name(class)).collect();
+    let more = match left_out.len().saturating_sub(MOST_NAMES) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (n > 0)
+        .then(|| format!("left out: {n} training items of labels that cannot be made so: {}{more}", names.join(", ")))
 }
 
 /// The class to start from for items of `class`, in which all augmentations must agree.
@@ -330,6 +394,63 @@ mod tests {
             let smallest = TWELVE.iter().map(|name| shift(name)).fold(f64::INFINITY, f64::min);
             // 128 ms after R the plateau has nearly its full height.
             assert!(largest > 0.25 && largest < 0.31 && smallest < -0.05, "{largest} {smallest}");
+        }
+    }
+
+    /// As [`twelve_lead_beats`] with a rare third label that comes with one of the others, an item of all, and one of none.
+    fn several_labels() -> Dataset {
+        let mut data = twelve_lead_beats();
+        data.label_names.push("AFIB".into());
+        let rows = data.labels.chunks(2).enumerate().flat_map(|(i, row)| match i {
+            1 | 2 => [1, 0, 1],
+            3 => [0, 1, 1],
+            4 => [1, 1, 1],
+            5 => [0, 0, 0],
+            _ => [row[0], row[1], 0],
+        });
+        data.labels = rows.collect();
+        data
+    }
+
+    fn labels_of(data: &Dataset, i: usize) -> Vec<usize> {
+        data.labels_of(i).collect()
+    }
+
+    #[test]
+    fn items_with_several_labels_keep_them_and_the_rarest_label_grows_first() {
+        let real = several_labels();
+        assert_eq!(real.label_counts(Split::Train), [11, 5, 4]);
+        let plan = Plan::RaiseMinorities { times: 10, cap: usize::MAX };
+        for augmentation in AUGMENTATIONS {
+            let name = augmentation.name();
+            let out = augment(&real, plan, &[*augmentation], Seed::new(3)).unwrap();
+            let added: Vec<usize> =
+                out.label_counts(Split::Train).iter().zip([11, 5, 4]).map(|(n, was)| n - was).collect();
+            let mix = &out.provenance["mix"];
+            assert_eq!(mix["added_counts"], json!({ "NORM": added[0], "MI": added[1], "AFIB": added[2] }), "{name}");
+            for i in 24..out.len() {
+                let base = (0..16).find(|&b| real.record[b] == out.record[i]).unwrap();
+                let is_kept = labels_of(&out, i) == labels_of(&real, base);
+                match name {
+                    "optimal-transport" => assert_eq!(labels_of(&real, base), [0]),
+                    "infarction" => {
+                        let painted = labels_of(&real, base).iter().map(|&label| label.max(1)).collect::<Vec<_>>();
+                        assert!([vec![0], vec![0, 2]].contains(&labels_of(&real, base)), "{name}");
+                        assert_eq!(labels_of(&out, i), painted, "{name}");
+                    }
+                    _ => assert!(is_kept, "{name}"),
+                }
+            }
+            let left_out: Vec<&String> = mix["left_out"].as_object().unwrap().keys().collect();
+            match name {
+                // One item of each of these is alone with its labels.
+                "mixup" | "smote" => assert_eq!(left_out, ["NORM+MI+AFIB", "MI+AFIB"], "{name}"),
+                // Any set of labels that normal items lack can be arrived at.
+                "optimal-transport" => assert_eq!((left_out.len(), added[2] >= 7), (0, true), "{name}"),
+                "infarction" => assert!(left_out.contains(&&"NORM+AFIB".to_string()), "{name}: {left_out:?}"),
+                // Seven and six copies bring them to the most frequent label's eleven; what comes along counts.
+                _ => assert_eq!((left_out.len(), added[2] >= 7, added[1] >= 6), (0, true, true), "{name}: {added:?}"),
+            }
         }
     }
 

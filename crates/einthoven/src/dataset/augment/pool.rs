@@ -1,6 +1,9 @@
 //! What an augmentation may draw on: the real items of the training part, by class.
+//!
+//! Where items have several labels or none, those with equal labels are a class: whatever is made of them alone has these
+//! labels in truth.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Dataset, Split};
 use crate::error::{Error, Result};
@@ -11,6 +14,8 @@ use crate::seed::Stream;
 #[derive(Debug)]
 pub struct Pool<'a> {
     data: &'a Dataset,
+    /// Labels of each class, in rising order.
+    labels: Vec<Vec<usize>>,
     members: Vec<Vec<usize>>,
 }
 
@@ -21,21 +26,23 @@ pub struct Item<'a> {
     pub pool: &'a Pool<'a>,
     /// The item that was copied, by its number in the data set.
     pub base: usize,
-    /// The class that the result is to be of.
+    /// The class of the pool that the result is to be of.
     pub class: usize,
 }
 
 impl<'a> Pool<'a> {
-    /// Sorts the training items of a data set by class.
-    ///
-    /// # Errors
-    /// [`Error::Data`] unless each of them has exactly one label.
-    pub fn new(data: &'a Dataset) -> Result<Pool<'a>> {
-        let mut members = vec![Vec::new(); data.n_labels()];
+    /// Sorts the training items of a data set by class: first a class for each label alone, whether an item has it or not,
+    /// then one for every other set of labels that an item has.
+    pub fn new(data: &'a Dataset) -> Pool<'a> {
+        let mut by_labels: BTreeMap<Vec<usize>, Vec<usize>> = BTreeMap::new();
         for i in (0..data.len()).filter(|&i| data.split[i] == Split::Train && !data.is_generated(i)) {
-            members[data.class(i)?].push(i);
+            by_labels.entry(data.labels_of(i).collect()).or_default().push(i);
         }
-        Ok(Pool { data, members })
+        let alone = (0..data.n_labels()).map(|label| vec![label]);
+        let alone: Vec<_> = alone.map(|labels| (by_labels.remove(&labels).unwrap_or_default(), labels)).collect();
+        let others = by_labels.into_iter().map(|(labels, members)| (members, labels));
+        let (members, labels) = alone.into_iter().chain(others).unzip();
+        Pool { data, labels, members }
     }
 
     /// Amplitudes of an item, `[lead, time]`, mV.
@@ -54,9 +61,29 @@ impl<'a> Pool<'a> {
         sizes.max_by_key(|(class, size)| (*size, std::cmp::Reverse(*class))).map_or(0, |(class, _)| class)
     }
 
-    /// Names of the classes.
-    pub fn class_names(&self) -> &'a [String] {
+    /// Number of classes.
+    pub fn n_classes(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Labels of a class, in rising order.
+    pub fn labels(&self, class: usize) -> &[usize] {
+        &self.labels[class]
+    }
+
+    /// The class of these labels, in rising order.
+    pub fn class_of(&self, labels: &[usize]) -> Option<usize> {
+        self.labels.iter().position(|of| of == labels)
+    }
+
+    /// Names of the labels.
+    pub fn label_names(&self) -> &'a [String] {
         &self.data.label_names
+    }
+
+    /// Name of a class: its labels, joined by `+`.
+    pub fn name(&self, class: usize) -> String {
+        self.labels[class].iter().map(|&label| self.data.label_names[label].as_str()).collect::<Vec<_>>().join("+")
     }
 
     /// Names of the leads.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::pool::{move_towards, squared_distance};
-use super::{Augmentation, Item};
+use super::{Augmentation, Item, Pool};
 use crate::error::Result;
 use crate::seed::Stream;
 
@@ -42,6 +42,11 @@ impl Augmentation for Smote {
         json!({ "n_neighbors": self.n_neighbors, "n_candidates": self.n_candidates })
     }
 
+    /// The only item of its class has none to be mixed with.
+    fn source(&self, pool: &Pool, class: usize) -> Option<usize> {
+        (pool.members(class).len() > 1).then_some(class)
+    }
+
     fn mixes_patients(&self) -> bool {
         true
     }
@@ -56,7 +61,6 @@ impl Augmentation for Smote {
             .collect();
         near.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         near.truncate(self.n_neighbors);
-        // The only item of its class has no neighbor and stays what it is.
         if !near.is_empty() {
             let (_, neighbor) = near[stream.below(near.len())];
             move_towards(ecg, pool.ecg(neighbor), stream.uniform());

@@ -62,7 +62,7 @@ impl Augmentation for OptimalTransport {
         let from = pool.batch(pool.largest_class(), self.batch, Some(item.base), stream);
         let to = pool.batch(item.class, self.batch, None, stream);
         if to.is_empty() {
-            return Err(Error::data(&pool.class_names()[item.class], "no training item to transport to"));
+            return Err(Error::data(pool.name(item.class), "no training item to transport to"));
         }
         let pairs = from.iter().flat_map(|&i| to.iter().map(move |&j| (i, j)));
         let cost: Vec<f64> = pairs.map(|(i, j)| squared_distance(pool.ecg(i), pool.ecg(j))).collect();

@@ -8,6 +8,7 @@
 //! ANSI/AAMI EC57, Testing and reporting performance results of cardiac rhythm and ST segment
 //! measurement algorithms, table 3; the symbols are those of the WFDB annotation codes.
 
+pub mod definition;
 pub mod record_sets;
 pub mod statement_sets;
 pub mod synonym;

@@ -61,7 +61,7 @@ pub static SYNONYMS: &[Synonyms] = &[
 ];
 
 /// Names that mean the same as `name`, itself first.
-fn equivalents(name: &str) -> Vec<String> {
+pub(crate) fn equivalents(name: &str) -> Vec<String> {
     let mut out = vec![name.to_string()];
     let mut push = |other: &str| {
         if !out.iter().any(|known| known == other) {

@@ -7,7 +7,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Acquaintance, Drawing, OnRecord, Opened};
+use super::{Acquaintance, Drawing, OnRecord, Opened, per_mv};
 use crate::beat::rpeak::r_peaks;
 use crate::beat::template::{Template, correlation};
 use crate::dataset::Conditions;
@@ -15,8 +15,8 @@ use crate::dataset::label::synonym::find_label;
 use crate::error::{Error, Result};
 use crate::generators::SampleRequest;
 use crate::generators::diffusion_model::Guess;
-use crate::record::MISSING;
-use crate::record::lead_law::limb_leads;
+use crate::record::lead_law::{TWELVE, limb_leads, standard_name};
+use crate::record::{Lead, MISSING};
 use crate::run::{Progress, Stop};
 use crate::seed::Seed;
 
@@ -36,7 +36,7 @@ pub struct ImputeRequest<'a> {
     pub on: OnRecord<'a>,
     /// How what is missing is drawn.
     pub drawing: Drawing<'a>,
-    /// Leads to be made anew, by name, whatever the record has of them.
+    /// Leads to be made anew, by name, whatever the record has of them; those of the twelve that it lacks are added.
     pub missing: &'a [String],
     /// Times in s between which all leads are made anew.
     pub gap_s: Option<(f64, f64)>,
@@ -82,11 +82,12 @@ pub struct Checked {
 ///
 /// # Errors
 /// [`Error::Unknown`] for a lead or label that does not exist; [`Error::Config`] for a gap outside the record;
-/// [`Error::Data`] for a record with nothing missing or without the leads that the model has, without the beats that a
-/// template needs, or with nothing to compare; everything that reading, sampling and writing return.
+/// [`Error::Data`] for a record with nothing missing or without the leads that the model has, for a lead that neither has,
+/// without the beats that a template needs, or with nothing to compare; everything that reading, sampling and writing return.
 pub fn impute(request: &ImputeRequest, stop: &Stop, progress: &mut dyn Progress) -> Result<Imputed> {
     let mut opened = request.on.open(progress)?;
     let label = request.label.map(|name| find_label(&opened.model.card().label_names, name)).transpose()?;
+    add_leads(&mut opened, request.missing)?;
     if let Some(seconds) = request.forecast_s {
         lengthen(&mut opened, seconds)?;
     }
@@ -118,6 +119,54 @@ pub fn impute(request: &ImputeRequest, stop: &Stop, progress: &mut dyn Progress)
     Ok(Imputed { acquaintance, derived, drawn, checked })
 }
 
+/// Adds the named leads that the record lacks, every point missing; the leads of the twelve are then in their standard order.
+///
+/// A lead that is added has the calibration of the record's first, an augmented one twice that gain: laws of the limb
+/// leads then hold in whole counts.
+fn add_leads(opened: &mut Opened, wanted: &[String]) -> Result<()> {
+    /// Room for 32 mV in 16 bits, where the record's own counts are finer than any ECG needs.
+    const MOST_PER_MV: f64 = 1000.0;
+    let n_before = opened.names.len();
+    let per_mv = opened.record.leads.first().map_or(MOST_PER_MV, per_mv).abs().min(MOST_PER_MV);
+    for name in wanted {
+        if opened.place(name).is_some() {
+            continue;
+        }
+        let lead = standard_name(name).ok_or_else(|| unknown_lead(opened, name))?;
+        if !opened.can_make(lead) {
+            let reason = format!("has no lead {lead}, the generator makes none, and it follows from no others");
+            return Err(Error::data(&opened.record.name, reason));
+        }
+        let per_mv = if lead.starts_with("aV") { 2.0 * per_mv } else { per_mv };
+        opened.record.leads.push(Lead::new(lead, per_mv, vec![MISSING; opened.record.sig_len]));
+        opened.names.push(lead.into());
+    }
+    if opened.names.len() > n_before {
+        sort_leads(opened);
+    }
+    Ok(())
+}
+
+/// Puts the leads of the twelve in their standard order, before all others; annotations stay with their lead.
+fn sort_leads(opened: &mut Opened) {
+    let rank =
+        |name: &String| TWELVE.iter().position(|lead| standard_name(name) == Some(*lead)).unwrap_or(TWELVE.len());
+    let mut order: Vec<usize> = (0..opened.names.len()).collect();
+    order.sort_by_key(|&at| rank(&opened.names[at]));
+    let record = &mut opened.record;
+    record.leads = order.iter().map(|&at| record.leads[at].clone()).collect();
+    opened.names = order.iter().map(|&at| opened.names[at].clone()).collect();
+    for mark in record.annotations.values_mut().flatten() {
+        let now = order.iter().position(|&at| at == usize::from(mark.channel));
+        mark.channel = now.and_then(|at| u8::try_from(at).ok()).unwrap_or(mark.channel);
+    }
+}
+
+fn unknown_lead(opened: &Opened, name: &str) -> Error {
+    let others = TWELVE.into_iter().filter(|lead| opened.place(lead).is_none()).map(String::from);
+    Error::Unknown { kind: "lead", name: name.into(), known: opened.names.iter().cloned().chain(others).collect() }
+}
+
 /// Adds missing points at the end of a record.
 fn lengthen(opened: &mut Opened, seconds: f64) -> Result<()> {
     const MOST_S: f64 = 3600.0;
@@ -134,12 +183,7 @@ fn lengthen(opened: &mut Opened, seconds: f64) -> Result<()> {
 fn masked(opened: &Opened, recorded: &[Vec<f32>], request: &ImputeRequest) -> Result<Vec<Vec<f32>>> {
     let (record, mut mv) = (&opened.record, recorded.to_vec());
     for name in request.missing {
-        let found = opened.names.iter().position(|lead| lead.eq_ignore_ascii_case(name));
-        let lead = found.ok_or_else(|| Error::Unknown {
-            kind: "lead of the record",
-            name: name.clone(),
-            known: opened.names.clone(),
-        })?;
+        let lead = opened.place(name).ok_or_else(|| unknown_lead(opened, name))?;
         mv[lead].fill(f32::NAN);
     }
     if let Some((from_s, to_s)) = request.gap_s {

@@ -16,13 +16,13 @@ use serde::Serialize;
 use super::device;
 use super::distillation::TEACHER;
 use super::sampling::run_model;
+use super::source::named;
 use crate::dataset::Conditions;
 use crate::dataset::catalog::whose::patients_of;
 use crate::dataset::guard::is_training_patient;
 use crate::error::{Error, Result};
 use crate::generators::diffusion_model::DiffusionModel;
 use crate::generators::{Generator, Item, SampleRequest};
-use crate::nn::shipped::SHIPPED;
 use crate::record::lead::DEFAULT_GAIN;
 use crate::record::lead_law::{TWELVE, limb_leads, standard_name};
 use crate::record::{self, Annotators, Frames, Lead, ReadOptions, Record, WriteOptions};
@@ -45,7 +45,7 @@ pub struct OnRecord<'a> {
     pub patient: Option<&'a str>,
     /// Device by name.
     pub device: &'a str,
-    /// Record that is written, in the format of its extension; `None` writes nothing.
+    /// Record that is written, in the format of its extension, without one as WFDB; `None` writes nothing.
     pub out: Option<&'a Path>,
     /// Whether a file that exists is replaced.
     pub overwrite: bool,
@@ -81,11 +81,12 @@ struct Opened {
 
 impl OnRecord<'_> {
     fn open(&self, progress: &mut dyn Progress) -> Result<Opened> {
+        // What cannot be written is refused before anything is computed.
+        self.out.map_or(Ok(()), |out| record::format::destination(out).map(drop))?;
         let options = ReadOptions { annotators: Annotators::All, frames: Frames::Average, ..ReadOptions::lenient() };
         let record = record::read(self.record, &options)?;
         let device = device(self.device)?;
-        let is_shipped = |name: &&str| !self.source.exists() && SHIPPED.iter().any(|known| known.name == *name);
-        let model = match self.source.to_str().filter(is_shipped) {
+        let model = match named(self.source, progress) {
             Some(name) => DiffusionModel::shipped(name, &device)?,
             None if self.source.is_dir() => {
                 DiffusionModel::load(&run_model(self.source, teacher(self.source))?, &device)?
@@ -132,16 +133,29 @@ impl Opened {
     fn places(&self) -> Result<Vec<usize>> {
         let card = self.model.card();
         let place = |wanted: &String| {
-            let is_it = |lead: &Lead| {
-                lead.name == *wanted
-                    || (standard_name(wanted).is_some() && standard_name(&lead.name) == standard_name(wanted))
-            };
-            self.record.leads.iter().position(is_it).ok_or_else(|| {
-                let reason = format!("has no lead {wanted}, which the model makes; add it, all missing, or derive it");
+            self.place(wanted).ok_or_else(|| {
+                let reason = format!("has no lead {wanted}, which the model makes; impute --missing {wanted} adds it");
                 Error::data(&self.record.name, reason)
             })
         };
         card.leads.iter().map(place).collect()
+    }
+
+    /// Where a lead is in the record, by its name or by another spelling of it.
+    fn place(&self, wanted: &str) -> Option<usize> {
+        let exact = self.names.iter().position(|name| name.eq_ignore_ascii_case(wanted));
+        exact.or_else(|| {
+            let standard = standard_name(wanted)?;
+            self.names.iter().position(|name| standard_name(name) == Some(standard))
+        })
+    }
+
+    /// Whether the model makes a lead of the twelve, or it follows from limb leads of the record and the model.
+    fn can_make(&self, lead: &str) -> bool {
+        let made = &self.model.card().leads;
+        let limbs = self.names.iter().chain(made).filter(|name| is_limb(name)).filter_map(|name| standard_name(name));
+        made.iter().any(|name| standard_name(name) == Some(lead))
+            || (is_limb(lead) && limbs.collect::<std::collections::BTreeSet<_>>().len() > 1)
     }
 
     /// As [`Opened::places`], refusing to make anew a limb lead alone, which the others would then contradict.
@@ -242,7 +256,8 @@ impl Opened {
             self.record.comments.push("Not for clinical use".into());
         }
         if let Some(out) = on.out {
-            record::write(&self.record, out, &WriteOptions { overwrite: on.overwrite, ..WriteOptions::default() })?;
+            let options = WriteOptions { overwrite: on.overwrite, ..WriteOptions::default() };
+            record::write(&self.record, record::format::destination(out)?, &options)?;
         }
         Ok(())
     }

@@ -122,6 +122,17 @@ fn refuse_other(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Where a record that is called `path` goes: with `.hea` where it has no extension, because that is WFDB.
+///
+/// # Errors
+/// [`Error::Unknown`] for an extension that is not in [`FORMATS`].
+pub fn destination(path: &Path) -> Result<PathBuf> {
+    match path.extension() {
+        None => Ok(path.with_extension("hea")),
+        Some(_) => by_extension(path).map(|_| path.to_path_buf()).ok_or_else(|| unknown(path)),
+    }
+}
+
 /// Writes a record in the format of the path's extension. Returns what had to be changed.
 ///
 /// # Errors
@@ -129,12 +140,16 @@ fn refuse_other(path: &Path) -> Result<()> {
 /// exists and may not be overwritten, rule D12 for values that the format cannot hold.
 pub fn write(record: &Record, path: impl AsRef<Path>, options: &WriteOptions) -> Result<Vec<Warning>> {
     let path = path.as_ref();
-    let format = by_extension(path).ok_or_else(|| Error::Unknown {
+    let format = by_extension(path).ok_or_else(|| unknown(path))?;
+    (format.write)(record, path, options)
+}
+
+fn unknown(path: &Path) -> Error {
+    Error::Unknown {
         kind: "record format",
         name: path.extension().map(|e| e.to_string_lossy().into_owned()).unwrap_or_default(),
         known: FORMATS.iter().flat_map(|format| format.extensions).map(|e| (*e).to_string()).collect(),
-    })?;
-    (format.write)(record, path, options)
+    }
 }
 
 /// The format whose extension the path has.
