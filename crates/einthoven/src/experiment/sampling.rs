@@ -13,7 +13,7 @@ use super::{delineation, device, generation, import};
 use crate::dataset::wish::{Turns, Wish};
 use crate::dataset::{Dataset, Facts};
 use crate::error::{Error, Result};
-use crate::evaluation::delivery::{Acceptance, Delivered, delivered};
+use crate::evaluation::delivery::{Acceptance, Delivered, Delivery, delivered};
 use crate::generators::extent::{Extent, fitted};
 use crate::generators::{self, Generator, Item};
 use crate::run::{Disk, Progress, Stop, Storage, available_memory, read_run};
@@ -124,7 +124,7 @@ pub fn sample(request: &DrawRequest, stop: &Stop, progress: &mut dyn Progress) -
     let mut delivered = Vec::new();
     if is_measurable {
         delivered = request.delivered(&turns, &writer.flushed()?.measured);
-        axes.provenance["delivery"] = json!({ "delivered": delivered, "acceptance": acceptance });
+        axes.provenance["delivery"] = json!(Delivery { delivered: delivered.clone(), acceptance });
     }
     let written = writer.finish(&axes.provenance)?;
     Ok(Drawn {
