@@ -34,6 +34,7 @@ mod kernel;
 mod layout;
 mod metrics;
 mod mitdb;
+mod neurokit;
 #[cfg(feature = "nn")]
 mod onnx;
 #[cfg(feature = "nn")]
