@@ -30,6 +30,8 @@ mod formats;
 mod gpu;
 mod guard;
 #[cfg(feature = "nn")]
+mod imports;
+#[cfg(feature = "nn")]
 mod kernel;
 mod layout;
 mod metrics;
