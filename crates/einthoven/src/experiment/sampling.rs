@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::distillation::few_step_role;
 use super::exact::Rejection;
-use super::set_writer::{BLOCK_BYTES, KEPT_BYTES, SetWriter};
+use super::set_writer::{BLOCK_BYTES, KEPT_BYTES, SetWriter, check_name};
 use super::synthesis::{self, Watch, draw_batches};
 use super::{delineation, device, generation, import};
 use crate::dataset::wish::{Turns, Wish};
@@ -82,6 +82,7 @@ pub fn sample(request: &DrawRequest, stop: &Stop, progress: &mut dyn Progress) -
         return Err(Error::config("--batch", "found 0, expected at least 1"));
     }
     request.extent.check()?;
+    check_name(request.out)?;
     let generator = fitted(open(request)?, &request.extent)?;
     let mut axes = generator.axes();
     let turns = request.wish.turns(&axes.label_names)?;

@@ -21,7 +21,7 @@ use crate::dataset::catalog::whose::patients_of;
 use crate::dataset::guard::is_training_patient;
 use crate::error::{Error, Result};
 use crate::generators::diffusion_model::DiffusionModel;
-use crate::generators::{Generator, Item, SampleRequest};
+use crate::generators::{GENERATORS, Generator, Item, SampleRequest, ecg12};
 use crate::nn::shipped::SHIPPED;
 use crate::record::lead::DEFAULT_GAIN;
 use crate::record::lead_law::{TWELVE, limb_leads, standard_name};
@@ -90,7 +90,10 @@ impl OnRecord<'_> {
             None if self.source.is_dir() => {
                 DiffusionModel::load(&run_model(self.source, teacher(self.source))?, &device)?
             }
-            None => DiffusionModel::load(self.source, &device)?,
+            None => {
+                self.refuse_plain_name()?;
+                DiffusionModel::load(self.source, &device)?
+            }
         };
         let acquaintance = self.acquaintance(&model);
         if let Acquaintance { patient: Some(patient), trained_on_patient: Some(true) } = &acquaintance {
@@ -101,6 +104,18 @@ impl OnRecord<'_> {
         }
         let names = record.leads.iter().map(|lead| lead.name.clone()).collect();
         Ok(Opened { record, model, names, acquaintance })
+    }
+
+    /// Refuses the name of a generator where no file has it.
+    fn refuse_plain_name(&self) -> Result<()> {
+        let is_name = |name: &&str| !self.source.exists() && GENERATORS.iter().any(|known| known.name() == *name);
+        let Some(name) = self.source.to_str().filter(is_name) else { return Ok(()) };
+        let reason = format!(
+            "{name} is a generator by name and has no trained network of records, expected a run folder, a model file, or \
+             {}, which comes along",
+            ecg12::SPEC.name
+        );
+        Err(Error::config("--model", reason))
     }
 
     fn acquaintance(&self, model: &DiffusionModel) -> Acquaintance {
@@ -281,4 +296,27 @@ fn is_limb(name: &str) -> bool {
 
 fn to_rate(x: &[f64], from_hz: f64, to_hz: f64) -> Result<Vec<f64>> {
     if from_hz == to_hz { Ok(x.to_vec()) } else { resample(x, from_hz, to_hz) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generator_without_a_trained_network_is_named_as_such() {
+        let on = |source: &'static str| OnRecord {
+            record: Path::new("r"),
+            source: Path::new(source),
+            patient: None,
+            device: "cpu",
+            out: None,
+            overwrite: false,
+        };
+        for name in ["dipole", "diffwave"] {
+            let error = on(name).refuse_plain_name().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("--model: {name} is a generator by name")), "{error}");
+            assert!(error.ends_with("or ecg12, which comes along"), "{error}");
+        }
+        assert!(on("some/run").refuse_plain_name().is_ok());
+    }
 }
