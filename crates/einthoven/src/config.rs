@@ -46,7 +46,7 @@ pub fn load<T: DeserializeOwned + Serialize>(text: &str, source: &str, overrides
     refuse_nan("", &Value::Table(table.clone()), &place)?;
 
     let config: T = serde_path_to_error::deserialize(Value::Table(table.clone()))
-        .map_err(|error| mismatch(&error.path().to_string(), error.inner().message(), &place))?;
+        .map_err(|error| mismatch(&error.path().to_string(), error.inner().message(), &table, &place))?;
     let known =
         Table::try_from(&config).map_err(|error| Error::config(source, format!("cannot be written back: {error}")))?;
     refuse_unknown("", &table, &known, &place)?;
@@ -240,15 +240,41 @@ fn unknown(what: &str, name: &str, known: &[String]) -> String {
     }
 }
 
+/// The key `field` below `path`, where the only table that has it may lie deeper: kinds that are told by a tag are read
+/// into a buffer first, and lose the rest of the path.
+fn within(path: &str, field: &str, given: &Table) -> String {
+    fn collect(prefix: &str, table: &Table, field: &str, out: &mut Vec<String>) {
+        for (name, value) in table {
+            let key = join(prefix, name);
+            if let Value::Table(inner) = value {
+                collect(&key, inner, field, out);
+            }
+            if name == field {
+                out.push(key);
+            }
+        }
+    }
+    let mut parts = path.split('.').filter(|part| !part.is_empty());
+    let table = parts.try_fold(given, |table, part| table.get(part)?.as_table());
+    let mut found = Vec::new();
+    if let Some(table) = table.filter(|table| !table.contains_key(field)) {
+        collect(path, table, field, &mut found);
+    }
+    match <[String; 1]>::try_from(found) {
+        Ok([key]) => key,
+        Err(_) => join(path, field),
+    }
+}
+
 /// A value that the struct does not take, in our words instead of the deserializer's.
-fn mismatch(path: &str, message: &str, place: &Place) -> Error {
+fn mismatch(path: &str, message: &str, given: &Table, place: &Place) -> Error {
     let path = if path == "." { "" } else { path };
     let message = message.lines().next().unwrap_or("wrong value");
     let quoted: Vec<String> = message.split('`').skip(1).step_by(2).map(str::to_owned).collect();
     if let Some((field, known)) = quoted.split_first() {
         if message.starts_with("unknown field") {
             // Some deserializers fail inside the key, whose path then ends in the key itself.
-            let key = if path.rsplit('.').next() == Some(field) { path.to_owned() } else { join(path, field) };
+            let key = if path.rsplit('.').next() == Some(field) { path.to_owned() } else { within(path, field, given) };
             return place.error(&key, unknown("key", field, known));
         }
         if message.starts_with("unknown variant") {

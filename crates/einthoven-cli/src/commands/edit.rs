@@ -16,7 +16,8 @@ use crate::progress::Printer;
 pub struct Args {
     #[command(flatten)]
     on: RecordArgs,
-    /// From 0, which gives the record back, to 1, of which next to nothing is left
+    /// From 0, which gives the record back, to 1, of which next to nothing is left; below 0.7 the beats stay where they
+    /// are, and a rate that is asked for (--hr) is not met
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     strength: f64,
     #[command(flatten)]

@@ -14,7 +14,7 @@ pub struct Args {
     /// The checkpoint
     #[arg(value_name = "CKPT")]
     checkpoint: PathBuf,
-    /// What it is: sssd-ecg, diffwave, diffusion-ts, timevqvae, pulse2pulse, cond-pulse2pulse, wavegan-star or
+    /// What it is: sssd-ecg, diffwave, unet1d, diffusion-ts, timevqvae, pulse2pulse, cond-pulse2pulse, wavegan-star or
     /// cond-wavegan-star; or a classifier of the PTB-XL benchmark, which can be exported: xresnet1d101 and its other
     /// depths, resnet1d_wang, inception1d or fcn_wang (all in `einthoven list imports`)
     #[arg(long = "as", value_name = "NAME")]
@@ -22,7 +22,8 @@ pub struct Args {
     /// Entry that holds the state dict, where the checkpoint holds several
     #[arg(long, value_name = "KEY")]
     entry: Option<String>,
-    /// JSON file of the original's constructor arguments, for timevqvae {"stage1": .., "stage2": ..} [default: read off
+    /// JSON file of the original's constructor arguments, for timevqvae {"stage1": .., "stage2": ..}, for
+    /// unet1d with those of its GaussianDiffusion1D as "diffusion" [default: read off
     /// the arrays]
     #[arg(long, value_name = "FILE")]
     arguments: Option<PathBuf>,

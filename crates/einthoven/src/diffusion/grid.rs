@@ -102,9 +102,11 @@ pub fn karras_grid(n_steps: usize, first: NoiseLevel, last: NoiseLevel) -> Resul
 }
 
 fn check_steps(n_steps: usize, least: usize, first: NoiseLevel) -> Result<()> {
-    if n_steps < least || first == NoiseLevel::CLEAN {
-        let reason = format!("found {n_steps}, expected at least {least}, and a noisy first level");
-        return Err(Error::config("steps", reason));
+    if n_steps < least {
+        return Err(Error::config("steps", format!("found {n_steps}, expected at least {least}")));
+    }
+    if first == NoiseLevel::CLEAN {
+        return Err(Error::config("steps", "found a first level without noise, expected a noisy one"));
     }
     Ok(())
 }
@@ -120,7 +122,9 @@ mod tests {
             let coarse = grid(32, NoiseLevel::PURE_NOISE).unwrap();
             assert_eq!(coarse, fine.iter().copied().step_by(2).collect::<Vec<_>>());
             assert_eq!((fine[0], fine[64]), (NoiseLevel::PURE_NOISE, NoiseLevel::CLEAN));
-            assert!(grid(0, NoiseLevel::PURE_NOISE).is_err() && grid(3, NoiseLevel::CLEAN).is_err());
+            let refused = |n, first| grid(n, first).unwrap_err().to_string();
+            assert_eq!(refused(0, NoiseLevel::PURE_NOISE), "steps: found 0, expected at least 1");
+            assert!(refused(3, NoiseLevel::CLEAN).contains("expected a noisy one"));
         }
     }
 

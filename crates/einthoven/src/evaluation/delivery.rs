@@ -1,18 +1,18 @@
 //! Requested against delivered: how far what a delineator reads on synthetic ECGs is from what was asked for.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::dataset::Facts;
 use crate::dataset::condition::{NUMBERS, Number};
 use crate::metrics::bootstrap::quantile;
 
 /// One number of all items, requested against delivered.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Delivered {
     /// Name of the fact.
-    pub fact: &'static str,
+    pub fact: String,
     /// Unit of the errors.
-    pub unit: &'static str,
+    pub unit: String,
     /// Items that it was asked of.
     pub n_requested: usize,
     /// Items of these on which it could be measured.
@@ -29,8 +29,17 @@ pub struct Delivered {
     pub within_tolerance: f64,
 }
 
+/// What the provenance of a drawn set says under `delivery`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// Requested against delivered, for each requested number that an ECG shows.
+    pub delivered: Vec<Delivered>,
+    /// How many draws it took, where items were rejected.
+    pub acceptance: Option<Acceptance>,
+}
+
 /// How many draws it took.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Acceptance {
     /// Items drawn.
     pub n_drawn: u64,
@@ -69,8 +78,8 @@ pub fn delivered(requested: &[Facts], measured: &[Facts]) -> Vec<Delivered> {
         let mean = (n > 0).then(|| errors.iter().sum::<f64>() / n as f64);
         let sd = mean.map(|mean| (errors.iter().map(|e| (e - mean).powi(2)).sum::<f64>() / n as f64).sqrt());
         Some(Delivered {
-            fact: number.fact.name(),
-            unit: number.unit,
+            fact: number.fact.name().into(),
+            unit: number.unit.into(),
             n_requested: pairs.len(),
             n_measured: n,
             mean_error: mean,
@@ -110,7 +119,7 @@ mod tests {
         let found = delivered(&requested, &measured);
         assert_eq!(found.len(), 2);
         let hr = &found[0];
-        assert_eq!((hr.fact, hr.n_requested, hr.n_measured), ("hr", 4, 3));
+        assert_eq!((hr.fact.as_str(), hr.n_requested, hr.n_measured), ("hr", 4, 3));
         assert_eq!((hr.mean_error, hr.within_tolerance), (Some(3.0), 0.5));
         // Deviations of -2, 4 and 7 from their mean 3: the squares sum to 42.
         assert!((hr.sd_error.unwrap() - 14f64.sqrt()).abs() < 1e-12);

@@ -5,6 +5,7 @@
 
 use serde_json::json;
 
+use super::delivery_section::delivery_section;
 use super::quality::{Quality, Sides};
 use super::{quality, report};
 use crate::dataset::{Dataset, Split, guard};
@@ -45,7 +46,7 @@ const ALPHA: f64 = 0.05;
 ///
 /// # Errors
 /// [`Error::Guard`] `L4` if the generator learned from held-out patients; [`Error::Data`] for empty parts, sets with other
-/// axes, and records of which too few have beats to average.
+/// axes, records of which too few have beats to average, and a provenance whose `delivery` is none.
 pub fn evaluate(request: &EvaluateRequest, progress: &mut dyn Progress) -> Result<(Report, Vec<String>)> {
     let (real, synthetic) = (request.real, request.synthetic);
     if let Some(i) = (0..synthetic.len()).find(|&i| !synthetic.is_generated(i)) {
@@ -85,6 +86,7 @@ pub fn evaluate(request: &EvaluateRequest, progress: &mut dyn Progress) -> Resul
     out.intervals =
         "Intervals of SNR differences are those of two one-sided tests at 5 %; the others resample patients.".into();
     labels_section(&mut out, sides);
+    delivery_section(&mut out, &synthetic.provenance)?;
     let quality = if is_beats(real) {
         let quality = quality::judge(request.snr_margin_db, sides, seed, progress)?;
         report::beats_section(&mut out, &train, &judged)?;

@@ -32,10 +32,20 @@ pub const PRESET: &str = "import";
 /// What an entry of [`IMPORTS`] for a depth of xresnet1d reads.
 const XRESNET: &str = "classifier of helme/ecg_ptbxl_benchmarking: a deep residual network";
 
+/// What the entries of [`IMPORTS`] for the public 1-D U-Net read.
+const UNET: &str = "Unet1D of lucidrains/denoising-diffusion-pytorch with the normalization of 2023 on: signals as they were \
+                    normalized, from -1 to 1";
+
 /// Networks whose published checkpoints are read: name, and what it reads.
 pub static IMPORTS: &[(&str, &str)] = &[
     ("sssd-ecg", "SSSD_ECG of AI4HealthUOL/SSSD-ECG: eight leads, frozen S4 layers"),
-    ("diffwave", "DiffWave of lmnt-com/diffwave without a spectrogram: one channel"),
+    (
+        "diffwave",
+        "DiffWave of lmnt-com/diffwave without a spectrogram: one channel. Conditional ones, which are told a spectrogram, \
+         are compared with their original by the tests and refused here: there is no spectrogram to draw an ECG from",
+    ),
+    ("unet1d", UNET),
+    ("time-diffusion", UNET),
     (
         "diffusion-ts",
         "Diffusion_TS of Y-debug-sys/Diffusion-TS with its noise schedule: signals as they were normalized",
@@ -91,11 +101,23 @@ pub struct ImportRequest<'a> {
 /// [`Error::Data`] naming every array that is missing, extra or has another shape; [`Error::Guard`] for a folder that
 /// holds another run.
 pub fn import(request: &ImportRequest) -> Result<PathBuf> {
+    let name_file = |error| match error {
+        // An array by its name: of which file, the user wants to know as well.
+        Error::Data { record, reason } if !record.contains(&*request.checkpoint.to_string_lossy()) => {
+            Error::data(format!("{}: {record}", request.checkpoint.display()), reason)
+        }
+        other => other,
+    };
+    read_and_leave(request).map_err(name_file)
+}
+
+fn read_and_leave(request: &ImportRequest) -> Result<PathBuf> {
     let landmark = landmark(request.generator)?;
     let mut state = import_state::find(import_state::read(request.checkpoint, request.entry)?, landmark)?;
     let (network, facts) = match request.generator {
         "sssd-ecg" => sssd(request, &state)?,
         "diffwave" => plain_diffwave(request, &state)?,
+        "unet1d" | "time-diffusion" => public_unet(request, &state)?,
         "timevqvae" => return timevqvae(request, state),
         "diffusion-ts" => {
             let (network, facts, weights) = published_diffusion_ts(request, &state)?;
@@ -109,7 +131,7 @@ pub fn import(request: &ImportRequest) -> Result<PathBuf> {
     let label_names = labels(request, facts.labels, network.n_labels())?;
     let card = ModelCard {
         format: 1,
-        generator: request.generator.into(),
+        generator: if request.generator == "unet1d" { "time-diffusion" } else { request.generator }.into(),
         role: ROLE.into(),
         network,
         parameterization: facts.parameterization.into(),
@@ -137,6 +159,7 @@ fn landmark(generator: &str) -> Result<&'static str> {
         "sssd-ecg" => Ok("init_conv.0.conv.weight_v"),
         "diffwave" => Ok("input_projection.weight"),
         "timevqvae" => Ok("transformer_l.class_condition_emb.weight"),
+        "unet1d" | "time-diffusion" => Ok("init_conv.weight"),
         "diffusion-ts" => Ok("model.combine_s.weight"),
         "pulse2pulse" | "wavegan-star" | "cond-pulse2pulse" | "cond-wavegan-star" => Ok("deconv_7.conv1d.weight"),
         name if ptbxl::names().contains(&name) => Ok(ptbxl::landmark(name)),
@@ -282,7 +305,10 @@ fn plain_diffwave(request: &ImportRequest, state: &Weights) -> Result<(NetworkCo
         return Err(Error::config("noise_schedule", reason));
     }
     if config.mel_bands > 0 {
-        return Err(Error::config("--as", "this DiffWave is told a spectrogram and cannot be drawn from by labels"));
+        return Err(Error::config(
+            "--as",
+            "this DiffWave is told a spectrogram, and there is none to draw an ECG from; expected one without",
+        ));
     }
     let facts = Facts {
         n_channels: config.channels,
@@ -295,6 +321,40 @@ fn plain_diffwave(request: &ImportRequest, state: &Weights) -> Result<(NetworkCo
         schedule_steps: config.steps,
     };
     Ok((NetworkConfig::Diffwave(config), facts))
+}
+
+/// The public 1-D U-Net. Its arguments are those of `Unet1D`, with those of `GaussianDiffusion1D` under `diffusion`.
+fn public_unet(request: &ImportRequest, state: &Weights) -> Result<(NetworkConfig, Facts)> {
+    let mut arguments = match request.arguments {
+        Some(path) => read_json(path)?,
+        None => import::lucidrains_unet1d_arguments(state)?,
+    };
+    let diffusion = arguments.as_object_mut().and_then(|all| all.remove("diffusion")).unwrap_or_else(|| json!({}));
+    let config = import::lucidrains_unet1d(&arguments, state)?.config().clone();
+    if config.out_channels != config.channels {
+        let (found, expected) = (config.out_channels, config.channels);
+        let reason =
+            format!("gives {found} channels, expected the {expected} that it takes; learned variances are not read");
+        return Err(Error::data("final_conv.weight", reason));
+    }
+    let process = import::lucidrains_diffusion(&diffusion)?;
+    let leads: &[&str] = match config.channels {
+        1 => &["ECG"],
+        8 => &EIGHT,
+        12 => &TWELVE,
+        _ => &[],
+    };
+    let facts = Facts {
+        n_channels: config.channels,
+        leads: leads.iter().map(|lead| (*lead).to_string()).collect(),
+        labels: Vec::new(),
+        fs_hz: 100.0,
+        sig_len: 1000,
+        parameterization: process.parameterization.name(),
+        schedule: diffusion["beta_schedule"].as_str().unwrap_or("cosine").into(),
+        schedule_steps: process.schedule.n_steps(),
+    };
+    Ok((NetworkConfig::Unet(config), facts))
 }
 
 /// Network and facts of Diffusion-TS, and its state dict without the noise schedule.

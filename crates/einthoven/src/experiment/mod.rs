@@ -9,6 +9,7 @@ mod budget;
 mod classification;
 pub mod config;
 pub mod delineation;
+mod delivery_section;
 pub mod diffusion;
 pub mod distillation;
 mod editing;

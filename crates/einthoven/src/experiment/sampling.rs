@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::distillation::few_step_role;
 use super::exact::Rejection;
-use super::set_writer::{BLOCK_BYTES, KEPT_BYTES, SetWriter};
+use super::set_writer::{BLOCK_BYTES, KEPT_BYTES, SetWriter, check_name};
 use super::source::named;
 use super::synthesis::{self, Watch, draw_batches};
 use super::{delineation, device, generation, import};
@@ -15,7 +15,7 @@ use crate::dataset::label::definition::contradictions;
 use crate::dataset::wish::{Turns, Wish};
 use crate::dataset::{Dataset, Facts};
 use crate::error::{Error, Result};
-use crate::evaluation::delivery::{Acceptance, Delivered, delivered};
+use crate::evaluation::delivery::{Acceptance, Delivered, Delivery, delivered};
 use crate::generators::extent::{Extent, fitted};
 use crate::generators::{self, Generator, Item};
 use crate::run::{Disk, Progress, Stop, Storage, available_memory, read_run};
@@ -89,6 +89,7 @@ pub fn sample(request: &DrawRequest, stop: &Stop, progress: &mut dyn Progress) -
         return Err(Error::config("-n", "found 0, expected at least 1"));
     }
     request.extent.check()?;
+    check_name(request.out)?;
     let generator = fitted(open(request, progress)?, &request.extent)?;
     let mut axes = generator.axes();
     let turns = request.wish.turns(&axes.label_names)?;
@@ -133,7 +134,7 @@ pub fn sample(request: &DrawRequest, stop: &Stop, progress: &mut dyn Progress) -
     let mut delivered = Vec::new();
     if is_measurable {
         delivered = request.delivered(&turns, &writer.flushed()?.measured);
-        axes.provenance["delivery"] = json!({ "delivered": delivered, "acceptance": acceptance });
+        axes.provenance["delivery"] = json!(Delivery { delivered: delivered.clone(), acceptance });
     }
     let written = writer.finish(&axes.provenance)?;
     Ok(Drawn {

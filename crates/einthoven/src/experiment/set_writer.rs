@@ -61,6 +61,24 @@ enum Wfdb {
     Records(PathBuf),
 }
 
+/// Refuses a name with the extension of a file that no set is written as; one of digits, as in `drawn-0.5`, is a folder's.
+///
+/// # Errors
+/// [`Error::Config`] naming the extensions that are known.
+pub fn check_name(out: &Path) -> Result<()> {
+    let Some(extension) = out.extension().and_then(|extension| extension.to_str()) else { return Ok(()) };
+    let is_known = ["npz", "parquet"].iter().any(|known| extension.eq_ignore_ascii_case(known));
+    if is_known || extension.chars().all(|c| c.is_ascii_digit()) || out.is_dir() {
+        return Ok(());
+    }
+    let reason = format!(
+        "found {}, expected X.npz, X.parquet, or a folder, which has no extension; single records are written as other \
+         formats by: einthoven convert",
+        out.display()
+    );
+    Err(Error::config("--out", reason))
+}
+
 impl SetWriter {
     /// Files for `n` items with the axes and the provenance of `axes`: `X.npz`, `X.parquet`, or a folder.
     ///
@@ -254,6 +272,17 @@ fn publish(from: &Path, to: &Path) -> std::io::Result<()> {
 mod tests {
     use super::*;
     use crate::dataset::Conditions;
+
+    #[test]
+    fn a_name_of_another_kind_of_file_is_refused_and_folders_may_have_numbers() {
+        for name in ["z.npz", "z.NPZ", "z.parquet", "z", "runs.v1/z", "drawn-0.5"] {
+            assert!(check_name(Path::new(name)).is_ok(), "{name}");
+        }
+        for name in ["z.csv", "z.edf", "folder/z.h5"] {
+            let error = check_name(Path::new(name)).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains("expected X.npz, X.parquet, or a folder"), "{error}");
+        }
+    }
 
     fn drawn(n: u64) -> Vec<(Item, Vec<f32>)> {
         let item = |index: u64| Item { index, conditions: Conditions::of_class((index % 2) as usize) };

@@ -226,7 +226,8 @@ impl GeneratorSpec for GanSpec {
     }
 
     fn n_weights(&self) -> Option<usize> {
-        let params = GanNetwork::new(&(self.published)(), PUBLISHED_LEN).ok()?.params();
+        let network = (self.published)();
+        let params = GanNetwork::new(&network, network.own_len().unwrap_or(PUBLISHED_LEN)).ok()?.params();
         Some(params.iter().map(|spec| spec.shape.iter().product::<usize>()).sum())
     }
 
@@ -245,7 +246,15 @@ impl GeneratorSpec for GanSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::generators::{GeneratorSpec, cond_pulse2pulse, cond_wavegan_star, pulse2pulse, wavegan_star};
     use crate::record::lead_law::EIGHT;
+
+    #[test]
+    fn every_published_network_has_a_number_of_weights() {
+        for spec in [&pulse2pulse::SPEC, &cond_pulse2pulse::SPEC, &wavegan_star::SPEC, &cond_wavegan_star::SPEC] {
+            assert!(spec.n_weights().is_some_and(|n| n > 100_000), "{}: {:?}", spec.name, spec.n_weights());
+        }
+    }
 
     fn model(kind: &str) -> GanModel {
         let (config, labels) = match kind {

@@ -262,6 +262,9 @@ impl Diffwave {
                 state = c.recomputed_layers(p, layers, state, rows);
                 continue;
             }
+            if first + 1 == c.layers {
+                trace("last_block.input", &state.clone().narrow(1, 0, c.width));
+            }
             state = c.layer(p, first, state, &told(first), spectrogram.clone());
             if first == 0 {
                 trace("block0.residual", &state.clone().narrow(1, 0, c.width));

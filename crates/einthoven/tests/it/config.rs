@@ -210,3 +210,31 @@ fn the_mended_presets_pass() {
         load(text, &[]).unwrap();
     }
 }
+
+/// A recipe of one kind or another, told by a tag, with settings one level deeper.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Recipes {
+    recipes: std::collections::BTreeMap<String, Recipe>,
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+enum Recipe {
+    Denoising { extra: Extra },
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Extra {
+    spectral: f64,
+}
+
+#[test]
+fn an_unknown_key_below_a_tag_is_named_in_full() {
+    let text = "[recipes.a]\nkind = \"denoising\"\n[recipes.a.extra]\nspectral = 1.0\n";
+    let read = |overrides: &[String]| einthoven::config::load::<Recipes>(text, "x.toml", overrides);
+    assert!(read(&[]).is_ok());
+    let error = read(&["recipes.a.extra.stft=1.0".into()]).err().expect("refused").to_string();
+    assert!(error.starts_with("recipes.a.extra.stft: unknown key") && error.contains("spectral"), "{error}");
+    assert!(error.ends_with("(--set)"), "{error}");
+}

@@ -106,6 +106,42 @@ fn copies_that_begin_at_another_moment_are_found_by_their_averaged_beats() {
 }
 
 #[test]
+fn what_was_asked_of_a_set_is_reported_against_what_it_shows() {
+    let real = real();
+    let mut asked = as_synthetic(records(20, 5, Split::Train), &real);
+    let (report, _) = judge(&real, &asked).unwrap();
+    assert!(report.sections.iter().all(|section| section.id != "delivery"));
+    let number = |fact: &str, measured: bool| {
+        json!({
+            "fact": fact, "unit": "bpm", "n_requested": 20, "n_measured": if measured { 19 } else { 0 },
+            "mean_error": measured.then_some(-1.25), "sd_error": measured.then_some(2.5),
+            "error_quantiles": measured.then_some([-6.0, -3.0, -1.0, 0.5, 2.0]), "tolerance": 5.0,
+            "within_tolerance": if measured { 0.9 } else { 0.0 },
+        })
+    };
+    asked.provenance["delivery"] = json!({
+        "delivered": [number("hr", true), number("pr", false)],
+        "acceptance": { "n_drawn": 80, "n_accepted": 20, "rate": 0.25 },
+    });
+    let (report, _) = judge(&real, &asked).unwrap();
+    let found = serde_json::to_value(&report).unwrap();
+    assert_eq!(found["sections"][1]["id"], "delivery");
+    assert_eq!(found["headline"]["acceptance_rate"]["value"], 0.25);
+    assert_eq!(found["headline"]["requested_hr_bpm_mean_error"]["value"], -1.25);
+    assert_eq!(found["headline"]["requested_hr_within_tolerance"]["value"], 0.9);
+    let rows = &report.tables["delivery"].rows;
+    assert_eq!(serde_json::to_value(&rows[0].cells["q05"]).unwrap()["value"], -6.0);
+    assert_eq!(serde_json::to_value(&rows[0].cells["q95"]).unwrap()["value"], 2.0);
+    assert_eq!(serde_json::to_value(&rows[1].cells["mean_error"]).unwrap()["kind"], "insufficient");
+    for text in [report.to_markdown(), report.to_html()] {
+        assert!(text.contains("20 of 80 draws were accepted, a rate of 0.250"), "{text}");
+    }
+    asked.provenance["delivery"] = json!({ "delivered": 7 });
+    let message = judge(&real, &asked).err().unwrap().to_string();
+    assert!(message.contains("provenance.delivery of the synthetic set: ") && message.contains('7'), "{message}");
+}
+
+#[test]
 fn sets_that_cannot_be_compared_are_refused_in_one_line() {
     let real = records(4, 1, Split::Train);
     let synthetic = as_synthetic(records(4, 2, Split::Train), &real);

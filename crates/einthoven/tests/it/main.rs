@@ -30,10 +30,13 @@ mod formats;
 mod gpu;
 mod guard;
 #[cfg(feature = "nn")]
+mod imports;
+#[cfg(feature = "nn")]
 mod kernel;
 mod layout;
 mod metrics;
 mod mitdb;
+mod neurokit;
 #[cfg(feature = "nn")]
 mod onnx;
 #[cfg(feature = "nn")]

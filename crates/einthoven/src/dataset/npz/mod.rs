@@ -11,7 +11,7 @@ mod write;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
 use super::{Dataset, Split};
@@ -40,10 +40,31 @@ pub fn write(path: &Path, data: &Dataset) -> Result<()> {
 /// beyond 32 MiB plus eight times their size, names that leave the archive, missing or unknown keys and
 /// arrays whose lengths disagree; [`Error::Io`].
 pub fn read(path: &Path) -> Result<Dataset> {
-    let file = File::open(path).map_err(|source| Error::Io { path: path.into(), source })?;
+    let mut file = File::open(path).map_err(|source| Error::Io { path: path.into(), source })?;
+    refuse_parquet(&mut file, path)?;
     let length = file.metadata().map_err(|source| Error::Io { path: path.into(), source })?.len();
     let mut arrays = read_arrays(BufReader::new(file), path, limit_bytes(length))?;
     assemble(&mut arrays, path)
+}
+
+/// Says of a Parquet table, which `sample` writes for other tools, what is read in its place.
+fn refuse_parquet(file: &mut File, path: &Path) -> Result<()> {
+    let mut head = Vec::new();
+    let read = file.take(4).read_to_end(&mut head).and_then(|_| file.rewind());
+    read.map_err(|source| Error::Io { path: path.into(), source })?;
+    if head != b"PAR1" {
+        return Ok(());
+    }
+    Err(InputError {
+        code: CODE,
+        path: path.into(),
+        position: Position::File,
+        field: "format".into(),
+        found: "a Parquet table".into(),
+        expected: "a data set as NPZ".into(),
+        hint: "tables are for other tools; draw the set into X.npz as well, the same seed gives the same items".into(),
+    }
+    .into())
 }
 
 fn assemble(arrays: &mut BTreeMap<String, Array>, path: &Path) -> Result<Dataset> {
@@ -138,4 +159,20 @@ fn assemble(arrays: &mut BTreeMap<String, Array>, path: &Path) -> Result<Dataset
         return Err(fault(key, "an unknown array".into(), "the keys of a data set"));
     }
     Ok(data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_told_from_a_broken_archive() {
+        let path = std::env::temp_dir().join(format!("einthoven-table-{}.parquet", std::process::id()));
+        std::fs::write(&path, b"PAR1 and more").unwrap();
+        let error = read(&path).unwrap_err();
+        std::fs::remove_file(&path).unwrap();
+        let Error::Input(error) = error else { panic!("{error}") };
+        assert_eq!((error.found.as_str(), error.field.as_str()), ("a Parquet table", "format"));
+        assert!(error.hint.contains("X.npz"), "{}", error.hint);
+    }
 }

@@ -1,8 +1,9 @@
 //! The 1-D U-Net and its Gaussian diffusion of lucidrains/denoising-diffusion-pytorch (MIT licence).
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::{count_blocks, shape_of};
 use crate::config::from_json;
 use crate::dataset::condition::Told;
 use crate::diffusion::TimeView;
@@ -65,9 +66,15 @@ impl Default for UnetArguments {
 /// [`Error::Config`] for an argument that we do not know or a value out of range; [`Error::Data`]
 /// naming every array that is missing, extra or has another shape.
 pub fn lucidrains_unet1d(arguments: &Value, weights: &Weights) -> Result<Unet1d> {
-    let a: UnetArguments = from_json("Unet1D", arguments)?;
+    let network = Unet1d::new(config(from_json("Unet1D", arguments)?))?;
+    weights.check(&network.params(), "Unet1D state dict")?;
+    Ok(network)
+}
+
+/// Our shape of the original's arguments.
+fn config(a: UnetArguments) -> Unet1dConfig {
     let is_fourier = a.learned_sinusoidal_cond || a.random_fourier_features;
-    let network = Unet1d::new(Unet1dConfig {
+    Unet1dConfig {
         channels: a.channels,
         out_channels: a.out_dim.unwrap_or(a.channels * if a.learned_variance { 2 } else { 1 }),
         width: a.dim,
@@ -87,9 +94,44 @@ pub fn lucidrains_unet1d(arguments: &Value, weights: &Weights) -> Result<Unet1d>
         stem_stride: 1,
         told: Told::default(),
         beats: false,
-    })?;
-    weights.check(&network.params(), "Unet1D state dict")?;
-    Ok(network)
+    }
+}
+
+/// The arguments that a state dict of `Unet1D` was made with, as far as its shapes tell them. The heads of the attention in
+/// the middle are the original's default, and a network that learns variances shows as one of twice the channels or more.
+///
+/// # Errors
+/// [`Error::Data`] naming an array that is missing or has another rank.
+pub fn lucidrains_unet1d_arguments(state: &Weights) -> Result<Value> {
+    let stem = shape_of(state, "init_conv.weight", 3)?;
+    let (stem, n_in) = (stem[0], stem[1]);
+    let n_out = shape_of(state, "final_conv.weight", 3)?[0];
+    // The stem and the last convolution may have a width of their own; the maps of the time have four times the network's.
+    let dim = shape_of(state, "time_mlp.3.weight", 2)?[0] / 4;
+    let mut multipliers = Vec::new();
+    for level in 0..count_blocks(state, "downs.") {
+        let name = format!("downs.{level}.3.weight");
+        let width = shape_of(state, &name, 3)?[0];
+        if !width.is_multiple_of(dim) {
+            return Err(Error::data(name, format!("has {width} channels, expected a multiple of {dim}")));
+        }
+        multipliers.push(width / dim);
+    }
+    // A network that is shown its estimate before takes twice the channels that it gives.
+    let is_self_conditioned = n_in == 2 * n_out;
+    let mut arguments = json!({
+        "dim": dim,
+        "init_dim": stem,
+        "dim_mults": multipliers,
+        "channels": if is_self_conditioned { n_out } else { n_in },
+        "out_dim": n_out,
+        "self_condition": is_self_conditioned,
+    });
+    if state.entries.contains_key("time_mlp.0.weights") {
+        arguments["random_fourier_features"] = true.into();
+        arguments["learned_sinusoidal_dim"] = (2 * shape_of(state, "time_mlp.0.weights", 1)?[0]).into();
+    }
+    Ok(arguments)
 }
 
 /// Arguments of the original `GaussianDiffusion1D`, with its defaults.
@@ -214,5 +256,29 @@ impl GaussianDiffusion {
     /// [`Error::Config`] unless there are between 1 and T sampling steps.
     pub fn grid(&self) -> Result<Vec<NoiseLevel>> {
         self.schedule.grid(self.sampling_steps)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::Seed;
+
+    #[test]
+    fn arguments_follow_from_the_arrays() {
+        for arguments in [
+            json!({ "dim": 64, "dim_mults": [1, 2, 4, 8], "channels": 8 }),
+            json!({ "dim": 12, "init_dim": 20, "dim_mults": [1, 3], "channels": 2, "self_condition": true }),
+            json!({ "dim": 8, "dim_mults": [2], "channels": 1, "random_fourier_features": true, "learned_sinusoidal_dim": 6 }),
+        ] {
+            let a: UnetArguments = from_json("Unet1D", &arguments).unwrap();
+            let declared = config(a);
+            let network = Unet1d::new(declared.clone()).unwrap();
+            let state = Weights::initialize(&network.params(), Seed::new(1));
+            let found = lucidrains_unet1d_arguments(&state).unwrap();
+            assert_eq!(*lucidrains_unet1d(&found, &state).unwrap().config(), declared, "{found}");
+        }
+        let error = lucidrains_unet1d_arguments(&Weights::default()).unwrap_err().to_string();
+        assert_eq!(error, "init_conv.weight: is missing");
     }
 }

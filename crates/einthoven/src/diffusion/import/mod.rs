@@ -9,7 +9,7 @@ mod sssd;
 
 pub use diffusion_ts::{DiffusionTsProcess, diffusion_ts, diffusion_ts_arguments, diffusion_ts_process};
 pub use diffwave::{DiffwaveDiffusion, diffwave, diffwave_arguments};
-pub use lucidrains::{GaussianDiffusion, lucidrains_diffusion, lucidrains_unet1d};
+pub use lucidrains::{GaussianDiffusion, lucidrains_diffusion, lucidrains_unet1d, lucidrains_unet1d_arguments};
 pub use sssd::{sssd_ecg, sssd_ecg_arguments};
 
 use crate::error::{Error, Result};

@@ -22,7 +22,8 @@ use crate::dataset::catalog::whose::patients_of;
 use crate::dataset::guard::is_training_patient;
 use crate::error::{Error, Result};
 use crate::generators::diffusion_model::DiffusionModel;
-use crate::generators::{Generator, Item, SampleRequest};
+use crate::generators::{Generator, Item, SampleRequest, ecg12};
+use crate::nn::shipped::SHIPPED;
 use crate::record::lead::DEFAULT_GAIN;
 use crate::record::lead_law::{TWELVE, limb_leads, standard_name};
 use crate::record::{self, Annotators, Frames, Lead, ReadOptions, Record, WriteOptions};
@@ -87,7 +88,8 @@ impl OnRecord<'_> {
         let record = record::read(self.record, &options)?;
         let device = device(self.device)?;
         let model = match named(self.source, progress) {
-            Some(name) => DiffusionModel::shipped(name, &device)?,
+            Some(name) if SHIPPED.iter().any(|shipped| shipped.name == name) => DiffusionModel::shipped(name, &device)?,
+            Some(name) => return Err(plain_name(name)),
             None if self.source.is_dir() => {
                 DiffusionModel::load(&run_model(self.source, teacher(self.source))?, &device)?
             }
@@ -296,4 +298,26 @@ fn is_limb(name: &str) -> bool {
 
 fn to_rate(x: &[f64], from_hz: f64, to_hz: f64) -> Result<Vec<f64>> {
     if from_hz == to_hz { Ok(x.to_vec()) } else { resample(x, from_hz, to_hz) }
+}
+
+/// Refuses the name of a generator that has no weights.
+fn plain_name(name: &str) -> Error {
+    let reason = format!(
+        "{name} is a generator by name and has no trained network of records, expected a run folder, a model file, or {}, \
+         which comes along",
+        ecg12::SPEC.name
+    );
+    Error::config("--model", reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generator_without_a_trained_network_is_named_as_such() {
+        let error = plain_name("dipole").to_string();
+        assert!(error.starts_with("--model: dipole is a generator by name"), "{error}");
+        assert!(error.ends_with("or ecg12, which comes along"), "{error}");
+    }
 }

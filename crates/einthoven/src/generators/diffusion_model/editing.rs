@@ -197,8 +197,8 @@ impl DiffusionModel {
     /// Checks what all edits need, and returns the points in time.
     fn check_editing(&self, ecg: &[f32], request: &SampleRequest) -> Result<usize> {
         if self.decoder.is_some() {
-            let what = "filling, denoising and editing by a generator that denoises latents: what is known of a signal is \
-                        not known of its latent";
+            // What is known of some points of a signal is not known of any point of its latent.
+            let what = "filling, denoising or editing a record by a generator that denoises latents and not signals";
             return Err(Error::Unsupported { what: what.into() });
         }
         request.check(&self.card.label_names, &self.told(), &self.card.generator)?;

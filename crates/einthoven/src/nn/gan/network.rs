@@ -60,6 +60,15 @@ impl GanNetworkConfig {
         sized
     }
 
+    /// Points in time of its signals, where the shape itself says; others unfold any multiple of their strides.
+    pub fn own_len(&self) -> Option<usize> {
+        match self {
+            GanNetworkConfig::WaveganStar(c) => Some(c.sig_len()),
+            GanNetworkConfig::CondWaveganStar(c) => Some(c.sig_len()),
+            GanNetworkConfig::Pulse2Pulse(_) | GanNetworkConfig::CondPulse2Pulse(_) => None,
+        }
+    }
+
     /// Number of labels that it is told.
     pub fn n_labels(&self) -> usize {
         match self {

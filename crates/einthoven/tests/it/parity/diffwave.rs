@@ -7,6 +7,7 @@ use einthoven::diffusion::import::{DiffwaveDiffusion, diffwave};
 use einthoven::diffusion::sampler::Sampler;
 use einthoven::diffusion::{Backbone, Condition, DiffwaveBackbone, NoiseSchedule, diffuse};
 use einthoven::nn::diffwave::{Diffwave, step_table};
+use einthoven::nn::kernel::{Conv1dOptions, conv1d};
 use einthoven::nn::weights::Weights;
 
 use super::{Array, Fixture, Recorder, host};
@@ -48,8 +49,19 @@ fn check_forward(f: &Fixture, backbone: &DiffwaveBackbone, device: &Device) {
         let output = backbone.network.forward_traced(&p, x.clone(), time, None, backbone.spectrogram.clone(), trace);
         host(output.unwrap_or_else(|error| panic!("{}: {error}", f.name)))
     };
-    let output = forward(f.get("input.step_int").values.clone(), &mut |name, value| f.compare_mid(name, value));
+    let mut last = [None, None];
+    let output = forward(f.get("input.step_int").values.clone(), &mut |name, value| {
+        f.compare_mid(name, value);
+        match name {
+            "diffusion_embedding" => last[0] = Some(value.clone()),
+            "last_block.input" => last[1] = Some(value.clone()),
+            _ => {}
+        }
+    });
     f.compare("output", "output.int", &output);
+    if let [Some(step), Some(state)] = last {
+        check_last_gate(f, backbone, step, state);
+    }
     if f.io.contains_key("output.float") {
         // The original gives all items of a batch the same fractional step.
         let batch = x.dims()[0];
@@ -61,6 +73,23 @@ fn check_forward(f: &Fixture, backbone: &DiffwaveBackbone, device: &Device) {
         });
         f.compare("output", "output.float", &output);
     }
+}
+
+/// The dilated convolution of the last layer, which the network does in one with its gate, on what went into that layer.
+fn check_last_gate(f: &Fixture, backbone: &DiffwaveBackbone, step: Tensor<3>, state: Tensor<3>) {
+    let config = backbone.network.config();
+    let last = config.layers - 1;
+    let p = backbone.params.root().at(&format!("residual_layers.{last}"));
+    let shift = p.at("diffusion_projection");
+    let shift =
+        conv1d(step, shift.get::<2>("weight").unsqueeze_dim(2), Some(shift.get("bias")), Conv1dOptions::default());
+    let dilation = 1 << (last % config.dilation_cycle);
+    let options = Conv1dOptions::same(3, dilation);
+    let gate = p.at("dilated_conv");
+    f.compare_mid(
+        "last_block.dilated_conv",
+        &conv1d(state + shift, gate.get("weight"), Some(gate.get("bias")), options),
+    );
 }
 
 fn compare_table(f: &Fixture, group: &'static str, key: &str, steps: usize) {

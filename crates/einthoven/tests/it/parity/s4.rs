@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use burn::tensor::{Device, Tensor};
-use einthoven::nn::kernel::CauchySum;
+use einthoven::nn::kernel::{CauchySum, Conv1dOptions, conv1d, gelu};
 use einthoven::nn::s4::{FrozenS4, s4_block, s4_block_cached, s4_layer, spectrum};
 use einthoven::nn::weights::Weights;
 use realfft::num_complex::Complex64;
 
-use super::{Fixture, host, sssd};
+use super::{Array, Fixture, host, sssd};
 
 /// Each prefix of the weights is one layer; each `PREFIX.LENGTH.input` of the arrays is one signal.
 pub fn check(f: &Fixture, weights: Weights) {
@@ -63,6 +63,7 @@ pub fn check(f: &Fixture, weights: Weights) {
             }
         }
         check_s4_recurrence(f, prefix, &weights);
+        check_s4_steps(f, prefix, &weights);
         if f.io.contains_key(&format!("{prefix}.grad.loss")) {
             check_s4_gradients(f, prefix, &weights, has_norm);
         }
@@ -106,6 +107,46 @@ fn check_s4_recurrence(f: &Fixture, prefix: &str, weights: &Weights) {
     }
     f.compare_to("dC", &format!("{prefix}: recurrence against kernel"), &answers, &kernels);
     f.compared.borrow_mut().insert(c_name);
+}
+
+/// The layer fed one point after another from rest: our recurrence with the fixture's output weights, then what follows
+/// the kernel in our block.
+fn check_s4_steps(f: &Fixture, prefix: &str, weights: &Weights) {
+    let key = |name: &str| format!("{prefix}.step.{name}");
+    let Some(input) = f.io.get(&key("input_bht")) else { return };
+    let device = Device::flex();
+    let layer =
+        FrozenS4::read(weights, &format!("{prefix}.s4_layer.kernel.kernel"), CauchySum::ConjugatePairs).unwrap();
+    let (n_features, time) = (input.shape[1], input.shape[2]);
+    let direct = &weights.entries[&format!("{prefix}.s4_layer.D")].values;
+    let c_all = &f.get(&format!("{prefix}.dC")).values;
+    let steps: Vec<_> = (0..n_features).map(|feature| layer.discretize(feature)).collect();
+    let (mut answers, mut states) = (Vec::new(), Vec::new());
+    for (row, u) in input.values.chunks(time).enumerate() {
+        let (feature, size) = (row % n_features, steps[row % n_features].b.len());
+        let (a, b) = (&steps[feature].a, &steps[feature].b);
+        let c: Vec<Complex64> = c_all[2 * feature * size..][..2 * size]
+            .chunks_exact(2)
+            .map(|pair| Complex64::new(pair[0], pair[1]))
+            .collect();
+        let mut state = vec![Complex64::ZERO; size];
+        for &u in u {
+            state = (0..size)
+                .map(|k| (0..size).map(|j| a[k * size + j] * state[j]).sum::<Complex64>() + b[k] * u)
+                .collect();
+            let of_state = c.iter().zip(&state).map(|(c, state)| c * state).sum::<Complex64>().re;
+            answers.push(of_state + f64::from(direct[feature]) * u);
+        }
+        states.extend(state.iter().flat_map(|z| [z.re, z.im]));
+    }
+    f.compare("output", &key("final_state"), &states);
+    f.compared.borrow_mut().insert(key("input_bht"));
+    let answers = Array { shape: input.shape.clone(), values: answers }.tensor::<3>(&device);
+    let params = weights.on(&device);
+    let linear = params.root().at(prefix).at("s4_layer.output_linear");
+    let (weight, bias) = (linear.get::<2>("weight").unsqueeze_dim(2), linear.get::<2>("bias").reshape([n_features]));
+    let output = conv1d(gelu(answers), weight, Some(bias), Conv1dOptions::default());
+    f.compare("output", &key("output_bht"), &host(output));
 }
 
 fn check_s4_gradients(f: &Fixture, prefix: &str, weights: &Weights, has_norm: bool) {

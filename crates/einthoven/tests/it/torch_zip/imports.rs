@@ -147,6 +147,9 @@ fn told_of(name: &str, config: &Value, folder: &TempFolder) -> Option<Told> {
         model if model.starts_with("DiffWave") && c["unconditional"] == true => {
             Told { arguments: arguments(c.clone()), ..Told::of("diffwave") }
         }
+        "Unet1D + GaussianDiffusion1D" => {
+            Told { leads: names(number(c, "channels"), 'C'), sig_len: Some(64), ..Told::of("unet1d") }
+        }
         model if model.starts_with("Diffusion-TS ") => Told {
             arguments: arguments(c.clone()),
             leads: names(number(c, "feature_size"), 'C'),

@@ -63,7 +63,10 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Record> {
         (last, n) => {
             let found = format!("{}", n + usize::from(last.is_some()));
             let mut error = input("Q06", path, Position::File, "number of rows", found, "one record");
-            error.hint = "read the file as a data set".into();
+            error.hint =
+                "as a record, a table has one row; sets of records are read from X.npz, as sample and prepare write \
+                          them"
+                    .into();
             Err(error.into())
         }
     }
