@@ -14,6 +14,7 @@ mod batch_norm_act;
 mod columns;
 mod conv1d;
 mod cpu;
+mod depthwise;
 mod fft_conv;
 mod fused;
 mod gated_residual;
@@ -50,6 +51,7 @@ pub use conv1d::{
     conv1d_joined, conv1d_matrix, conv1d_reference,
 };
 pub(crate) use cpu::is_cpu;
+pub use depthwise::{DepthwiseOptions, Edge, depthwise, depthwise_reference};
 pub use fft_conv::{KernelSpectrum, fft_conv, fft_conv_reference};
 pub use gated_residual::{
     Gate, GateConv, GateOut, gated_output, gated_output_reference, gated_residual, gated_residual_reference,
