@@ -1,13 +1,14 @@
 //! The fused operations against the framework's own, finite differences, and their promises about
 //! bits, edges and large values: the gated residual layer, long convolution, layer and batch
-//! normalization, activations.
+//! normalization, activations, convolution channel by channel.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use einthoven::nn::kernel::{
-    Affine, ChannelStatistics, Gate, GateConv, GateOut, Kept, KernelSpectrum, Pointwise, batch_norm_act,
-    batch_norm_act_fixed, batch_norm_act_fixed_reference, batch_norm_act_reference, fft_conv, fft_conv_reference,
-    gated_output, gated_output_reference, gated_residual, gated_residual_reference, gelu, gelu_reference, glu,
-    glu_reference, layer_norm_act, layer_norm_act_reference,
+    Affine, ChannelStatistics, DepthwiseOptions, Edge, Gate, GateConv, GateOut, Kept, KernelSpectrum, Pointwise,
+    batch_norm_act, batch_norm_act_fixed, batch_norm_act_fixed_reference, batch_norm_act_reference, depthwise,
+    depthwise_reference, fft_conv, fft_conv_reference, gated_output, gated_output_reference, gated_residual,
+    gated_residual_reference, gelu, gelu_reference, glu, glu_reference, layer_norm_act, layer_norm_act_reference,
+    snake, snake_reference,
 };
 
 use crate::kernel::{assert_near, bits, noise, values, with_threads};
@@ -559,4 +560,105 @@ fn gelu_and_glu_keep_bits_and_stay_finite() {
             if case.name.starts_with("gelu") { [gelu, gelu_reference] } else { [glu, glu_reference] },
         ));
     }
+}
+
+/// Sizes: batch, channels, rows, width, multiple, kernel rows, taps, stride.
+fn channelwise([batch, channels, rows, width, multiple, reach, taps, stride]: [usize; 8], edge: Edge) -> Case {
+    let op = move |function: fn(Tensor<3>, Tensor<4>, Tensor<1>, DepthwiseOptions) -> Tensor<3>| -> Op {
+        Box::new(move |inputs: &[Tensor<1>]| {
+            let records = inputs[0].dims()[0] / (channels * width);
+            let x = inputs[0].clone().reshape([records, channels, width]);
+            let weight = inputs[1].clone().reshape([channels, multiple, reach, taps]);
+            let y = function(x, weight, inputs[2].clone(), DepthwiseOptions { rows, stride, edge });
+            let count = y.dims().iter().product::<usize>() / (records / rows);
+            y.reshape([records / rows, 1, count])
+        })
+    };
+    Case {
+        name: format!("depthwise {channels}x{rows}x{width} by {multiple}x{reach}x{taps} every {stride} {edge:?}"),
+        shapes: vec![vec![batch, rows, channels, width], vec![channels, multiple, reach, taps], vec![channels]],
+        scales: Vec::new(),
+        ours: op(depthwise),
+        reference: op(depthwise_reference),
+        weights_from: 1,
+    }
+}
+
+/// One value; odd and even widths; lines shorter than a kernel, around a whole step, and longer; kernels of more
+/// rows than there are.
+fn channelwise_sizes() -> Vec<[usize; 8]> {
+    vec![
+        [1, 1, 1, 1, 1, 1, 1, 1],
+        [2, 3, 1, 2, 2, 3, 3, 1],
+        [3, 2, 3, 9, 1, 3, 4, 2],
+        [2, 4, 2, 10, 1, 3, 4, 2],
+        [2, 5, 3, 64, 2, 3, 3, 1],
+        [2, 2, 4, 131, 1, 5, 7, 1],
+        [1, 2, 2, 257, 3, 1, 6, 3],
+        [2, 3, 3, 129, 1, 3, 2, 2],
+    ]
+}
+
+#[test]
+fn depthwise_agrees_with_the_framework_in_value_and_gradient() {
+    for edge in [Edge::Zeros, Edge::Repeat] {
+        agrees(&channelwise_sizes().into_iter().map(|sizes| channelwise(sizes, edge)).collect::<Vec<_>>(), 1e-5);
+        agrees_with_differences(&channelwise([2, 2, 3, 5, 2, 3, 4, 2], edge));
+    }
+}
+
+#[test]
+fn depthwise_keeps_the_bits_of_a_record_and_stays_finite() {
+    for edge in [Edge::Zeros, Edge::Repeat] {
+        for sizes in [[6, 5, 3, 97, 2, 3, 3, 1], [6, 3, 2, 71, 1, 3, 4, 2]] {
+            keeps_bits(&channelwise(sizes, edge));
+            stays_finite(&channelwise(sizes, edge));
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "found 3 taps and stride 2, expected a multiple of the stride")]
+fn depthwise_refuses_taps_that_are_no_multiple_of_the_stride() {
+    let device = Device::flex();
+    let options = DepthwiseOptions { rows: 1, stride: 2, edge: Edge::Zeros };
+    depthwise(
+        Tensor::ones([1, 1, 8], &device),
+        Tensor::ones([1, 1, 1, 3], &device),
+        Tensor::ones([1], &device),
+        options,
+    );
+}
+
+/// Values up to `scale` under frequencies of 0.2 to 0.5.
+fn snakes([batch, channels, length]: [usize; 3], scale: f64) -> Case {
+    let op = move |function: fn(Tensor<3>, Tensor<1>) -> Tensor<3>| -> Op {
+        Box::new(move |inputs: &[Tensor<1>]| {
+            let records = inputs[0].dims()[0] / (channels * length);
+            let x = inputs[0].clone().reshape([records, channels, length]);
+            function(x, inputs[1].clone() * 0.15 + 0.35)
+        })
+    };
+    Case {
+        name: format!("snake {channels}x{length} up to {scale}"),
+        shapes: vec![vec![batch, channels, length], vec![channels]],
+        scales: vec![scale],
+        ours: op(snake),
+        reference: op(snake_reference),
+        weights_from: 1,
+    }
+}
+
+#[test]
+fn snake_agrees_with_the_framework_in_value_and_gradient() {
+    agrees(&[snakes([1, 1, 1], 1.0), snakes([3, 5, 67], 4.0), snakes([2, 3, 33], 0.01)], 1e-5);
+    // A phase in single precision is off by 6e-8 of itself.
+    agrees(&[snakes([2, 4, 100], 1e3), snakes([2, 4, 100], 1e5)], 2e-2);
+    agrees_with_differences(&snakes([2, 2, 5], 3.0));
+}
+
+#[test]
+fn snake_keeps_the_bits_of_a_record_and_stays_finite() {
+    keeps_bits(&snakes([6, 5, 97], 20.0));
+    stays_finite(&snakes([6, 5, 97], 20.0));
 }

@@ -14,6 +14,7 @@ mod batch_norm_act;
 mod columns;
 mod conv1d;
 mod cpu;
+mod depthwise;
 mod fft_conv;
 mod fused;
 mod gated_residual;
@@ -34,6 +35,7 @@ mod resample;
 mod s4_kernel;
 mod s4d_kernel;
 mod silu;
+mod snake;
 mod softmax;
 mod tile;
 mod weight_gradient;
@@ -50,6 +52,7 @@ pub use conv1d::{
     conv1d_joined, conv1d_matrix, conv1d_reference,
 };
 pub(crate) use cpu::is_cpu;
+pub use depthwise::{DepthwiseOptions, Edge, depthwise, depthwise_reference};
 pub use fft_conv::{KernelSpectrum, fft_conv, fft_conv_reference};
 pub use gated_residual::{
     Gate, GateConv, GateOut, gated_output, gated_output_reference, gated_residual, gated_residual_reference,
@@ -71,4 +74,5 @@ pub use resample::{upsample_nearest, upsample_nearest_reference};
 pub use s4_kernel::{CauchySum, FrozenPoles, s4_kernel, s4_kernel_reference};
 pub use s4d_kernel::{DiagonalSystem, s4d_kernel, s4d_kernel_reference};
 pub use silu::{silu, silu_reference};
+pub use snake::{snake, snake_reference};
 pub use worker::on_worker;

@@ -5,7 +5,8 @@
 
 use burn::tensor::Tensor;
 
-use crate::nn::kernel::{Conv1dOptions, conv_transpose1d, conv1d};
+pub(super) use crate::nn::kernel::Edge;
+use crate::nn::kernel::{self, Conv1dOptions, DepthwiseOptions, conv_transpose1d, conv1d};
 
 /// A batch of spectrograms.
 #[derive(Debug, Clone)]
@@ -14,15 +15,6 @@ pub(super) struct Planes {
     pub values: Tensor<3>,
     /// Rows of each spectrogram.
     pub rows: usize,
-}
-
-/// What lies beyond the first and the last row and column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Edge {
-    /// Zeros.
-    Zeros,
-    /// The outermost values again.
-    Repeat,
 }
 
 impl Planes {
@@ -96,24 +88,9 @@ pub(super) fn conv(x: &Planes, weight: Tensor<4>, bias: Tensor<1>, stride: usize
 }
 
 /// As [`conv`] with a kernel for each channel, `weight` `[channel, 1, row, tap]`, whose taps are a multiple of the
-/// stride if that is not 1.
-///
-/// The sum over the taps is written out: channel by channel, a convolution would be too small to be worth its call.
+/// stride.
 pub(super) fn depthwise(x: &Planes, weight: Tensor<4>, bias: Tensor<1>, stride: usize, edge: Edge) -> Planes {
-    let [channels, _, rows, taps] = weight.dims();
-    let near = pad(x.neighbors(rows, edge), 3, (taps - 1) / 2, edge);
-    let [records, _, _, padded] = near.dims();
-    let width = (padded - taps) / stride + 1;
-    // What an incomplete last stride leaves over is seen by no tap.
-    let strides = padded / stride;
-    let phases = near.narrow(3, 0, strides * stride).reshape([records, channels, rows, strides, stride]);
-    let weight = weight.swap_dims(0, 1);
-    let term = |tap: usize| {
-        let seen = phases.clone().narrow(4, tap % stride, 1).narrow(3, tap / stride, width);
-        seen.squeeze_dim::<4>(4) * weight.clone().narrow(3, tap, 1)
-    };
-    let sum = (1..taps).fold(term(0), |sum, tap| sum + term(tap));
-    x.with(sum.sum_dim(2).squeeze_dim::<3>(2) + bias.reshape([1, channels, 1]))
+    x.with(kernel::depthwise(x.values.clone(), weight, bias, DepthwiseOptions { rows: x.rows, stride, edge }))
 }
 
 /// Transposed convolution by `weight` `[n_in, n_out, row, 4]` that doubles the width and keeps the rows.
@@ -128,16 +105,14 @@ pub(super) fn double(x: &Planes, weight: Tensor<4>, bias: Tensor<1>) -> Planes {
 
 /// As [`double`] with a kernel for each channel, `weight` `[channel, 1, row, 4]`.
 pub(super) fn double_depthwise(x: &Planes, weight: Tensor<4>, bias: Tensor<1>) -> Planes {
-    let [records, channels, width] = x.values.dims();
-    let rows = weight.dims()[2];
-    let near = pad(x.neighbors(rows, Edge::Zeros), 3, 1, Edge::Zeros);
-    let weight = reversed(weight).swap_dims(0, 1);
-    let term = |at: usize, tap: usize| near.clone().narrow(3, at, width) * weight.clone().narrow(3, tap, 1);
-    // Output 2m sees inputs m and m - 1, output 2m + 1 sees m and m + 1.
-    let [even, odd] = [term(1, 1) + term(0, 3), term(1, 2) + term(2, 0)];
-    let both = [even, odd].map(|sum| sum.sum_dim(2).squeeze_dim::<3>(2).unsqueeze_dim::<4>(3));
-    let y = Tensor::cat(both.to_vec(), 3).reshape([records, channels, 2 * width]);
-    x.with(y + bias.reshape([1, channels, 1]))
+    let weight = reversed(weight);
+    let tap = |at: usize| weight.clone().narrow(3, at, 1);
+    // Output 2m sees inputs m - 1 and m, output 2m + 1 sees m and m + 1.
+    let none = tap(0).zeros_like();
+    let even = Tensor::cat(vec![tap(3), tap(1), none.clone()], 3);
+    let odd = Tensor::cat(vec![none, tap(2), tap(0)], 3);
+    let options = DepthwiseOptions { rows: x.rows, stride: 1, edge: Edge::Zeros };
+    x.with(kernel::depthwise(x.values.clone(), Tensor::cat(vec![even, odd], 1), bias, options))
 }
 
 #[cfg(test)]

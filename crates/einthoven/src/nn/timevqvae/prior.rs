@@ -352,10 +352,11 @@ fn cross_entropy(logits: Tensor<3>, tokens: &Tokens, shown: &[Vec<bool>]) -> Res
         return Err(Error::data("codes", "none is hidden, so there is nothing to predict"));
     }
     let flat: Vec<usize> = tokens.iter().flatten().copied().collect();
-    // Position of the right code's logarithm in the flat array.
-    let right: Vec<usize> = hidden.iter().map(|&at| at * codes + flat[at]).collect();
     let device = logits.device();
-    let logs = activation::log_softmax(logits, 2).reshape([batch * n_positions * codes]);
+    let of_hidden = logits.reshape([batch * n_positions, codes]).select(0, positions(&hidden, &device));
+    // Position of the right code's logarithm in the flat array.
+    let right: Vec<usize> = hidden.iter().enumerate().map(|(row, &at)| row * codes + flat[at]).collect();
+    let logs = activation::log_softmax(of_hidden, 1).reshape([hidden.len() * codes]);
     Ok(logs.select(0, positions(&right, &device)).mean().neg())
 }
 

@@ -5,6 +5,7 @@ use burn::tensor::Tensor;
 
 use super::pass::{Declared, Pass};
 use super::planes::{Edge, Planes, conv, depthwise, double, double_depthwise};
+use crate::nn::kernel;
 use crate::nn::layer::normed_weight;
 use crate::nn::weights::{Init, View, Weights};
 
@@ -109,13 +110,9 @@ fn mix(x: &Planes, weight: Tensor<4>, bias: Tensor<1>) -> Planes {
     conv(x, weight.swap_dims(0, 1), bias, 1, Edge::Zeros)
 }
 
-/// `x + sin^2(a x) / a` with a frequency `a` for each channel.
-///
-/// # Reference
-/// Ziyin et al. 2020, "Neural networks fail to learn periodic functions and how to fix it", eq. 3.
+/// The activation with the frequencies under `p`.
 fn snake(p: &View, x: Tensor<3>) -> Tensor<3> {
-    let frequency: Tensor<3> = p.get::<4>("a").squeeze_dim(3);
-    x.clone() + (x * frequency.clone()).sin().square() / frequency
+    kernel::snake(x, p.get::<4>("a").flatten(0, 3))
 }
 
 /// Where the frequencies start: 0.2 to 0.5.
