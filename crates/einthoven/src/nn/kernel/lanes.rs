@@ -182,8 +182,7 @@ macro_rules! portable {
             }
             #[inline(always)]
             fn mul_add(self, factor: Self, term: Self) -> Self {
-                let rounded_once = cfg!(target_arch = "aarch64");
-                Portable(std::array::from_fn(|lane| match rounded_once {
+                Portable(std::array::from_fn(|lane| match cfg!(target_arch = "aarch64") {
                     true => self.0[lane].mul_add(factor.0[lane], term.0[lane]),
                     false => self.0[lane] * factor.0[lane] + term.0[lane],
                 }))
