@@ -43,8 +43,8 @@ pub struct ExportRequest<'a> {
 /// Writes the files and returns them.
 ///
 /// # Errors
-/// [`Error::Config`] if no file is asked for; [`Error::Unknown`] for a generator without weights; [`Error::Data`] for a file that is no model; [`Error::Unsupported`] naming what
-/// cannot be exported; [`Error::Io`].
+/// [`Error::Config`] if no file is asked for; [`Error::Unknown`] for a generator without weights; [`Error::Data`] for a file
+/// that is no model; [`Error::Unsupported`] naming what cannot be exported; [`Error::Io`].
 pub fn export(request: &ExportRequest, progress: &mut dyn Progress) -> Result<Vec<PathBuf>> {
     if request.onnx.is_none() && request.safetensors.is_none() {
         return Err(Error::config(

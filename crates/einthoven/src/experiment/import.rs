@@ -232,12 +232,10 @@ fn timevqvae(request: &ImportRequest, state: Weights) -> Result<PathBuf> {
     let sig_len = request.sig_len.unwrap_or(1000);
     let ImportedMaskGit { vqvae, prior, decoding } = generator(arguments.as_ref(), &state, sig_len)?;
     let n_channels = vqvae.network.config().channels;
-    let published: &[&str] = match n_channels {
-        8 => &EIGHT,
-        12 => &TWELVE,
-        _ => &["ECG"],
+    let published = match n_channels {
+        8 | 12 => usual_leads(n_channels),
+        _ => vec!["ECG".into()],
     };
-    let published: Vec<String> = published.iter().map(|lead| (*lead).to_string()).collect();
     let leads = leads(request, &published, n_channels)?;
     let card = TimeVqvaeCard {
         format: 1,
@@ -338,15 +336,13 @@ fn public_unet(request: &ImportRequest, state: &Weights) -> Result<(NetworkConfi
         return Err(Error::data("final_conv.weight", reason));
     }
     let process = import::lucidrains_diffusion(&diffusion)?;
-    let leads: &[&str] = match config.channels {
-        1 => &["ECG"],
-        8 => &EIGHT,
-        12 => &TWELVE,
-        _ => &[],
+    let leads = match config.channels {
+        1 => vec!["ECG".into()],
+        channels => usual_leads(channels),
     };
     let facts = Facts {
         n_channels: config.channels,
-        leads: leads.iter().map(|lead| (*lead).to_string()).collect(),
+        leads,
         labels: Vec::new(),
         fs_hz: 100.0,
         sig_len: 1000,
@@ -355,6 +351,16 @@ fn public_unet(request: &ImportRequest, state: &Weights) -> Result<(NetworkConfi
         schedule_steps: process.schedule.n_steps(),
     };
     Ok((NetworkConfig::Unet(config), facts))
+}
+
+/// The leads that as many channels usually are; none for another number.
+fn usual_leads(channels: usize) -> Vec<String> {
+    let leads: &[&str] = match channels {
+        8 => &EIGHT,
+        12 => &TWELVE,
+        _ => &[],
+    };
+    leads.iter().map(|lead| (*lead).to_string()).collect()
 }
 
 /// Network and facts of Diffusion-TS, and its state dict without the noise schedule.
@@ -366,14 +372,9 @@ fn published_diffusion_ts(request: &ImportRequest, state: &Weights) -> Result<(N
     let (network, weights) = import::diffusion_ts(&arguments, state)?;
     let config = network.config().clone();
     let process = import::diffusion_ts_process(&arguments)?;
-    let leads: &[&str] = match config.channels {
-        8 => &EIGHT,
-        12 => &TWELVE,
-        _ => &[],
-    };
     let facts = Facts {
         n_channels: config.channels,
-        leads: leads.iter().map(|lead| (*lead).to_string()).collect(),
+        leads: usual_leads(config.channels),
         labels: Vec::new(),
         fs_hz: 100.0,
         sig_len: config.length,

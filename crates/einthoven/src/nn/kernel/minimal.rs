@@ -45,7 +45,7 @@ pub(super) const COLUMNS: usize = 48;
 pub(super) const PITCH: usize = RESULTS * COLUMNS;
 
 /// Channels of the result that are multiplied before they are interpolated, whole tiles.
-pub(super) const ROWS: usize = 64;
+const ROWS: usize = 64;
 
 /// What evaluating a channel of the signal or interpolating one of the result costs, in channels of products: measured on
 /// layers of 32 to 256 channels.
@@ -158,10 +158,10 @@ impl Chunk {
         })
     }
 
-    /// Results of up to [`ROWS`] channels, `[channels, PITCH]`, each beginning at its number in `bias`.
+    /// Results, `[channels, PITCH]`, each channel beginning at its number in `bias`.
     ///
-    /// `evaluated` is `[POINTS, channels of the signal, COLUMNS]`, as [`Chunk::evaluate`] leaves it, `weights` the tiles of
-    /// these rows by [`evaluate_weight`], `products` room for `POINTS * ROWS * COLUMNS` values.
+    /// `evaluated` is `[POINTS, channels of the signal, COLUMNS]`, as [`Chunk::evaluate`] leaves it, `weights` is by
+    /// [`evaluate_weight`]; that and `products` have the size that [`room`] says.
     #[inline(always)]
     pub fn convolve<T: Real, L: Lanes<T>>(
         &self,
@@ -172,16 +172,26 @@ impl Chunk {
         out: &mut [T],
     ) {
         let plane = evaluated.len() / POINTS;
-        let (rows, terms) = (out.len() / PITCH, plane / COLUMNS);
-        for (point, (to, right)) in products.chunks_mut(ROWS * COLUMNS).zip(evaluated.chunks_exact(plane)).enumerate() {
-            let left = (weights, Tiles::packed_planes(terms, point, POINTS));
-            multiply::<T, L, false>([rows, self.columns, terms], (to, COLUMNS), left, (right, |k| k * COLUMNS));
-        }
-        for (row, out) in out.chunks_exact_mut(PITCH).enumerate() {
-            let level = bias.map_or(T::ZERO, |bias| bias[row]);
-            self.interpolate::<T, L>(&products[row * COLUMNS..], level, out);
+        let terms = plane / COLUMNS;
+        for (group, out) in out.chunks_mut(ROWS * PITCH).enumerate() {
+            let (rows, first) = (out.len() / PITCH, group * ROWS);
+            let weights = &weights[first * POINTS * terms..];
+            let planes = products.chunks_mut(ROWS * COLUMNS).zip(evaluated.chunks_exact(plane));
+            for (point, (to, right)) in planes.enumerate() {
+                let left = (weights, Tiles::packed_planes(terms, point, POINTS));
+                multiply::<T, L, false>([rows, self.columns, terms], (to, COLUMNS), left, (right, |k| k * COLUMNS));
+            }
+            for (row, out) in out.chunks_exact_mut(PITCH).enumerate() {
+                let level = bias.map_or(T::ZERO, |bias| bias[first + row]);
+                self.interpolate::<T, L>(&products[row * COLUMNS..], level, out);
+            }
         }
     }
+}
+
+/// Values of room for the evaluated signal of this many channels and for products.
+pub(super) fn room(channels: usize) -> [usize; 2] {
+    [POINTS * channels * COLUMNS, POINTS * ROWS * COLUMNS]
 }
 
 /// What each tap counts at each point.
@@ -301,8 +311,7 @@ mod tests {
         fn run<L: Lanes<f64>>(self) -> Vec<f64> {
             let Case { plan, channels: [channels_in, channels_out], ref signal, ref weight, level } = *self.0;
             let weights = evaluate_weight(&pack_rows(weight, channels_in * TAPS), channels_in);
-            let mut evaluated = vec![f64::NAN; POINTS * channels_in * COLUMNS];
-            let mut products = vec![f64::NAN; POINTS * ROWS * COLUMNS];
+            let [mut evaluated, mut products] = room(channels_in).map(|size| vec![f64::NAN; size]);
             let mut rows = vec![f64::NAN; channels_out * PITCH];
             let mut out = vec![f64::NAN; channels_out * plan.length];
             for index in 0..plan.chunks() {
@@ -311,10 +320,7 @@ mod tests {
                     let to = &mut evaluated[channel * COLUMNS..];
                     chunk.evaluate::<f64, L>(signal, level, to, channels_in * COLUMNS);
                 }
-                for (group, rows) in rows.chunks_mut(ROWS * PITCH).enumerate() {
-                    let weights = &weights[group * ROWS * POINTS * channels_in..];
-                    chunk.convolve::<f64, L>(&evaluated, weights, None, &mut products, rows);
-                }
+                chunk.convolve::<f64, L>(&evaluated, &weights, None, &mut products, &mut rows);
                 for (row, rows) in rows.chunks_exact(PITCH).enumerate() {
                     for Run { at, first, count } in chunk.runs() {
                         assert!(at + count <= chunk.width());

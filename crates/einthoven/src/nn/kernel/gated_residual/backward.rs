@@ -11,7 +11,7 @@ use super::super::cpu::{Real, tensor, values, values_mut};
 use super::super::kept::Values;
 use super::super::lanes::{Job, Lanes};
 use super::super::memory;
-use super::super::minimal::{self, COLUMNS, POINTS, ROWS};
+use super::super::minimal::{self, COLUMNS};
 use super::super::tile::{LINE, Scratch, Tiles, Turn, multiply, pack_turned};
 use super::super::weight_gradient::{self, Extents, Signal, weight_gradient};
 use super::super::window::window;
@@ -220,7 +220,7 @@ impl<T: Real> Job<T> for ThroughConv<'_, T> {
         let terms = 2 * gated * kernel;
         let slopes = |channel: usize| &self.slopes[(record * 2 * gated + channel) * length..][..length];
         let room = match chunk {
-            Some(_) => [POINTS * 2 * gated * COLUMNS, POINTS * ROWS * COLUMNS],
+            Some(_) => minimal::room(2 * gated),
             None => [terms * pitch, 0],
         };
         let [panel, products, product] = self.scratch.split([room[0], room[1], residual * pitch]);
@@ -229,10 +229,7 @@ impl<T: Real> Job<T> for ThroughConv<'_, T> {
                 let to = &mut panel[channel * COLUMNS..];
                 chunk.evaluate::<T, L>(slopes(channel), T::ZERO, to, 2 * gated * COLUMNS);
             }
-            for (group, product) in product.chunks_mut(ROWS * pitch).enumerate() {
-                let weight = &self.weight[group * ROWS * POINTS * 2 * gated..];
-                chunk.convolve::<T, L>(panel, weight, None, products, product);
-            }
+            chunk.convolve::<T, L>(panel, self.weight, None, products, product);
         } else {
             for (row, to) in panel.chunks_exact_mut(pitch).enumerate() {
                 let from = runs[0].first as isize - self.sizes.shift_of(row % kernel);

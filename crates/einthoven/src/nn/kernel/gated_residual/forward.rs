@@ -10,7 +10,7 @@ use super::super::cpu::{Real, tensor, values};
 use super::super::kept::{Kept, Rows, Unwritten};
 use super::super::lanes::{Job, Lanes};
 use super::super::memory;
-use super::super::minimal::{self, COLUMNS, POINTS, ROWS};
+use super::super::minimal::{self, COLUMNS};
 use super::super::tile::{Scratch, Tiles, multiply, pack_rows};
 use super::super::window::window;
 use super::{Gate, Layer, Piece, Run, Sizes};
@@ -117,7 +117,7 @@ impl<T: Real> Job<T> for Block<'_, T> {
         let pitch = self.sizes.pitch();
         let Piece { record, runs, width, chunk } = self.sizes.piece(self.index);
         let room = match chunk {
-            Some(_) => [POINTS * residual * COLUMNS, POINTS * ROWS * COLUMNS],
+            Some(_) => minimal::room(residual),
             None => [residual * kernel * pitch, 0],
         };
         let [panel, products, z, product] = self.scratch.split([room[0], room[1], 2 * gated * pitch, state * pitch]);
@@ -131,10 +131,7 @@ impl<T: Real> Job<T> for Block<'_, T> {
                         let to = &mut panel[channel * COLUMNS..];
                         chunk.evaluate::<T, L>(signal(channel), level(channel), to, residual * COLUMNS);
                     }
-                    for (group, z) in z.chunks_mut(ROWS * pitch).enumerate() {
-                        let (weight, bias) = (&weight[group * ROWS * POINTS * residual..], &bias[group * ROWS..]);
-                        chunk.convolve::<T, L>(panel, weight, Some(bias), products, z);
-                    }
+                    chunk.convolve::<T, L>(panel, weight, Some(bias), products, z);
                 } else {
                     for (row, to) in panel.chunks_exact_mut(pitch).enumerate() {
                         let (channel, tap) = (row / kernel, row % kernel);

@@ -20,23 +20,11 @@ impl Chunk {
     #[inline(always)]
     pub fn evaluate<T: Real, L: Lanes<T>>(&self, signal: &[T], level: T, to: &mut [T], plane: usize) {
         let dilation = self.plan.dilation;
-        // Sample `i` of every column side by side: one row per sample, beginning one tap before the result.
-        let mut rows = [[T::ZERO; ROW]; POINTS];
-        let is_woven = self.is_woven();
-        if is_woven {
-            let samples = self.padded() + dilation;
-            self.unweave(signal, -(dilation as isize), level, samples, &mut rows);
-        } else {
-            for (step, row) in rows.iter_mut().enumerate() {
-                for run in self.stretches(step) {
-                    let from = run.first as isize - dilation as isize;
-                    window(signal, from, level, &mut row[run.at..run.at + run.count]);
-                }
-            }
-        }
+        // A column begins one tap before its first result.
+        let rows = self.gather(signal, -(dilation as isize), level, POINTS);
         let [a, b, c, d, e, f] = &rows;
         // The last two samples of a woven column are the first of the next.
-        let (e, f) = if is_woven { (&a[dilation..], &b[dilation..]) } else { (&e[..], &f[..]) };
+        let (e, f) = if self.is_woven() { (&a[dilation..], &b[dilation..]) } else { (&e[..], &f[..]) };
         for at in (0..self.padded()).step_by(L::WIDTH) {
             let values = at_points::<T, L>([
                 L::load_or(&a[at..], T::ZERO),
@@ -56,16 +44,7 @@ impl Chunk {
     /// `[COLUMNS]` values for each point, `plane` apart.
     #[inline(always)]
     pub(super) fn evaluate_slopes<T: Real, L: Lanes<T>>(&self, slopes: &[T], to: &mut [T], plane: usize) {
-        let mut rows = [[T::ZERO; ROW]; POINTS];
-        if self.is_woven() {
-            self.unweave(slopes, 0, T::ZERO, self.padded(), &mut rows);
-        } else {
-            for (step, row) in rows.iter_mut().enumerate().take(RESULTS) {
-                for run in self.stretches(step) {
-                    window(slopes, run.first as isize, T::ZERO, &mut row[run.at..run.at + run.count]);
-                }
-            }
-        }
+        let rows = self.gather(slopes, 0, T::ZERO, RESULTS);
         let (small, large) = (L::splat(T::from_f64(FRAC_1_SQRT_2)), L::splat(T::from_f64(SQRT_2)));
         let (half, two) = (L::splat(T::from_f64(0.5)), L::splat(T::from_f64(2.0)));
         for at in (0..self.padded()).step_by(L::WIDTH) {
@@ -124,18 +103,30 @@ impl Chunk {
         }
     }
 
-    /// Parts the samples of a woven chunk from `shift` on into [`RESULTS`] rows of `count`.
+    /// Sample `i` of every column side by side, one row for each of the first `n` samples that begin `shift` after the first
+    /// result; of a woven chunk [`RESULTS`] rows alone, which go on into the next column.
     #[inline(always)]
-    fn unweave<T: Real>(&self, signal: &[T], shift: isize, level: T, count: usize, rows: &mut [[T; ROW]; POINTS]) {
-        let mut samples = [T::ZERO; REACH];
-        let samples = &mut samples[..RESULTS * count];
-        window(signal, self.begin() as isize + shift, level, samples);
-        match self.plan.dilation {
-            1 => unweave::<T, 1>(samples, rows),
-            2 => unweave::<T, 2>(samples, rows),
-            4 => unweave::<T, 4>(samples, rows),
-            _ => unweave::<T, 8>(samples, rows),
+    fn gather<T: Real>(&self, signal: &[T], shift: isize, level: T, n: usize) -> [[T; ROW]; POINTS] {
+        let mut rows = [[T::ZERO; ROW]; POINTS];
+        if !self.is_woven() {
+            for (step, row) in rows.iter_mut().enumerate().take(n) {
+                for run in self.stretches(step) {
+                    window(signal, run.first as isize + shift, level, &mut row[run.at..run.at + run.count]);
+                }
+            }
+            return rows;
         }
+        let dilation = self.plan.dilation;
+        let mut samples = [T::ZERO; REACH];
+        let samples = &mut samples[..RESULTS * (self.padded() + if n > RESULTS { dilation } else { 0 })];
+        window(signal, self.begin() as isize + shift, level, samples);
+        match dilation {
+            1 => unweave::<T, 1>(samples, &mut rows),
+            2 => unweave::<T, 2>(samples, &mut rows),
+            4 => unweave::<T, 4>(samples, &mut rows),
+            _ => unweave::<T, 8>(samples, &mut rows),
+        }
+        rows
     }
 }
 
