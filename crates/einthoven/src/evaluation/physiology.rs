@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::beat::interval::rr_statistics;
 use crate::beat::rpeak::r_peaks;
+use crate::beat::segment::Window;
 use crate::dataset::Dataset;
 use crate::delineators::facts::measure;
 use crate::delineators::{Delineator, DelineatorSpec};
@@ -20,7 +21,13 @@ use crate::metrics::univariate::{KsMethod, ks_test};
 use crate::seed::Seed;
 
 /// Name of each quantity, with its unit.
-pub const QUANTITIES: [&str; 7] = ["hr_bpm", "pr_ms", "qrs_ms", "qtc_ms", "axis_deg", "rr_variation", "voltage_mv"];
+pub const QUANTITIES: [&str; 8] =
+    ["hr_bpm", "pr_ms", "qrs_ms", "qtc_ms", "axis_deg", "rr_variation", "qrs_height_variation", "voltage_mv"];
+
+/// How far around R the height of QRS is looked for, s: half of a narrow complex, so that T never counts.
+const QRS_REACH_S: f64 = 0.06;
+/// Fewest beats for how much their heights vary.
+const MIN_BEATS: usize = 3;
 
 /// Fewest readings of a sample for a distance or a difference.
 const MIN_READINGS: usize = 8;
@@ -123,14 +130,41 @@ fn read(data: &Dataset, item: usize, delineator: &dyn Delineator) -> Result<Read
     let leads: Vec<&[f32]> = data.item(item).chunks(data.sig_len).collect();
     let named: Vec<(&str, &[f32])> = data.leads.iter().map(String::as_str).zip(leads.iter().copied()).collect();
     let facts = measure(&named, data.fs_hz, delineator)?;
-    let rr = rr_statistics(&r_peaks(&leads, data.fs_hz)?, data.fs_hz);
-    let spread = |mv: &[f32]| {
-        let (low, high) = mv.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), &v| (l.min(v), h.max(v)));
-        f64::from(high - low)
-    };
-    let voltage = leads.iter().map(|mv| spread(mv)).sum::<f64>() / leads.len() as f64;
+    let peaks = r_peaks(&leads, data.fs_hz)?;
+    let rr = rr_statistics(&peaks, data.fs_hz);
+    let voltage = leads.iter().map(|mv| range(mv)).sum::<f64>() / leads.len() as f64;
     let variation = rr.and_then(|rr| Some(rr.sd_ms? / rr.mean_ms));
-    Ok([facts.hr_bpm, facts.pr_ms, facts.qrs_ms, facts.qtc_ms, facts.axis_deg, variation, Some(voltage)])
+    let height_variation = qrs_height_variation(&leads, &peaks, data.fs_hz);
+    Ok([
+        facts.hr_bpm,
+        facts.pr_ms,
+        facts.qrs_ms,
+        facts.qtc_ms,
+        facts.axis_deg,
+        variation,
+        height_variation,
+        Some(voltage),
+    ])
+}
+
+fn range(mv: &[f32]) -> f64 {
+    let (low, high) = mv.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), &v| (l.min(v), h.max(v)));
+    f64::from(high - low)
+}
+
+/// Standard deviation over mean of the heights of QRS in a lead, from beat to beat; the median of the leads.
+fn qrs_height_variation(leads: &[&[f32]], peaks: &[usize], fs_hz: f64) -> Option<f64> {
+    let reach = (QRS_REACH_S * fs_hz).round() as usize;
+    let window = Window { before: reach, sig_len: 2 * reach + 1 };
+    let of_lead = |lead: &&[f32]| {
+        let heights: Vec<f64> = peaks.iter().filter_map(|&r| window.cut(lead, r as i64)).map(range).collect();
+        let (n, mean) = (heights.len(), heights.iter().sum::<f64>() / heights.len() as f64);
+        let squares: f64 = heights.iter().map(|height| (height - mean).powi(2)).sum();
+        (n >= MIN_BEATS && mean > 0.0).then(|| (squares / (n - 1) as f64).sqrt() / mean)
+    };
+    let mut of_leads: Vec<f64> = leads.iter().filter_map(of_lead).collect();
+    of_leads.sort_by(f64::total_cmp);
+    (!of_leads.is_empty()).then(|| quantile(&of_leads, 0.5))
 }
 
 /// Held-out, training and synthetic records, in this order.
@@ -274,6 +308,24 @@ mod tests {
         assert_eq!([of(&rows, "all"), of(&rows, "SR"), of(&rows, "AFIB")], [Some((4, 4)), Some((2, 4)), Some((2, 2))]);
         drawn.labels = [1, 0].repeat(4);
         assert_eq!(of(&physiology(&real, &real, &drawn, DELINEATORS[0], Seed::new(1)).unwrap(), "AFIB"), None);
+    }
+
+    #[test]
+    fn heights_that_vary_by_a_tenth_are_read_as_that() {
+        // Triangles 0.1 s wide every second; one lead is flat, and the first beat lies at the edge.
+        let (fs_hz, heights) = (100.0, [9.0, 0.9, 1.1, 0.9, 1.1, 0.9, 1.1]);
+        let peaks: Vec<usize> = (0..heights.len()).map(|k| 3 + 100 * k).collect();
+        let mut lead = vec![0.0f32; 700];
+        for (&peak, height) in peaks.iter().zip(heights) {
+            (0..5).for_each(|d| {
+                [peak + d, peak.saturating_sub(d)].map(|t| lead[t] = height * (1.0 - d as f32 / 5.0)).map(drop)
+            });
+        }
+        let flat = vec![0.0f32; 700];
+        let found = qrs_height_variation(&[&lead, &flat, &lead], &peaks, fs_hz).unwrap();
+        // Six beats at 0.9 and 1.1: standard deviation 0.1 sqrt(6 / 5).
+        assert!((found - 0.1 * 1.2f64.sqrt()).abs() < 1e-6, "{found}");
+        assert_eq!(qrs_height_variation(&[&lead], &peaks[..3], fs_hz), None, "two whole beats are too few");
     }
 
     #[test]

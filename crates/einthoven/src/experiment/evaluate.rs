@@ -183,6 +183,7 @@ const SHOWN: [(&str, &str); QUANTITIES.len()] = [
     ("QTc", "ms"),
     ("axis", "degrees"),
     ("RR variation", ""),
+    ("QRS height variation", ""),
     ("voltage", "mV"),
 ];
 
@@ -194,7 +195,8 @@ fn physiology_section(out: &mut Report, rows: &[Physiology]) {
              interval. Distance: the largest between both distribution functions, 0 to 1; of real ones that between \
              held-out patients and those of the training, below which nothing synthetic can be expected. For PR the share \
              on which it is read says on how many records P waves lead to the beats. RR variation is the standard deviation \
-             of the RR intervals over their mean; voltage the range of a lead, on average.",
+             of the RR intervals over their mean; QRS height variation that of the heights of QRS from beat to beat, the median \
+             of the leads; voltage the range of a lead, on average.",
         )
         .column("real", "held out", "median (quartiles)", Better::Neither)
         .column("synthetic", "synthetic", "median (quartiles)", Better::Neither)

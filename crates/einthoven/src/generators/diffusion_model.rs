@@ -252,7 +252,7 @@ impl DiffusionModel {
     }
 
     /// The network as it draws: guided, its beats like each other.
-    pub(super) fn guided(&self, guidance: f64) -> Result<impl Denoiser + '_> {
+    pub(super) fn guided(&self, guidance: f64) -> Result<Steady<Guided<&NetworkDenoiser<NetworkBackbone>>>> {
         let guided = Guided::new(&self.denoiser, guidance)?;
         Ok(Steady::new(guided, self.card.fs_hz, &self.card.label_names))
     }
@@ -381,8 +381,9 @@ impl DiffusionModel {
     ) -> Result<Vec<f32>> {
         let shape = [items.len(), self.card.leads.len(), self.card.sig_len];
         let tensor = |values: Vec<f32>| Tensor::<3>::from_data(TensorData::new(values, shape), &self.device);
-        let guided = self.guided(request.guidance)?;
-        let known = Known::new(guided, tensor(self.scaled(part.ecg)), tensor(part.mask))?.emphasized(part.emphasis);
+        let (signal, mask) = (self.scaled(part.ecg), part.mask);
+        let guided = self.guided(request.guidance)?.knowing(signal.clone(), mask.clone());
+        let known = Known::new(guided, tensor(signal), tensor(mask))?.emphasized(part.emphasis);
         self.draw(&known, request, seeds, items, beats)
     }
 }

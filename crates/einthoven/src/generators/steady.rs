@@ -19,6 +19,8 @@ use crate::signal::median::median;
 const SHARE: f32 = 0.35;
 /// Share of the noise's variance that is the same in every beat.
 const REPEATED: f64 = 0.1;
+/// How much more than an estimate a known value counts in the mean.
+const KNOWN_WEIGHT: f32 = 4.0;
 /// Parts of a beat before and after its peak that are compared, s: from the P wave to the end of T.
 const REACH_S: [f64; 2] = [0.25, 0.4];
 /// The same as shares of the intervals to the neighboring beats, beyond which it does not reach.
@@ -39,13 +41,28 @@ pub(super) struct Steady<D> {
     fs_hz: f64,
     /// Numbers of the labels that say so.
     ectopic: Vec<usize>,
+    known: Option<KnownSignal>,
+}
+
+/// What is known of the signals and how much it counts, both as the denoised signals are laid out.
+struct KnownSignal {
+    signal: Vec<f32>,
+    mask: Vec<f32>,
 }
 
 impl<D> Steady<D> {
     pub fn new(denoiser: D, fs_hz: f64, label_names: &[String]) -> Steady<D> {
         let is_ectopic = |(_, name): &(usize, &String)| ECTOPIC.contains(&name.as_str());
         let ectopic = label_names.iter().enumerate().filter(is_ectopic).map(|(label, _)| label).collect();
-        Steady { denoiser, fs_hz, ectopic }
+        Steady { denoiser, fs_hz, ectopic, known: None }
+    }
+
+    /// The same for signals of which a part is known where `mask` is 1: beats are drawn towards the known ones first of all.
+    ///
+    /// # Shape
+    /// Both `[item, lead, time]`, in the units that are denoised.
+    pub fn knowing(self, signal: Vec<f32>, mask: Vec<f32>) -> Steady<D> {
+        Steady { known: Some(KnownSignal { signal, mask }), ..self }
     }
 
     fn has_ectopic(&self, condition: &Condition, item: usize) -> bool {
@@ -60,11 +77,16 @@ impl<D: Denoiser> Denoiser for Steady<D> {
         let Some(beats) = &condition.beats else { return Ok(free) };
         let (shape, device) = (free.x0.dims(), free.x0.device());
         let mut x0 = host(free.x0);
-        for (item, (values, beats)) in x0.chunks_exact_mut(shape[1] * shape[2]).zip(beats).enumerate() {
+        let length = shape[2];
+        for (item, beats) in beats.iter().enumerate() {
             let waves = waves(beats, self.fs_hz, self.has_ectopic(condition, item));
-            for lead in values.chunks_exact_mut(shape[2]) {
+            for lead in 0..shape[1] {
+                let at = (item * shape[1] + lead) * length..;
+                let known =
+                    self.known.as_ref().map(|known| [&known.signal, &known.mask].map(|all| &all[at.clone()][..length]));
+                let lead = &mut x0[at][..length];
                 for is_early in [false, true] {
-                    draw_together(lead, waves.iter().filter(|wave| wave.is_early == is_early), self.fs_hz);
+                    draw_together(lead, known, waves.iter().filter(|wave| wave.is_early == is_early), self.fs_hz);
                 }
             }
         }
@@ -98,8 +120,14 @@ fn waves(beats: &[f32], fs_hz: f64, has_early: bool) -> Vec<Wave> {
     beats.iter().enumerate().map(wave).collect()
 }
 
-/// Draws the waves of one lead towards their mean at each distance from the peak.
-fn draw_together<'a>(lead: &mut [f32], waves: impl Iterator<Item = &'a Wave> + Clone, fs_hz: f64) {
+/// Draws the waves of one lead towards their mean at each distance from the peak. What is known of the lead, signal and mask,
+/// stands for its estimate in the mean.
+fn draw_together<'a>(
+    lead: &mut [f32],
+    known: Option<[&[f32]; 2]>,
+    waves: impl Iterator<Item = &'a Wave> + Clone,
+    fs_hz: f64,
+) {
     let longest = REACH_S.map(|seconds| (seconds * fs_hz) as isize);
     let fade = (FADE_S * fs_hz).max(1.0) as f32;
     // Each point of a wave: its place in the mean, its point of the lead, and how much it counts.
@@ -114,6 +142,12 @@ fn draw_together<'a>(lead: &mut [f32], waves: impl Iterator<Item = &'a Wave> + C
     let mut sums = vec![[0.0f32; 2]; (longest[0] + longest[1] + 1) as usize];
     for (place, point, weight) in waves.clone().flat_map(points) {
         if let Some(value) = lead.get(point) {
+            let (value, weight) = match known {
+                Some([signal, mask]) => {
+                    (value + mask[point] * (signal[point] - value), weight * (1.0 + (KNOWN_WEIGHT - 1.0) * mask[point]))
+                }
+                None => (*value, weight),
+            };
             sums[place][0] += weight * value;
             sums[place][1] += weight;
         }
@@ -178,7 +212,7 @@ mod tests {
     fn together(lead: &mut [f32], beats: &[f32], has_early: bool) {
         let waves = waves(beats, FS_HZ, has_early);
         for is_early in [false, true] {
-            draw_together(lead, waves.iter().filter(|wave| wave.is_early == is_early), FS_HZ);
+            draw_together(lead, None, waves.iter().filter(|wave| wave.is_early == is_early), FS_HZ);
         }
     }
 
@@ -196,6 +230,18 @@ mod tests {
             assert!((lead[*beat as usize] - expected).abs() < 1e-5, "{} for {expected}", lead[*beat as usize]);
         }
         assert_eq!(lead[..20], before[..20], "far from any beat nothing changes");
+    }
+
+    #[test]
+    fn known_beats_count_more_than_estimates_and_what_is_estimated_of_them_not_at_all() {
+        let beats = [50.0, 130.0, 210.0, 290.0];
+        let signal = record(&beats[..2], &[1.0; 2], 400);
+        let mask: Vec<f32> = (0..400).map(|t| f32::from(u8::from(t < 170))).collect();
+        let mut lead = record(&beats, &[3.0, 3.0, 2.0, 2.0], 400);
+        let waves = waves(&beats, FS_HZ, false);
+        draw_together(&mut lead, Some([&signal, &mask]), waves.iter(), FS_HZ);
+        let mean = (2.0 * KNOWN_WEIGHT + 2.0 * 2.0) / (2.0 * KNOWN_WEIGHT + 2.0);
+        assert!((lead[210] - (2.0 + SHARE * (mean - 2.0))).abs() < 1e-5, "{}", lead[210]);
     }
 
     #[test]

@@ -29,6 +29,12 @@ impl Heads {
         Heads { batch, heads, width, length }
     }
 
+    /// What queries are multiplied by: the inverse of the root of their width.
+    #[inline(always)]
+    pub fn factor<T: Real>(&self) -> T {
+        T::from_f64((self.width as f64).powf(-0.5))
+    }
+
     /// Queries, keys and values as `[batch * heads, width, length]`.
     pub fn split(&self, qkv: &Tensor<3>) -> [Tensor<3>; 3] {
         let channels = self.heads * self.width;
@@ -50,29 +56,25 @@ impl Heads {
         [0, 1, 2].map(|part| &qkv[(start + part * self.heads) * self.piece()..][..self.piece()])
     }
 
-    /// Runs `work` on the queries, keys and values of each head and the place of its result.
-    fn forward<T: Real>(
-        &self,
-        qkv: &FlexTensor,
-        work: impl Fn([&[T]; 3], &mut [T], &mut Scratch<T>) + Sync,
-    ) -> FlexTensor {
+    /// Result and statistics of `W`.
+    fn forward<T: Real, W: HeadWork>(&self, qkv: &FlexTensor) -> [FlexTensor; 2] {
         let qkv = values::<T>(qkv);
-        let mut out = vec![T::ZERO; self.batch * self.heads * self.piece()];
-        out.par_chunks_mut(self.piece())
-            .enumerate()
-            .for_each_init(Scratch::new, |scratch, (index, out)| work(self.of(qkv, index), out, scratch));
-        tensor(out, &[self.batch, self.heads * self.width, self.length])
+        let (n_heads, n_statistics) = (self.batch * self.heads, self.statistics::<W>());
+        let mut out = vec![T::ZERO; n_heads * self.piece()];
+        let mut statistics = vec![T::ZERO; n_heads * n_statistics];
+        out.par_chunks_mut(self.piece()).zip(statistics.par_chunks_mut(n_statistics)).enumerate().for_each_init(
+            Scratch::new,
+            |scratch, (index, (out, statistics))| {
+                W::forward(*self, self.of(qkv, index), out, statistics, scratch);
+            },
+        );
+        let shape = [self.batch, self.heads * self.width, self.length];
+        [tensor(out, &shape), tensor(statistics, &[n_heads, n_statistics])]
     }
 
-    /// Runs `work` on the queries, keys and values of each head, the gradient for its result, and
-    /// the places of the three gradients, which hold zeros.
-    fn backward<T: Real>(
-        &self,
-        qkv: &FlexTensor,
-        grad: &FlexTensor,
-        work: impl Fn([&[T]; 3], &[T], [&mut [T]; 3], &mut Scratch<T>) + Sync,
-    ) -> FlexTensor {
-        let (qkv, grad) = (values::<T>(qkv), values::<T>(grad));
+    /// Gradient of `W` for queries, keys and values, from these, its result and its statistics.
+    fn backward<T: Real, W: HeadWork>(&self, kept: &[FlexTensor], grad: &FlexTensor) -> FlexTensor {
+        let [qkv, result, statistics] = [0, 1, 2].map(|k| values::<T>(&kept[k]));
         let mut out = vec![T::ZERO; qkv.len()];
         let mut pieces = Vec::with_capacity(self.batch * self.heads);
         let part = self.heads * self.piece();
@@ -84,50 +86,62 @@ impl Heads {
         }
         pieces
             .into_par_iter()
-            .zip(grad.par_chunks(self.piece()))
+            .zip(values::<T>(grad).par_chunks(self.piece()))
+            .zip(result.par_chunks(self.piece()).zip(statistics.par_chunks(self.statistics::<W>())))
             .enumerate()
-            .for_each_init(Scratch::new, |scratch, (index, (out, grad))| work(self.of(qkv, index), grad, out, scratch));
+            .for_each_init(Scratch::new, |scratch, (index, ((out, grad), (result, statistics)))| {
+                let past = Past { qkv: self.of(qkv, index), out: result, statistics };
+                W::backward(*self, past, grad, out, scratch);
+            });
         tensor(out, &[self.batch, 3 * self.heads * self.width, self.length])
     }
+
+    /// Numbers that are kept of a head; one at least, so that each has a piece.
+    fn statistics<W: HeadWork>(&self) -> usize {
+        (W::STATISTICS * self.length).max(1)
+    }
+}
+
+/// What a pass backward knows of a head, each but the last `[width, length]`.
+pub(super) struct Past<'a, T> {
+    /// Queries, keys and values.
+    pub qkv: [&'a [T]; 3],
+    /// The result.
+    pub out: &'a [T],
+    /// What the pass forward kept, `[STATISTICS, length]`.
+    pub statistics: &'a [T],
 }
 
 /// What an attention does with one head of one record.
 pub(super) trait HeadWork: Debug + Send + Sync + 'static {
-    /// From queries, keys and values, each `[width, length]`, to the result.
-    fn forward<T: Real>(heads: Heads, qkv: [&[T]; 3], out: &mut [T], scratch: &mut Scratch<T>);
+    /// Numbers that are kept of each point for the pass backward.
+    const STATISTICS: usize;
+
+    /// From queries, keys and values, each `[width, length]`, to the result and `[STATISTICS, length]`.
+    fn forward<T: Real>(heads: Heads, qkv: [&[T]; 3], out: &mut [T], statistics: &mut [T], scratch: &mut Scratch<T>);
 
     /// From these and the gradient for the result to the three gradients, whose places hold zeros.
-    fn backward<T: Real>(heads: Heads, qkv: [&[T]; 3], grad: &[T], out: [&mut [T]; 3], scratch: &mut Scratch<T>);
+    fn backward<T: Real>(heads: Heads, past: Past<T>, grad: &[T], out: [&mut [T]; 3], scratch: &mut Scratch<T>);
 }
 
 /// An attention as an operation on the tensor of queries, keys and values.
 #[derive(Debug)]
 pub(super) struct OnHeads<W>(pub Heads, pub W);
 
-impl<W: HeadWork> OnHeads<W> {
-    fn run<T: Real>(&self, qkv: &FlexTensor) -> FlexTensor {
-        self.0.forward::<T>(qkv, |qkv, out, scratch| W::forward(self.0, qkv, out, scratch))
-    }
-
-    fn gradient<T: Real>(&self, qkv: &FlexTensor, grad: &FlexTensor) -> FlexTensor {
-        self.0.backward::<T>(qkv, grad, |qkv, grad, out, scratch| W::backward(self.0, qkv, grad, out, scratch))
-    }
-}
-
 impl<W: HeadWork> FusedOp for OnHeads<W> {
     fn forward(&self, mut inputs: Vec<FlexTensor>, _: bool) -> (FlexTensor, Vec<FlexTensor>) {
         let qkv = inputs.remove(0);
-        let out = match qkv.dtype() {
-            DType::F64 => self.run::<f64>(&qkv),
-            _ => self.run::<f32>(&qkv),
+        let [out, statistics] = match qkv.dtype() {
+            DType::F64 => self.0.forward::<f64, W>(&qkv),
+            _ => self.0.forward::<f32, W>(&qkv),
         };
-        (out, vec![qkv])
+        (out.clone(), vec![qkv, out, statistics])
     }
 
     fn gradients(&self, grad: FlexTensor, kept: Vec<FlexTensor>, _: &[bool]) -> Vec<Option<FlexTensor>> {
         let gradient = match grad.dtype() {
-            DType::F64 => self.gradient::<f64>(&kept[0], &grad),
-            _ => self.gradient::<f32>(&kept[0], &grad),
+            DType::F64 => self.0.backward::<f64, W>(&kept, &grad),
+            _ => self.0.backward::<f32, W>(&kept, &grad),
         };
         vec![Some(gradient)]
     }

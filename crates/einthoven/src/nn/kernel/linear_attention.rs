@@ -7,7 +7,7 @@ use burn::tensor::{Tensor, activation};
 
 use super::cpu::{Real, View};
 use super::fused;
-use super::heads::{HeadWork, Heads, OnHeads};
+use super::heads::{HeadWork, Heads, OnHeads, Past};
 use super::lanes::{Job, Lanes};
 use super::softmax;
 use super::tile::{LINE, Scratch, dots, multiply, pad_rows, pitch};
@@ -52,26 +52,24 @@ fn reference(qkv: Tensor<3>, heads: Heads) -> Tensor<3> {
 struct LinearAttention;
 
 impl HeadWork for LinearAttention {
-    fn forward<T: Real>(heads: Heads, qkv: [&[T]; 3], out: &mut [T], scratch: &mut Scratch<T>) {
+    const STATISTICS: usize = 0;
+
+    fn forward<T: Real>(heads: Heads, qkv: [&[T]; 3], out: &mut [T], _: &mut [T], scratch: &mut Scratch<T>) {
         T::run(Forward { heads, qkv, out, scratch });
     }
 
-    fn backward<T: Real>(heads: Heads, qkv: [&[T]; 3], grad: &[T], out: [&mut [T]; 3], scratch: &mut Scratch<T>) {
-        T::run(Gradient { heads, qkv, grad, out, scratch });
+    fn backward<T: Real>(heads: Heads, past: Past<T>, grad: &[T], out: [&mut [T]; 3], scratch: &mut Scratch<T>) {
+        T::run(Gradient { heads, qkv: past.qkv, grad, out, scratch });
     }
 }
 
 /// Softmax of the padded queries over their channels, with their factor, and of the keys over time.
 #[inline(always)]
 fn weigh<T: Real, L: Lanes<T>>(heads: Heads, q: &mut [T], k: &mut [T], pitch: usize) {
-    softmax::columns::<T, L>(q, pitch, heads.length.next_multiple_of(LINE), factor(heads));
+    softmax::columns::<T, L>(q, pitch, heads.length.next_multiple_of(LINE), heads.factor());
     for row in k.chunks_exact_mut(pitch) {
         softmax::row::<T, L>(row, heads.length);
     }
-}
-
-fn factor<T: Real>(heads: Heads) -> T {
-    T::from_f64((heads.width as f64).powf(-0.5))
 }
 
 struct Forward<'a, T> {
@@ -148,7 +146,7 @@ impl<T: Real> Job<T> for Gradient<'_, T> {
             out.copy_from_slice(&part[..length]);
         }
         multiply::<T, L, false>([width, padded, width], (part, pitch), (context, by_key), (grad, |e| e * pitch));
-        softmax::columns_gradient::<T, L>(q, part, pitch, padded, factor(self.heads));
+        softmax::columns_gradient::<T, L>(q, part, pitch, padded, self.heads.factor());
         for (part, out) in part.chunks_exact(pitch).zip(for_q.chunks_exact_mut(length)) {
             out.copy_from_slice(&part[..length]);
         }
