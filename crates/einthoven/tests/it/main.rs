@@ -10,6 +10,8 @@ mod checkpoint;
 #[cfg(feature = "nn")]
 mod conditions;
 mod config;
+#[cfg(feature = "nn")]
+mod cross_entropy;
 mod dataset;
 #[cfg(feature = "nn")]
 mod delineation;

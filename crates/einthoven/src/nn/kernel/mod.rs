@@ -14,6 +14,7 @@ mod batch_norm_act;
 mod columns;
 mod conv1d;
 mod cpu;
+mod cross_entropy;
 mod depthwise;
 mod fft_conv;
 mod fused;
@@ -52,6 +53,7 @@ pub use conv1d::{
     conv1d_joined, conv1d_matrix, conv1d_reference,
 };
 pub(crate) use cpu::is_cpu;
+pub use cross_entropy::{cross_entropy, cross_entropy_reference};
 pub use depthwise::{DepthwiseOptions, Edge, depthwise, depthwise_reference};
 pub use fft_conv::{KernelSpectrum, fft_conv, fft_conv_reference};
 pub use gated_residual::{

@@ -3,7 +3,7 @@
 //! One knows the low band's codes, the other the high band's given those of the low. Both are told a class, or none:
 //! the difference between the two answers is what guidance enlarges.
 
-use burn::tensor::{Tensor, TensorData, activation};
+use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::config::{Band, Form};
@@ -14,7 +14,7 @@ use super::stft::positions;
 use super::vqvae::{Vqvae, check_tokens};
 use super::{transformer, transformer_paper};
 use crate::error::{Error, Result};
-use crate::nn::kernel::{Conv1dOptions, conv1d};
+use crate::nn::kernel::{Conv1dOptions, conv1d, cross_entropy};
 use crate::nn::layer::start_lengths;
 use crate::nn::weights::{Init, View, Weights};
 use crate::seed::Seed;
@@ -208,13 +208,17 @@ impl Prior {
     /// # Errors
     /// As [`Prior::logits`].
     pub fn logits_traced(&self, p: &View, pass: &mut Pass, query: Query, trace: PriorTrace) -> Result<Tensor<3>> {
+        Ok(self.scores(p, pass, query, trace)?.swap_dims(1, 2))
+    }
+
+    /// Logits as the transformers give them, `[batch, code, position]`.
+    fn scores(&self, p: &View, pass: &mut Pass, query: Query, trace: PriorTrace) -> Result<Tensor<3>> {
         self.check(query)?;
         let band = query.band();
-        let logits = match self.config.form {
+        Ok(match self.config.form {
             Form::Paper => transformer_paper::logits(self, p, pass, query, band, trace),
             Form::Release => transformer::logits(self, p, pass, query, band, trace),
-        };
-        Ok(logits.swap_dims(1, 2))
+        })
     }
 
     /// Logits with class guidance: those without class plus `guidance` times what the class changes. Without
@@ -225,11 +229,17 @@ impl Prior {
     /// # Reference
     /// Ho and Salimans 2022, eq. 6, with `guidance` counted from the unconditional answer.
     pub fn guided_logits(&self, p: &View, pass: &mut Pass, query: Query, guidance: f64) -> Result<Tensor<3>> {
+        Ok(self.guided_scores(p, pass, query, guidance)?.swap_dims(1, 2))
+    }
+
+    /// The same as `[batch, code, position]`.
+    fn guided_scores(&self, p: &View, pass: &mut Pass, query: Query, guidance: f64) -> Result<Tensor<3>> {
+        let mut scores = |query| self.scores(p, pass, query, &mut |_, _| {});
         if query.classes.is_none() || guidance == 1.0 {
-            return self.logits(p, pass, query);
+            return scores(query);
         }
-        let without = self.logits(p, pass, Query { classes: None, ..query })?;
-        let with = self.logits(p, pass, query)?;
+        let without = scores(Query { classes: None, ..query })?;
+        let with = scores(query)?;
         Ok(without.clone() + (with - without) * guidance)
     }
 
@@ -243,9 +253,9 @@ impl Prior {
         let [low_masked, high_masked] =
             [(low, 0), (high, 1)].map(|(tokens, band)| masked(tokens, shown[band], self.config.codes[band]));
         let of_low = Query { low: &low_masked, high: None, classes };
-        let of_low = cross_entropy(self.guided_logits(p, pass, of_low, guidance)?, low, shown[0])?;
+        let of_low = of_hidden(self.guided_scores(p, pass, of_low, guidance)?, low, shown[0])?;
         let of_high = Query { low, high: Some(&high_masked), classes };
-        let of_high = cross_entropy(self.guided_logits(p, pass, of_high, guidance)?, high, shown[1])?;
+        let of_high = of_hidden(self.guided_scores(p, pass, of_high, guidance)?, high, shown[1])?;
         Ok([of_low, of_high])
     }
 
@@ -343,21 +353,14 @@ pub(super) fn map(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> T
     conv1d(x, weight.unsqueeze_dim(2), bias, Conv1dOptions::default())
 }
 
-/// Mean over the codes that are not shown.
-fn cross_entropy(logits: Tensor<3>, tokens: &Tokens, shown: &[Vec<bool>]) -> Result<Tensor<1>> {
-    let [batch, n_positions, codes] = logits.dims();
-    let shown = shown.iter().flatten();
-    let hidden: Vec<usize> = shown.enumerate().filter(|(_, is_shown)| !**is_shown).map(|(at, _)| at).collect();
-    if hidden.is_empty() {
-        return Err(Error::data("codes", "none is hidden, so there is nothing to predict"));
+/// Cross entropy of the codes that are not shown.
+fn of_hidden(scores: Tensor<3>, tokens: &Tokens, shown: &[Vec<bool>]) -> Result<Tensor<1>> {
+    let codes = tokens.iter().flatten().zip(shown.iter().flatten());
+    let hidden: Vec<Option<usize>> = codes.map(|(code, is_shown)| (!is_shown).then_some(*code)).collect();
+    match hidden.iter().any(Option::is_some) {
+        true => Ok(cross_entropy(scores, &hidden)),
+        false => Err(Error::data("codes", "none is hidden, so there is nothing to predict")),
     }
-    let flat: Vec<usize> = tokens.iter().flatten().copied().collect();
-    let device = logits.device();
-    let of_hidden = logits.reshape([batch * n_positions, codes]).select(0, positions(&hidden, &device));
-    // Position of the right code's logarithm in the flat array.
-    let right: Vec<usize> = hidden.iter().enumerate().map(|(row, &at)| row * codes + flat[at]).collect();
-    let logs = activation::log_softmax(of_hidden, 1).reshape([hidden.len() * codes]);
-    Ok(logs.select(0, positions(&right, &device)).mean().neg())
 }
 
 #[cfg(test)]
