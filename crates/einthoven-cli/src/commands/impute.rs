@@ -29,6 +29,9 @@ pub struct Args {
     /// What the draw starts from: noise, or the record's own mean beat at the R peaks that its rhythm predicts
     #[arg(long, value_enum, default_value = "noise")]
     prior: PriorName,
+    /// Draw this often and take the mean, which is nearer to what was there and smoother than a record
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    draws: u64,
     /// Compare what was recorded of the named leads or gap with what either prior and the mean beat alone make of it:
     /// root mean squared error and correlation of each lead; --out may be left out
     #[arg(long, conflicts_with = "forecast")]
@@ -74,6 +77,7 @@ pub fn execute(args: Args) -> Result<u8> {
             PriorName::Noise => Prior::Noise,
             PriorName::Template => Prior::Template,
         },
+        draws: args.draws,
         check: args.check,
     };
     let imputed = experiment::impute(&request, &Stop::on_signals()?, &mut Printer::new())?;

@@ -46,6 +46,8 @@ pub struct ImputeRequest<'a> {
     pub label: Option<&'a str>,
     /// What the draw starts from.
     pub prior: Prior,
+    /// How often it is drawn. The mean of many draws is the estimate of least squared error, and smoother than a record.
+    pub draws: u64,
     /// Whether points that are there are compared with what is made of them by either prior.
     pub check: bool,
 }
@@ -102,7 +104,11 @@ pub fn impute(request: &ImputeRequest, stop: &Stop, progress: &mut dyn Progress)
     let derived = filled(&opened.names, &was_missing, &mv);
     let left = missing(&mv);
     let call = opened.request(label.map(Conditions::of_class).unwrap_or_default(), Some(&request.drawing));
-    let filling = Filling { opened: &opened, known: &mv, call: &call, seed: Seed::new(request.drawing.seed) };
+    if request.draws == 0 {
+        return Err(Error::config("--draws", "found 0, expected at least 1"));
+    }
+    let seed = Seed::new(request.drawing.seed);
+    let filling = Filling { opened: &opened, known: &mv, call: &call, seed, draws: request.draws };
     let is_drawn = left.iter().flatten().any(|&is_missing| is_missing);
     let made = match is_drawn {
         true => filling.drawn(request.prior, stop, progress)?,
@@ -205,6 +211,7 @@ struct Filling<'a> {
     known: &'a [Vec<f32>],
     call: &'a SampleRequest,
     seed: Seed,
+    draws: u64,
 }
 
 impl Filling<'_> {
@@ -219,8 +226,6 @@ impl Filling<'_> {
         let is_missing = any_missing(&coarse);
         let stretches = stretches(&is_missing, opened.model.card().sig_len);
         for (k, &[from, to]) in stretches.iter().enumerate() {
-            stop.check("run the same command again")?;
-            progress.update("stretches", k as u64, stretches.len() as u64, "");
             let cut = |leads: &[Vec<f32>]| leads.iter().flat_map(|lead| lead[from..to].to_vec()).collect::<Vec<f32>>();
             let mut call = self.call.clone();
             call.items[0].index = k as u64;
@@ -229,9 +234,18 @@ impl Filling<'_> {
                 (cut(ecg), within.map(|gap| gap.confidence).fold(1.0, f64::min))
             });
             let start = guessed.as_ref().map(|(ecg, confidence)| Guess { ecg, confidence: *confidence });
-            let filled = opened.model.fill(&cut(&coarse), start, &call, self.seed)?;
-            for (lead, filled) in coarse.iter_mut().zip(filled.chunks(to - from)) {
-                lead[from..to].copy_from_slice(filled);
+            let (known, mut mean) = (cut(&coarse), vec![0.0; coarse.len() * (to - from)]);
+            for draw in 0..self.draws {
+                stop.check("run the same command again")?;
+                progress.update("draws", k as u64 * self.draws + draw, stretches.len() as u64 * self.draws, "");
+                let seed = if draw == 0 { self.seed } else { self.seed.purpose("draw").index(draw) };
+                let filled = opened.model.fill(&known, start, &call, seed)?;
+                for (mean, filled) in mean.iter_mut().zip(filled) {
+                    *mean += f64::from(filled) / self.draws as f64;
+                }
+            }
+            for (lead, mean) in coarse.iter_mut().zip(mean.chunks(to - from)) {
+                lead[from..to].iter_mut().zip(mean).for_each(|(v, mean)| *v = *mean as f32);
             }
         }
         self.put_back(&places, &coarse)
@@ -393,7 +407,8 @@ fn in_words(request: &ImputeRequest) -> String {
     parts.extend(request.forecast_s.map(|seconds| format!("{seconds} s at the end")));
     parts.push("what was missing".into());
     let start = if request.prior == Prior::Template { "; drawn from the mean beat" } else { "" };
-    parts.join(", ") + start
+    let draws = if request.draws > 1 { format!("; the mean of {} draws", request.draws) } else { String::new() };
+    parts.join(", ") + start + &draws
 }
 
 impl Imputed {
