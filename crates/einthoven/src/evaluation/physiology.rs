@@ -317,9 +317,9 @@ mod tests {
         let peaks: Vec<usize> = (0..heights.len()).map(|k| 3 + 100 * k).collect();
         let mut lead = vec![0.0f32; 700];
         for (&peak, height) in peaks.iter().zip(heights) {
-            (0..5).for_each(|d| {
-                [peak + d, peak.saturating_sub(d)].map(|t| lead[t] = height * (1.0 - d as f32 / 5.0)).map(drop)
-            });
+            for (t, value) in lead.iter_mut().enumerate() {
+                *value += height * (1.0 - t.abs_diff(peak) as f32 / 5.0).max(0.0);
+            }
         }
         let flat = vec![0.0f32; 700];
         let found = qrs_height_variation(&[&lead, &flat, &lead], &peaks, fs_hz).unwrap();

@@ -27,6 +27,7 @@ use crate::diffusion::{NetworkConfig, sampler};
 use crate::error::{Error, Result};
 use crate::generators::diffusion_model::ModelCard;
 use crate::generators::rhythm::RhythmModel;
+use crate::generators::usual::UsualFacts;
 use crate::nn::adamw::AdamWConfig;
 use crate::nn::weights::Weights;
 use crate::run::Progress;
@@ -166,6 +167,8 @@ pub(super) fn train(
         card.rhythm = Some(RhythmModel::fit(&beats_s, &part.labels, part.n_labels())?);
         items.beats = Some(shown(&beats));
     }
+    let facts = part.facts.as_deref().unwrap_or_default();
+    card.usual = UsualFacts::fit(facts, &part.labels, part.n_labels(), &told.facts);
     let auxiliary = auxiliary(&part, beats, &card, recipe)?;
     let simulated = match &recipe.pretraining {
         Some(pretraining) => {
@@ -309,5 +312,6 @@ fn card(generator: &str, recipe: &DiffusionRecipe, told: Told, part: &Dataset) -
         training_data: training_data(part),
         latent: None,
         rhythm: None,
+        usual: None,
     })
 }

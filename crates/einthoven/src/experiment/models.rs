@@ -89,5 +89,6 @@ fn card(c: &Experiment, data: &Dataset, network: diffusion::NetworkConfig) -> Re
         training_data: training_data(data),
         latent: None,
         rhythm: None,
+        usual: None,
     })
 }

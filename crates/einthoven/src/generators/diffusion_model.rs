@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::long_records::LongRecords;
 use super::rhythm::RhythmModel;
 use super::steady::{self, Steady};
+use super::usual::UsualFacts;
 use super::{Generator, GeneratorSpec, Item, SampleRequest, Sink, model_file, too_short};
 use crate::dataset::condition::{FACTS, Told};
 use crate::dataset::{Conditions, Dataset};
@@ -82,6 +83,9 @@ pub struct ModelCard {
     /// When the beats of its records come, for a network that is shown them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rhythm: Option<RhythmModel>,
+    /// What it is told of a record where nobody asks for a number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usual: Option<UsualFacts>,
 }
 
 /// What is known of items that are drawn.
@@ -271,6 +275,17 @@ impl DiffusionModel {
         Ok(condition)
     }
 
+    /// Items with what is usual of their labels where nothing is asked for.
+    fn with_usual(&self, items: &[Item], of_record: Seed) -> Vec<Item> {
+        let mut items = items.to_vec();
+        if let Some(usual) = &self.card.usual {
+            for item in &mut items {
+                item.conditions.facts = usual.told(&item.conditions, of_record.index(item.index));
+            }
+        }
+        items
+    }
+
     /// The randomness of this model: it is no other model's.
     fn own(&self, seed: Seed) -> Seed {
         seed.purpose("sample").purpose(&self.hash)
@@ -338,11 +353,11 @@ impl DiffusionModel {
         items: &[Item],
         beats: Option<Vec<Vec<f32>>>,
     ) -> Result<Vec<f32>> {
-        let (n_items, condition) = (items.len(), self.condition(items, beats)?);
-        let [channels, length] = self.denoised;
-        let (size, shape) = (channels * length, [n_items, channels, length]);
         // Noise belongs to the model, the seed, the item and the step, and to nothing else.
         let (seed, of_record) = (self.own(seed), self.own(of_record));
+        let (n_items, condition) = (items.len(), self.condition(&self.with_usual(items, of_record), beats)?);
+        let [channels, length] = self.denoised;
+        let (size, shape) = (channels * length, [n_items, channels, length]);
         let fs_hz = self.card.fs_hz;
         let normal = |step: usize| {
             let mut noise = vec![0.0f32; n_items * size];

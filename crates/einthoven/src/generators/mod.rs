@@ -24,6 +24,7 @@ mod steady;
 pub mod time_diffusion;
 pub mod timediffusion;
 pub mod timevqvae;
+pub mod usual;
 pub mod wavegan_star;
 
 use std::path::Path;

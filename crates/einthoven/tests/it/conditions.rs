@@ -69,6 +69,7 @@ fn card(network: NetworkConfig) -> ModelCard {
         training_data: json!({}),
         latent: None,
         rhythm: None,
+        usual: None,
     }
 }
 
