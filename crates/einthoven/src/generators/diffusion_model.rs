@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::long_records::LongRecords;
 use super::rhythm::RhythmModel;
-use super::steady::{self, Steady};
+use super::steady::{self, Memory, Steady};
 use super::usual::UsualFacts;
 use super::{Generator, GeneratorSpec, Item, SampleRequest, Sink, model_file, too_short};
 use crate::dataset::condition::{FACTS, Told};
@@ -92,9 +92,9 @@ pub struct ModelCard {
 pub(super) struct KnownPart<'a> {
     /// `[item, lead, time]`, mV.
     pub ecg: &'a [f32],
-    /// Of the same shape: 1 where `ecg` holds, 0 where it does not count, between where known and drawn go over into each
-    /// other.
-    pub mask: Vec<f32>,
+    /// At each point in time 1 where `ecg` holds, 0 where it does not count, between where known and drawn go over into
+    /// each other.
+    pub mask: &'a [f32],
     /// As in [`Known::emphasized`].
     pub emphasis: f64,
 }
@@ -380,26 +380,40 @@ impl DiffusionModel {
         model_file::in_mv(ecg, &self.card.scale_mv, self.card.sig_len, &self.card.role, items)
     }
 
-    /// Items of which a part is known, in the leads that are modelled.
+    /// The next part of records, of which a part may be known, in the leads that are modelled; its beats are like those
+    /// of `memory`, which has them too then.
     ///
     /// # Shape
     /// The result is `[item, lead, time]`, mV.
     /// # Errors
     /// As [`Generator::sample_into`].
-    pub(super) fn draw_known(
+    pub(super) fn draw_next(
         &self,
-        part: KnownPart,
+        part: Option<KnownPart>,
+        memory: &mut Memory,
         request: &SampleRequest,
         seeds: [Seed; 2],
         items: &[Item],
         beats: Option<Vec<Vec<f32>>>,
     ) -> Result<Vec<f32>> {
-        let shape = [items.len(), self.card.leads.len(), self.card.sig_len];
-        let tensor = |values: Vec<f32>| Tensor::<3>::from_data(TensorData::new(values, shape), &self.device);
-        let (signal, mask) = (self.scaled(part.ecg), part.mask);
-        let guided = self.guided(request.guidance)?.knowing(signal.clone(), mask.clone());
-        let known = Known::new(guided, tensor(signal), tensor(mask))?.emphasized(part.emphasis);
-        self.draw(&known, request, seeds, items, beats)
+        let [n_leads, length] = [self.card.leads.len(), self.card.sig_len];
+        let tensor = |values: Vec<f32>| {
+            Tensor::<3>::from_data(TensorData::new(values, [items.len(), n_leads, length]), &self.device)
+        };
+        let (guided, unknown) = (self.guided(request.guidance)?, vec![0.0; length]);
+        let mask = part.as_ref().map_or(&unknown[..], |part| part.mask);
+        let drawn = match &part {
+            // A beginning is what the model draws without more to come.
+            None => self.draw(&guided, request, seeds, items, beats.clone())?,
+            Some(part) => {
+                let steady = self.guided(request.guidance)?.going_on(memory.clone(), mask.to_vec());
+                let known = (tensor(self.scaled(part.ecg)), tensor(mask.repeat(items.len() * n_leads)));
+                let known = Known::new(steady, known.0, known.1)?.emphasized(part.emphasis);
+                self.draw(&known, request, seeds, items, beats.clone())?
+            }
+        };
+        guided.remember(memory, &self.scaled(&drawn), mask, &self.condition(items, beats)?);
+        Ok(drawn)
     }
 }
 

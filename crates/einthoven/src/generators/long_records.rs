@@ -7,6 +7,7 @@
 use serde_json::json;
 
 use super::diffusion_model::{DiffusionModel, KnownPart};
+use super::steady::Memory;
 use super::{Generator, Item, SampleRequest, Sink, model_file};
 use crate::dataset::Dataset;
 use crate::dataset::condition::{Fact, Told};
@@ -94,17 +95,12 @@ impl Generator for LongRecords {
                 .iter()
                 .map(|item| Some(wandering(item.conditions.facts.hr_bpm?, n_windows, stride_s, seed.index(item.index))))
                 .collect();
+            let mut memory = Memory::default();
             let record = self.windows.stitched(items.len() * n_leads, &mut |window, known, mask| {
                 let items = self.told(items, &rates, window);
-                if window == 0 {
-                    // The beginning is what the model draws without more to come.
-                    let guided = self.model.guided(request.guidance)?;
-                    return self.model.draw(&guided, request, [seed; 2], &items, of_window(0));
-                }
-                let mask = mask.repeat(items.len() * n_leads);
-                let part = KnownPart { ecg: known, mask, emphasis: EMPHASIS };
-                let seeds = [seed.purpose("window").index(window as u64), seed];
-                self.model.draw_known(part, request, seeds, &items, of_window(window))
+                let seed_of_window = if window == 0 { seed } else { seed.purpose("window").index(window as u64) };
+                let part = (window > 0).then_some(KnownPart { ecg: known, mask, emphasis: EMPHASIS });
+                self.model.draw_next(part, &mut memory, request, [seed_of_window, seed], &items, of_window(window))
             })?;
             for (item, ecg) in items.iter().zip(record.chunks(n_leads * sig_len)) {
                 let ecg = model_file::all_leads(ecg.to_vec(), &card.leads, sig_len)?;

@@ -19,8 +19,6 @@ use crate::signal::median::median;
 const SHARE: f32 = 0.35;
 /// Share of the noise's variance that is the same in every beat.
 const REPEATED: f64 = 0.1;
-/// How much more than an estimate a known value counts in the mean.
-const KNOWN_WEIGHT: f32 = 4.0;
 /// Parts of a beat before and after its peak that are compared, s: from the P wave to the end of T.
 const REACH_S: [f64; 2] = [0.25, 0.4];
 /// The same as shares of the intervals to the neighboring beats, beyond which it does not reach.
@@ -41,28 +39,50 @@ pub(super) struct Steady<D> {
     fs_hz: f64,
     /// Numbers of the labels that say so.
     ectopic: Vec<usize>,
-    known: Option<KnownSignal>,
+    before: Option<Before>,
 }
 
-/// What is known of the signals and how much it counts, both as the denoised signals are laid out.
-struct KnownSignal {
-    signal: Vec<f32>,
+/// What was drawn of records whose next part is denoised.
+struct Before {
+    memory: Memory,
+    /// How much it holds at each point of the part.
     mask: Vec<f32>,
 }
+
+/// Sums over the beats that records have so far: for each lead of each record those of beats in time and of early ones.
+#[derive(Clone, Default)]
+pub(super) struct Memory(Vec<[Sums; 2]>);
+
+/// Weighted sum of values, and of weights, at each distance from the peak.
+type Sums = Vec<[f32; 2]>;
 
 impl<D> Steady<D> {
     pub fn new(denoiser: D, fs_hz: f64, label_names: &[String]) -> Steady<D> {
         let is_ectopic = |(_, name): &(usize, &String)| ECTOPIC.contains(&name.as_str());
         let ectopic = label_names.iter().enumerate().filter(is_ectopic).map(|(label, _)| label).collect();
-        Steady { denoiser, fs_hz, ectopic, known: None }
+        Steady { denoiser, fs_hz, ectopic, before: None }
     }
 
-    /// The same for signals of which a part is known where `mask` is 1: beats are drawn towards the known ones first of all.
+    /// The same for the next part of records, whose beats so far count in the mean; where `mask` is 1 the part is one of
+    /// what is there already.
+    pub fn going_on(self, memory: Memory, mask: Vec<f32>) -> Steady<D> {
+        Steady { before: Some(Before { memory, mask }), ..self }
+    }
+
+    /// Adds the beats of signals to what is remembered of their records, where `mask` is not 1.
     ///
     /// # Shape
-    /// Both `[item, lead, time]`, in the units that are denoised.
-    pub fn knowing(self, signal: Vec<f32>, mask: Vec<f32>) -> Steady<D> {
-        Steady { known: Some(KnownSignal { signal, mask }), ..self }
+    /// `x0` is `[item, lead, time]`, in the units that are denoised, and `mask` `[time]`.
+    pub fn remember(&self, memory: &mut Memory, x0: &[f32], mask: &[f32], condition: &Condition) {
+        let Some(beats) = &condition.beats else { return };
+        let n_leads = x0.len() / mask.len() / beats.len();
+        memory.0.resize_with(beats.len() * n_leads, Default::default);
+        for (k, (lead, sums)) in x0.chunks_exact(mask.len()).zip(&mut memory.0).enumerate() {
+            let waves = waves(&beats[k / n_leads], self.fs_hz, self.has_ectopic(condition, k / n_leads));
+            for (group, sums) in sums.iter_mut().enumerate() {
+                add_waves(sums, lead, Some(mask), of_group(&waves, group), self.fs_hz);
+            }
+        }
     }
 
     fn has_ectopic(&self, condition: &Condition, item: usize) -> bool {
@@ -77,17 +97,16 @@ impl<D: Denoiser> Denoiser for Steady<D> {
         let Some(beats) = &condition.beats else { return Ok(free) };
         let (shape, device) = (free.x0.dims(), free.x0.device());
         let mut x0 = host(free.x0);
-        let length = shape[2];
-        for (item, beats) in beats.iter().enumerate() {
-            let waves = waves(beats, self.fs_hz, self.has_ectopic(condition, item));
-            for lead in 0..shape[1] {
-                let at = (item * shape[1] + lead) * length..;
-                let known =
-                    self.known.as_ref().map(|known| [&known.signal, &known.mask].map(|all| &all[at.clone()][..length]));
-                let lead = &mut x0[at][..length];
-                for is_early in [false, true] {
-                    draw_together(lead, known, waves.iter().filter(|wave| wave.is_early == is_early), self.fs_hz);
+        for (k, lead) in x0.chunks_exact_mut(shape[2]).enumerate() {
+            let item = k / shape[1];
+            let waves = waves(&beats[item], self.fs_hz, self.has_ectopic(condition, item));
+            for group in 0..2 {
+                let (mut sums, mut mask) = (Sums::new(), None);
+                if let Some(before) = &self.before {
+                    mask = Some(&before.mask[..]);
+                    sums = before.memory.0.get(k).map(|groups| groups[group].clone()).unwrap_or_default();
                 }
+                draw_together(lead, mask, sums, of_group(&waves, group), self.fs_hz);
             }
         }
         Prediction::from_x0(Tensor::from_data(TensorData::new(x0, shape), &device), x, levels)
@@ -120,41 +139,55 @@ fn waves(beats: &[f32], fs_hz: f64, has_early: bool) -> Vec<Wave> {
     beats.iter().enumerate().map(wave).collect()
 }
 
-/// Draws the waves of one lead towards their mean at each distance from the peak. What is known of the lead, signal and mask,
-/// stands for its estimate in the mean.
-fn draw_together<'a>(
-    lead: &mut [f32],
-    known: Option<[&[f32]; 2]>,
-    waves: impl Iterator<Item = &'a Wave> + Clone,
+/// The waves in time, group 0, or the early ones.
+fn of_group(waves: &[Wave], group: usize) -> impl Iterator<Item = &Wave> + Clone {
+    waves.iter().filter(move |wave| usize::from(wave.is_early) == group)
+}
+
+/// Each point of a wave: its place in the mean, its point of the lead, and how much it counts.
+fn points(wave: &Wave, fs_hz: f64) -> impl Iterator<Item = (usize, usize, f32)> {
+    let ([before, after], peak) = (wave.reach, wave.peak);
+    let longest = (REACH_S[0] * fs_hz) as isize;
+    let fade = (FADE_S * fs_hz).max(1.0) as f32;
+    (-before..=after).filter_map(move |offset| {
+        let point = usize::try_from(peak + offset).ok()?;
+        let inside = (offset + before + 1).min(after - offset + 1) as f32;
+        Some(((offset + longest) as usize, point, (inside / (fade + 1.0)).min(1.0)))
+    })
+}
+
+/// Adds the waves of a lead to sums, where `mask` is not 1.
+fn add_waves<'a>(
+    sums: &mut Sums,
+    lead: &[f32],
+    mask: Option<&[f32]>,
+    waves: impl Iterator<Item = &'a Wave>,
     fs_hz: f64,
 ) {
-    let longest = REACH_S.map(|seconds| (seconds * fs_hz) as isize);
-    let fade = (FADE_S * fs_hz).max(1.0) as f32;
-    // Each point of a wave: its place in the mean, its point of the lead, and how much it counts.
-    let points = |wave: &'a Wave| {
-        let [before, after] = wave.reach;
-        (-before..=after).filter_map(move |offset| {
-            let point = usize::try_from(wave.peak + offset).ok()?;
-            let inside = (offset + before + 1).min(after - offset + 1) as f32;
-            Some(((offset + longest[0]) as usize, point, (inside / (fade + 1.0)).min(1.0)))
-        })
-    };
-    let mut sums = vec![[0.0f32; 2]; (longest[0] + longest[1] + 1) as usize];
-    for (place, point, weight) in waves.clone().flat_map(points) {
+    let n_places: isize = REACH_S.map(|seconds| (seconds * fs_hz) as isize).iter().sum();
+    sums.resize(n_places as usize + 1, [0.0; 2]);
+    for (place, point, weight) in waves.flat_map(|wave| points(wave, fs_hz)) {
         if let Some(value) = lead.get(point) {
-            let (value, weight) = match known {
-                Some([signal, mask]) => {
-                    (value + mask[point] * (signal[point] - value), weight * (1.0 + (KNOWN_WEIGHT - 1.0) * mask[point]))
-                }
-                None => (*value, weight),
-            };
+            let weight = weight * (1.0 - mask.map_or(0.0, |mask| mask[point]));
             sums[place][0] += weight * value;
             sums[place][1] += weight;
         }
     }
-    for (place, point, weight) in waves.flat_map(points) {
-        if let Some(value) = lead.get_mut(point) {
-            let [sum, total] = sums[place];
+}
+
+/// Draws the waves of one lead towards their mean at each distance from the peak; `sums` are those of beats before, and where
+/// `mask` is 1 the lead is one of these.
+fn draw_together<'a>(
+    lead: &mut [f32],
+    mask: Option<&[f32]>,
+    mut sums: Sums,
+    waves: impl Iterator<Item = &'a Wave> + Clone,
+    fs_hz: f64,
+) {
+    add_waves(&mut sums, lead, mask, waves.clone(), fs_hz);
+    for (place, point, weight) in waves.flat_map(|wave| points(wave, fs_hz)) {
+        let [sum, total] = sums[place];
+        if let (Some(value), true) = (lead.get_mut(point), total > 0.0) {
             *value += SHARE * weight * (sum / total - *value);
         }
     }
@@ -211,8 +244,8 @@ mod tests {
 
     fn together(lead: &mut [f32], beats: &[f32], has_early: bool) {
         let waves = waves(beats, FS_HZ, has_early);
-        for is_early in [false, true] {
-            draw_together(lead, None, waves.iter().filter(|wave| wave.is_early == is_early), FS_HZ);
+        for group in 0..2 {
+            draw_together(lead, None, Sums::new(), of_group(&waves, group), FS_HZ);
         }
     }
 
@@ -233,15 +266,24 @@ mod tests {
     }
 
     #[test]
-    fn known_beats_count_more_than_estimates_and_what_is_estimated_of_them_not_at_all() {
-        let beats = [50.0, 130.0, 210.0, 290.0];
-        let signal = record(&beats[..2], &[1.0; 2], 400);
-        let mask: Vec<f32> = (0..400).map(|t| f32::from(u8::from(t < 170))).collect();
-        let mut lead = record(&beats, &[3.0, 3.0, 2.0, 2.0], 400);
-        let waves = waves(&beats, FS_HZ, false);
-        draw_together(&mut lead, Some([&signal, &mask]), waves.iter(), FS_HZ);
-        let mean = (2.0 * KNOWN_WEIGHT + 2.0 * 2.0) / (2.0 * KNOWN_WEIGHT + 2.0);
+    fn beats_go_on_as_those_before_and_estimates_of_known_points_do_not_count() {
+        // Six beats of height 1 were drawn; of the next part the first beat is one of them, and the others are estimated at 2.
+        let steady = Steady::new((), FS_HZ, &[]);
+        let before = [50.0, 130.0, 210.0, 290.0, 370.0, 450.0];
+        let condition = Condition { beats: Some(vec![before.to_vec()]), ..Condition::none() };
+        let mut memory = Memory::default();
+        steady.remember(&mut memory, &record(&before, &[1.0; 6], 500), &[0.0; 500], &condition);
+        let beats = [50.0, 130.0, 210.0];
+        let mask: Vec<f32> = (0..300).map(|t| f32::from(u8::from(t < 90))).collect();
+        let mut lead = record(&beats, &[7.0, 2.0, 2.0], 300);
+        draw_together(&mut lead, Some(&mask), memory.0[0][0].clone(), of_group(&waves(&beats, FS_HZ, false), 0), FS_HZ);
+        let mean = (6.0 * 1.0 + 2.0 * 2.0) / 8.0;
         assert!((lead[210] - (2.0 + SHARE * (mean - 2.0))).abs() < 1e-5, "{}", lead[210]);
+        // What is known is remembered once.
+        let condition = Condition { beats: Some(vec![beats.to_vec()]), ..Condition::none() };
+        steady.remember(&mut memory, &lead, &mask, &condition);
+        let [sum, total] = memory.0[0][0][(REACH_S[0] * FS_HZ) as usize];
+        assert!((total - 8.0).abs() < 1e-5 && (sum - 6.0 - lead[130] - lead[210]).abs() < 1e-4, "{sum} {total}");
     }
 
     #[test]
