@@ -33,7 +33,6 @@ impl<T: Real> Job<T> for Forward<'_, T> {
         for first in (0..length).step_by(QUERIES) {
             let count = QUERIES.min(length - first);
             let padded = count.next_multiple_of(LINE);
-            sums.fill(T::ZERO);
             for key in (0..length).step_by(KEYS) {
                 let keys = KEYS.min(length - key);
                 let by_key = View { offset: key, rows: 1, columns: length };
@@ -44,8 +43,12 @@ impl<T: Real> Job<T> for Forward<'_, T> {
                     carry_on::<T, L>(weights, sums, [&mut largest[at..], &mut total[at..]], at, key == 0);
                 }
                 let by_value = View { offset: key, rows: length, columns: 1 };
-                let powers = |j| j * QUERIES;
-                multiply::<T, L, true>([width, padded, keys], (sums, QUERIES), (v, by_value), (weights, powers));
+                let (sizes, powers) = ([width, padded, keys], |j| j * QUERIES);
+                if key == 0 {
+                    multiply::<T, L, false>(sizes, (sums, QUERIES), (v, by_value), (weights, powers));
+                } else {
+                    multiply::<T, L, true>(sizes, (sums, QUERIES), (v, by_value), (weights, powers));
+                }
             }
             for at in (0..count).step_by(L::WIDTH) {
                 let room = (count - at).min(L::WIDTH);
