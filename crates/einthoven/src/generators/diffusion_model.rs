@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::long_records::LongRecords;
 use super::rhythm::RhythmModel;
-use super::steady::{self, Memory, Steady};
+use super::steady::{self, Kind, Memory, Steady};
 use super::usual::UsualFacts;
 use super::{Generator, GeneratorSpec, Item, SampleRequest, Sink, model_file, too_short};
 use crate::dataset::condition::{FACTS, Told};
@@ -365,7 +365,8 @@ impl DiffusionModel {
                 seed.index(item.index).index(step as u64).stream().fill_normal(values);
                 if let (Some(beats), true) = (&condition.beats, steady::may_repeat(&item.conditions.facts)) {
                     let seed = of_record.index(item.index).index(step as u64);
-                    steady::repeat(values, length, &beats[k], fs_hz, seed);
+                    let kind = Kind::of(&self.card.label_names, &condition, k);
+                    steady::repeat(values, length, &beats[k], fs_hz, kind, seed);
                 }
             }
             Tensor::<3>::from_data(TensorData::new(noise, shape), &self.device)

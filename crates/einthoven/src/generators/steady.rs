@@ -29,6 +29,10 @@ const FADE_S: f64 = 0.08;
 const EARLY: f64 = 0.88;
 /// Labels of records in which early beats have a shape of their own.
 const ECTOPIC: [&str; 2] = ["PVC", "PAC"];
+/// Labels of records whose atria do not beat with the ventricles: before QRS nothing is the same from beat to beat.
+const FIBRILLATING: [&str; 1] = ["AFIB"];
+/// Parts of their beats that are the same, before and after the peak, s: QRS and T.
+const REACH_WITHOUT_P_S: [f64; 2] = [0.06, 0.4];
 
 /// A denoiser whose beats resemble each other; in records with ectopic beats the early ones resemble each other, and the
 /// others.
@@ -37,9 +41,31 @@ const ECTOPIC: [&str; 2] = ["PVC", "PAC"];
 pub(super) struct Steady<D> {
     denoiser: D,
     fs_hz: f64,
-    /// Numbers of the labels that say so.
-    ectopic: Vec<usize>,
+    label_names: Vec<String>,
     before: Option<Before>,
+}
+
+/// What the labels of a record say of its beats.
+#[derive(Clone, Copy)]
+pub(super) struct Kind {
+    has_early: bool,
+    has_p: bool,
+}
+
+impl Kind {
+    /// Of one item of a condition.
+    pub fn of(label_names: &[String], condition: &Condition, item: usize) -> Kind {
+        let row = condition.labels.as_ref().map(|rows| &rows[item]);
+        let has = |labels: &[&str]| {
+            let named = |(name, weight): (&String, &f32)| *weight > 0.0 && labels.contains(&name.as_str());
+            row.is_some_and(|row| label_names.iter().zip(row).any(named))
+        };
+        Kind { has_early: has(&ECTOPIC), has_p: !has(&FIBRILLATING) }
+    }
+
+    fn reach_s(self) -> [f64; 2] {
+        if self.has_p { REACH_S } else { REACH_WITHOUT_P_S }
+    }
 }
 
 /// What was drawn of records whose next part is denoised.
@@ -58,9 +84,7 @@ type Sums = Vec<[f32; 2]>;
 
 impl<D> Steady<D> {
     pub fn new(denoiser: D, fs_hz: f64, label_names: &[String]) -> Steady<D> {
-        let is_ectopic = |(_, name): &(usize, &String)| ECTOPIC.contains(&name.as_str());
-        let ectopic = label_names.iter().enumerate().filter(is_ectopic).map(|(label, _)| label).collect();
-        Steady { denoiser, fs_hz, ectopic, before: None }
+        Steady { denoiser, fs_hz, label_names: label_names.to_vec(), before: None }
     }
 
     /// The same for the next part of records, whose beats so far count in the mean; where `mask` is 1 the part is one of
@@ -78,16 +102,15 @@ impl<D> Steady<D> {
         let n_leads = x0.len() / mask.len() / beats.len();
         memory.0.resize_with(beats.len() * n_leads, Default::default);
         for (k, (lead, sums)) in x0.chunks_exact(mask.len()).zip(&mut memory.0).enumerate() {
-            let waves = waves(&beats[k / n_leads], self.fs_hz, self.has_ectopic(condition, k / n_leads));
+            let waves = self.waves(&beats[k / n_leads], condition, k / n_leads);
             for (group, sums) in sums.iter_mut().enumerate() {
                 add_waves(sums, lead, Some(mask), of_group(&waves, group), self.fs_hz);
             }
         }
     }
 
-    fn has_ectopic(&self, condition: &Condition, item: usize) -> bool {
-        let row = condition.labels.as_ref().map(|rows| &rows[item]);
-        row.is_some_and(|row| self.ectopic.iter().any(|label| row[*label] > 0.0))
+    fn waves(&self, beats: &[f32], condition: &Condition, item: usize) -> Vec<Wave> {
+        waves(beats, self.fs_hz, Kind::of(&self.label_names, condition, item))
     }
 }
 
@@ -99,7 +122,7 @@ impl<D: Denoiser> Denoiser for Steady<D> {
         let mut x0 = host(free.x0);
         for (k, lead) in x0.chunks_exact_mut(shape[2]).enumerate() {
             let item = k / shape[1];
-            let waves = waves(&beats[item], self.fs_hz, self.has_ectopic(condition, item));
+            let waves = self.waves(&beats[item], condition, item);
             for group in 0..2 {
                 let (mut sums, mut mask) = (Sums::new(), None);
                 if let Some(before) = &self.before {
@@ -122,18 +145,19 @@ struct Wave {
     is_early: bool,
 }
 
-fn waves(beats: &[f32], fs_hz: f64, has_early: bool) -> Vec<Wave> {
+fn waves(beats: &[f32], fs_hz: f64, kind: Kind) -> Vec<Wave> {
     let intervals: Vec<f64> = beats.windows(2).map(|pair| f64::from(pair[1] - pair[0])).collect();
     let (Some(first), Some(last)) = (intervals.first(), intervals.last()) else { return Vec::new() };
     let usual = median(&intervals);
     let wave = |(k, beat): (usize, &f32)| {
         let before = if k == 0 { first } else { &intervals[k - 1] };
         let after = intervals.get(k).unwrap_or(last);
-        let reach = |side: usize, interval: f64| (REACH_S[side] * fs_hz).min(REACH_SHARE[side] * interval) as isize;
+        let reach =
+            |side: usize, interval: f64| (kind.reach_s()[side] * fs_hz).min(REACH_SHARE[side] * interval) as isize;
         Wave {
             peak: beat.round() as isize,
             reach: [reach(0, *before), reach(1, *after)],
-            is_early: has_early && *before < EARLY * usual,
+            is_early: kind.has_early && *before < EARLY * usual,
         }
     };
     beats.iter().enumerate().map(wave).collect()
@@ -199,10 +223,12 @@ pub(super) fn may_repeat(facts: &Facts) -> bool {
     [facts.pr_ms, facts.qrs_ms, facts.qtc_ms, facts.axis_deg].iter().all(Option::is_none)
 }
 
-/// Makes a part of the noise of one item, `[channel, time]`, the same at the same distance from every beat.
-pub(super) fn repeat(noise: &mut [f32], length: usize, beats: &[f32], fs_hz: f64, seed: Seed) {
+/// Makes a part of the noise of one item, `[channel, time]`, the same at the same distance from every beat; where there is no P
+/// wave, only as far as QRS and T reach.
+pub(super) fn repeat(noise: &mut [f32], length: usize, beats: &[f32], fs_hz: f64, kind: Kind, seed: Seed) {
     let [first, second, ..] = beats else { return };
-    let before = (REACH_S[0] * fs_hz) as f32;
+    let [before, after] = kind.reach_s().map(|seconds| (seconds * fs_hz) as f32);
+    let end = if kind.has_p { length } else { (before + after) as usize };
     // The beat before the first one that is known.
     let starts: Vec<isize> = std::iter::once(2.0 * first - second)
         .chain(beats.iter().copied())
@@ -219,8 +245,8 @@ pub(super) fn repeat(noise: &mut [f32], length: usize, beats: &[f32], fs_hz: f64
     let mut stream = seed.purpose("beat").stream();
     for channel in noise.chunks_exact_mut(length) {
         stream.fill_normal(&mut beat);
-        for (value, place) in channel.iter_mut().zip(&places) {
-            *value = own * *value + shared * beat[*place];
+        for (value, &place) in channel.iter_mut().zip(&places).filter(|(_, place)| **place < end) {
+            *value = own * *value + shared * beat[place];
         }
     }
 }
@@ -230,6 +256,9 @@ mod tests {
     use super::*;
 
     const FS_HZ: f64 = 100.0;
+    const PLAIN: Kind = Kind { has_early: false, has_p: true };
+    const EARLY: Kind = Kind { has_early: true, has_p: true };
+    const FIBRILLATION: Kind = Kind { has_early: false, has_p: false };
 
     /// A record whose beats have these heights, and are triangles of 100 ms.
     fn record(beats: &[f32], heights: &[f32], length: usize) -> Vec<f32> {
@@ -242,8 +271,8 @@ mod tests {
         lead
     }
 
-    fn together(lead: &mut [f32], beats: &[f32], has_early: bool) {
-        let waves = waves(beats, FS_HZ, has_early);
+    fn together(lead: &mut [f32], beats: &[f32], kind: Kind) {
+        let waves = waves(beats, FS_HZ, kind);
         for group in 0..2 {
             draw_together(lead, None, Sums::new(), of_group(&waves, group), FS_HZ);
         }
@@ -254,10 +283,10 @@ mod tests {
         let beats = [50.0, 130.0, 210.0, 290.0];
         let mut same = record(&beats, &[1.0; 4], 400);
         let before = same.clone();
-        together(&mut same, &beats, false);
+        together(&mut same, &beats, PLAIN);
         assert!(same.iter().zip(&before).all(|(a, b)| (a - b).abs() < 1e-6));
         let mut lead = record(&beats, &[0.8, 1.0, 1.2, 1.4], 400);
-        together(&mut lead, &beats, false);
+        together(&mut lead, &beats, PLAIN);
         for (beat, height) in beats.iter().zip([0.8, 1.0, 1.2, 1.4]) {
             let expected = height + SHARE * (1.1 - height);
             assert!((lead[*beat as usize] - expected).abs() < 1e-5, "{} for {expected}", lead[*beat as usize]);
@@ -276,7 +305,7 @@ mod tests {
         let beats = [50.0, 130.0, 210.0];
         let mask: Vec<f32> = (0..300).map(|t| f32::from(u8::from(t < 90))).collect();
         let mut lead = record(&beats, &[7.0, 2.0, 2.0], 300);
-        draw_together(&mut lead, Some(&mask), memory.0[0][0].clone(), of_group(&waves(&beats, FS_HZ, false), 0), FS_HZ);
+        draw_together(&mut lead, Some(&mask), memory.0[0][0].clone(), of_group(&waves(&beats, FS_HZ, PLAIN), 0), FS_HZ);
         let mean = (6.0 * 1.0 + 2.0 * 2.0) / 8.0;
         assert!((lead[210] - (2.0 + SHARE * (mean - 2.0))).abs() < 1e-5, "{}", lead[210]);
         // What is known is remembered once.
@@ -289,33 +318,49 @@ mod tests {
     #[test]
     fn early_beats_are_compared_among_themselves_where_they_are_ectopic() {
         let beats = [40.0, 120.0, 200.0, 250.0, 360.0, 440.0, 490.0, 600.0, 680.0];
-        let early: Vec<bool> = waves(&beats, FS_HZ, true).iter().map(|wave| wave.is_early).collect();
+        let early: Vec<bool> = waves(&beats, FS_HZ, EARLY).iter().map(|wave| wave.is_early).collect();
         assert_eq!(early, [false, false, false, true, false, false, true, false, false]);
         let heights = [1.0, 1.0, 1.0, -2.0, 1.0, 1.0, -1.0, 1.0, 1.0];
         let mut lead = record(&beats, &heights, 750);
-        together(&mut lead, &beats, true);
+        together(&mut lead, &beats, EARLY);
         assert!((lead[120] - 1.0).abs() < 1e-5 && (lead[250] - (-2.0 + SHARE * 0.5)).abs() < 1e-5);
         let mut lead = record(&beats, &heights, 750);
-        together(&mut lead, &beats, false);
+        together(&mut lead, &beats, PLAIN);
         assert!((lead[120] - (1.0 + SHARE * (4.0 / 9.0 - 1.0))).abs() < 1e-5, "{}", lead[120]);
     }
 
     #[test]
-    fn labels_say_whether_a_record_has_ectopic_beats() {
+    fn labels_say_what_beats_a_record_has() {
         let names = ["SR", "PVC", "AFIB", "PAC"].map(String::from);
-        let steady = Steady::new((), FS_HZ, &names);
         let rows = vec![vec![1.0, 0.0, 0.0, 0.0], vec![1.0, 0.5, 0.0, 0.0], vec![0.0, 0.0, 1.0, 0.0]];
         let condition = Condition { labels: Some(rows), ..Condition::none() };
-        assert_eq!([0, 1, 2].map(|item| steady.has_ectopic(&condition, item)), [false, true, false]);
-        assert!(!steady.has_ectopic(&Condition::none(), 0));
+        let kinds = [0, 1, 2].map(|item| Kind::of(&names, &condition, item));
+        assert_eq!(kinds.map(|kind| kind.has_early), [false, true, false]);
+        assert_eq!(kinds.map(|kind| kind.has_p), [true, true, false]);
+        let untold = Kind::of(&names, &Condition::none(), 0);
+        assert!(untold.has_p && !untold.has_early);
+    }
+
+    #[test]
+    fn in_fibrillation_what_lies_before_qrs_stays_as_it_is() {
+        let beats = [100.0, 200.0, 300.0];
+        let mut lead: Vec<f32> = (0..400).map(|t| (t as f32 * 0.37).sin()).collect();
+        let before = lead.clone();
+        together(&mut lead, &beats, FIBRILLATION);
+        assert_eq!(lead[75..94], before[75..94]);
+        assert!((lead[100] - before[100]).abs() > 1e-3 || (lead[200] - before[200]).abs() > 1e-3);
+        let mut noise = before.clone();
+        repeat(&mut noise, 400, &beats, FS_HZ, FIBRILLATION, Seed::new(1));
+        assert_eq!(noise[150..194], before[150..194]);
+        assert!(noise[194..240].iter().zip(&before[194..240]).all(|(a, b)| a != b));
     }
 
     #[test]
     fn beats_outside_the_signal_and_close_together_are_no_trouble() {
         let mut lead = vec![1.0; 100];
         for beats in [vec![], vec![50.0], vec![-300.0, -20.0, 5.0, 99.0, 130.0], vec![10.0, 11.0, 12.0, 13.0]] {
-            together(&mut lead, &beats, true);
-            repeat(&mut lead.clone(), 100, &beats, FS_HZ, Seed::new(1));
+            together(&mut lead, &beats, EARLY);
+            repeat(&mut lead.clone(), 100, &beats, FS_HZ, PLAIN, Seed::new(1));
         }
         assert!(lead.iter().all(|value| (value - 1.0).abs() < 1e-6));
     }
@@ -328,7 +373,7 @@ mod tests {
             let seed = Seed::new(3).index(item);
             let mut noise = vec![0.0f32; 2 * length];
             seed.stream().fill_normal(&mut noise);
-            repeat(&mut noise, length, &beats, FS_HZ, seed);
+            repeat(&mut noise, length, &beats, FS_HZ, PLAIN, seed);
             for channel in noise.chunks(length) {
                 square += channel.iter().map(|value| f64::from(value * value)).sum::<f64>();
                 n += length as f64;
