@@ -8,7 +8,7 @@ use super::backbone::{
 };
 use super::denoiser::{Backbone, Condition};
 use crate::dataset::condition::Told;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::nn::diffusion_ts::{DiffusionTs, DiffusionTsConfig};
 use crate::nn::diffwave::{Diffwave, DiffwaveConfig};
 use crate::nn::dit::{Dit, DitConfig};
@@ -128,6 +128,20 @@ impl NetworkConfig {
             NetworkConfig::DiffusionTs(c) => Some(c.length),
             _ => None,
         }
+    }
+
+    /// Checks that the network takes signals of this length.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the lengths that it takes.
+    pub fn check_length(&self, sig_len: usize) -> Result<()> {
+        let expected = match (self, self.longest()) {
+            (NetworkConfig::DiffusionTs(c), _) if sig_len != c.length => c.length.to_string(),
+            (_, Some(longest)) if sig_len > longest => format!("at most {longest}"),
+            _ => return Ok(()),
+        };
+        let reason = format!("found {sig_len} points, expected {expected}: the network was made for them");
+        Err(Error::config("sig_len", reason))
     }
 
     /// Bytes of the widest feature maps of one item, which its computation takes some times over.
