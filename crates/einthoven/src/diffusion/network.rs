@@ -249,7 +249,7 @@ impl Network {
     pub fn prepared(&self, params: Params, sig_len: usize) -> NetworkBackbone {
         match self.with(params) {
             NetworkBackbone::Sssd(mut backbone) => {
-                backbone.cache = Some(backbone.network.cache(&backbone.params.root(), sig_len));
+                backbone.cache = backbone.network.cache(&backbone.params.root(), sig_len);
                 NetworkBackbone::Sssd(backbone)
             }
             other => other,
