@@ -3,13 +3,12 @@
 //! What needs an adapter skips with a line that says why there is none.
 
 #[cfg(any(feature = "gpu", feature = "cuda"))]
-mod hunt;
-#[cfg(any(feature = "gpu", feature = "cuda"))]
 mod networks;
+#[cfg(any(feature = "gpu", feature = "cuda"))]
+mod views;
 
 use burn::tensor::Device;
 use einthoven::nn::adamw::AdamWConfig;
-#[cfg(not(any(feature = "gpu", feature = "cuda")))]
 use einthoven::nn::device::device;
 use einthoven::nn::train::NetworkTrainee;
 use einthoven::run::{Outcome, Snapshot, Trainee};
@@ -19,6 +18,13 @@ use einthoven::run::{Outcome, Snapshot, Trainee};
 mod beat_problem;
 
 use beat_problem::{FixedTarget, N_STEPS, Problem, optimizer};
+
+/// The accelerators of this build and this machine, with a line for each that it lacks.
+#[cfg(any(feature = "gpu", feature = "cuda"))]
+fn accelerators() -> Vec<&'static str> {
+    let is_here = |name: &&str| device(name).map_err(|reason| eprintln!("skipped: {reason}")).is_ok();
+    ["wgpu", "cuda"].into_iter().filter(is_here).collect()
+}
 
 fn small() -> Problem {
     Problem::draw(8, &[1, 2], 2, 4).unwrap()
