@@ -12,9 +12,9 @@ use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::nn::adamw::AdamWConfig;
 use crate::nn::onnx::Graph;
-use crate::nn::train::{Learner, NetworkTrainee};
+use crate::nn::train::{Learner, NetworkTrainee, check_device};
 use crate::nn::weights::{Params, Weights, host};
-use crate::run::{Cadence, StoredType, TrainPlan, safetensors, train, write_atomic};
+use crate::run::{Cadence, StoredType, TrainPlan, TrainSummary, safetensors, train, write_atomic};
 use crate::seed::Seed;
 
 /// Length and shape of a classifier's training.
@@ -101,7 +101,8 @@ impl BeatCnn {
     ///
     /// # Errors
     /// [`Error::Data`] for items without exactly one class, or without RR intervals where the
-    /// network wants them; everything that [`train`] returns.
+    /// network wants them; [`Error::Unsupported`] for a device with other numbers than the CPU; everything
+    /// that [`train`] returns.
     pub fn train(config: &BeatCnnConfig, data: &Dataset, training: Training) -> Result<BeatCnn> {
         let classes = data.classes()?;
         if data.is_empty() || config.batch < 2 {
@@ -139,9 +140,15 @@ impl BeatCnn {
             epoch: None,
         };
         let weights = Weights::initialize(&network.params(), training.seed.purpose("start"));
-        let optimizer = config.optimizer.clone();
-        let mut trainee =
-            NetworkTrainee::new(learner, network.params(), weights, optimizer, config.steps, training.device);
+        let trainee = |learner: BeatLearner| {
+            let (device, optimizer) = (learner.device.clone(), config.optimizer.clone());
+            NetworkTrainee::new(learner, network.params(), weights.clone(), optimizer, config.steps, &device)
+        };
+        if training.stage.finished::<TrainSummary>()?.is_none() {
+            let on = |device: &Device| Ok(trainee(BeatLearner { device: device.clone(), ..learner.clone() }));
+            check_device(on, training.device)?;
+        }
+        let mut trainee = trainee(learner);
         let plan = TrainPlan { n_steps: config.steps, checkpoint_every: Cadence::Seconds(60.0), log_every: 50 };
         train(&mut trainee, &plan, training.stage, training.stop, training.progress)?;
         let card = Card {
@@ -259,6 +266,7 @@ fn rr_tensor(features: Vec<f32>, n: usize, device: &Device) -> Tensor<2> {
 }
 
 /// Learns to classify beats.
+#[derive(Clone)]
 struct BeatLearner {
     network: Cnn1d,
     signals: Vec<f32>,

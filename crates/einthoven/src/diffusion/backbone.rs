@@ -63,7 +63,7 @@ pub struct SssdBackbone {
     pub network: Sssd,
     /// Its parameters.
     pub params: Params,
-    /// The kernels of its parameters for one length, where no gradient is asked for.
+    /// The kernels of its parameters for one length, where no gradient is asked for and the device is the CPU.
     pub cache: Option<KernelCache>,
 }
 

@@ -8,7 +8,7 @@ use super::backbone::{
 };
 use super::denoiser::{Backbone, Condition};
 use crate::dataset::condition::Told;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::nn::diffusion_ts::{DiffusionTs, DiffusionTsConfig};
 use crate::nn::diffwave::{Diffwave, DiffwaveConfig};
 use crate::nn::dit::{Dit, DitConfig};
@@ -130,6 +130,20 @@ impl NetworkConfig {
         }
     }
 
+    /// Checks that the network takes signals of this length.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the lengths that it takes.
+    pub fn check_length(&self, sig_len: usize) -> Result<()> {
+        let expected = match (self, self.longest()) {
+            (NetworkConfig::DiffusionTs(c), _) if sig_len != c.length => c.length.to_string(),
+            (_, Some(longest)) if sig_len > longest => format!("at most {longest}"),
+            _ => return Ok(()),
+        };
+        let reason = format!("found {sig_len} points, expected {expected}: the network was made for them");
+        Err(Error::config("sig_len", reason))
+    }
+
     /// Bytes of the widest feature maps of one item, which its computation takes some times over.
     pub fn map_bytes(&self, sig_len: usize) -> u64 {
         let (width, points) = match self {
@@ -249,7 +263,7 @@ impl Network {
     pub fn prepared(&self, params: Params, sig_len: usize) -> NetworkBackbone {
         match self.with(params) {
             NetworkBackbone::Sssd(mut backbone) => {
-                backbone.cache = Some(backbone.network.cache(&backbone.params.root(), sig_len));
+                backbone.cache = backbone.network.cache(&backbone.params.root(), sig_len);
                 NetworkBackbone::Sssd(backbone)
             }
             other => other,

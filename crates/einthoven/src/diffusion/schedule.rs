@@ -374,15 +374,15 @@ impl NoiseSchedule {
         if n_evaluations == 0 || n_evaluations > n_steps {
             return Err(Error::config("steps", format!("found {n_evaluations}, expected 1 to {n_steps}")));
         }
-        // In f32 and from whichever end is nearer, as `torch.linspace` does it: where an exact
+        // In f32, from whichever end is nearer and rounded once, as `torch.linspace` does it: where an exact
         // position is whole, its rounding decides which step a published checkpoint was shown.
         let gap = n_steps as f32 / n_evaluations as f32;
         let n_points = n_evaluations + 1;
         let position = |k: usize| {
             if k < n_points / 2 {
-                -1.0 + gap * k as f32
+                gap.mul_add(k as f32, -1.0)
             } else {
-                (n_steps - 1) as f32 - gap * (n_points - k - 1) as f32
+                (-gap).mul_add((n_points - k - 1) as f32, (n_steps - 1) as f32)
             }
         };
         Ok((1..n_points).rev().map(|k| position(k) as usize).collect())
@@ -445,6 +445,9 @@ mod tests {
         // torch.linspace(-1, 49, 6).int() and torch.linspace(-1, 49, 51).int(), reversed.
         assert_eq!(schedule.grid_steps(5).unwrap(), [49, 39, 29, 19, 9]);
         assert_eq!(schedule.grid_steps(50).unwrap(), (0..50).rev().collect::<Vec<_>>());
+        // torch.linspace(-1, 15, 15) and torch.linspace(-1, 98, 40): 6 and 31 only where a product is not rounded by itself.
+        assert_eq!(Cosine.build(16).unwrap().grid_steps(14).unwrap()[5..10], [10, 9, 8, 6, 5]);
+        assert_eq!(Cosine.build(99).unwrap().grid_steps(39).unwrap()[24..28], [37, 34, 31, 29]);
         assert!(schedule.grid(51).is_err() && schedule.grid(0).is_err());
     }
 

@@ -141,6 +141,7 @@ impl DiffusionModel {
             let reason = "expected one for a network of signals that is shown the beats, and none for any other";
             return Err(Error::config("rhythm", reason));
         }
+        card.network.check_length(denoised[1])?;
         let time = TimeView::of_schedule(&card.schedule, card.schedule_steps)?;
         let backbone = network.prepared(weights.on(device), denoised[1]);
         let denoiser = NetworkDenoiser::new(backbone, Parameterization::find(&card.parameterization)?, time)?;

@@ -141,7 +141,7 @@ impl FrozenS4 {
     /// `c` is `[channels, features, modes, 2]`, row-major. The weights hold `C (I - A^length)`; times
     /// `I + A^length` they hold it for twice the length.
     pub fn doubled(&self, c: &[f32]) -> (FrozenS4, Vec<f32>) {
-        let nodes = nodes(2 * self.length());
+        let nodes = published_nodes(2 * self.length());
         (FrozenS4 { poles: Arc::new(FrozenPoles { nodes, ..(*self.poles).clone() }) }, self.with_power(c, 1.0))
     }
 
@@ -182,6 +182,25 @@ impl FrozenS4 {
 pub fn nodes(length: usize) -> Vec<Complex64> {
     let angle = |node: usize| -std::f64::consts::TAU * node as f64 / length as f64;
     (0..=length / 2).map(|node| Complex64::from_polar(1.0, angle(node))).collect()
+}
+
+/// The same nodes as the original computes them where it doubles a length: powers of the first one in single precision, by
+/// logarithm and exponential. They are off by 1e-5 at 2000 points, which moves a kernel by more than the precision of its
+/// weights, so a published layer answers to long signals as its original does only with these.
+///
+/// # Reference
+/// `_omega` in `src/sssd/models/S4Model.py` of AI4HealthUOL/SSSD-ECG.
+fn published_nodes(length: usize) -> Vec<Complex64> {
+    let single = |value: f64| f64::from(value as f32);
+    let angle = -std::f64::consts::TAU / length as f64;
+    let (re, im) = (single(libm::cos(angle)), single(libm::sin(angle)));
+    let logarithm = [single(libm::log(libm::hypot(re, im))), single(libm::atan2(im, re))];
+    let node = |power: usize| {
+        let [size, angle] = logarithm.map(|part| single(power as f64 * part));
+        let size = libm::exp(size);
+        Complex64::new(single(size * libm::cos(angle)), single(size * libm::sin(angle)))
+    };
+    (0..=length / 2).map(node).collect()
 }
 
 /// Gauss-Jordan elimination with row exchange: turns the left square of the lines into the unit
@@ -378,5 +397,28 @@ impl S4d {
     /// [`S4d::forward`] with kernels transformed before, without gradients.
     pub fn forward_cached(&self, p: &View, spectrum: &KernelSpectrum, x: Tensor<3>) -> Tensor<3> {
         conv(&p.at("mix"), gelu(spectrum.convolve(x)), 1, 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubled_nodes_are_those_of_the_original() {
+        // exp(-2 pi i / length) as complex64, to the power of arange(length / 2 + 1): PyTorch 2.15 on a CPU.
+        for (length, power, re, im) in [
+            (2000, 377, 0.376_869_17, -0.926_261_5),
+            (2000, 777, -0.764_464_3, -0.644_651_2),
+            (2000, 1000, -0.999_987_6, 3.258e-7),
+            (1000, 500, -1.000_005, -1.51e-7),
+            (14, 3, 0.222_520_84, -0.974_927_84),
+        ] {
+            // Units in the last place of both, which the exact nodes miss by up to forty times as much.
+            let error = (published_nodes(length)[power] - Complex64::new(re, im)).norm();
+            assert!(error < 3e-7, "{length} {power}: {error}");
+            let exact = (nodes(length)[power] - Complex64::new(re, im)).norm();
+            assert!(length < 100 || exact > 4e-6, "{length} {power}: {exact}");
+        }
     }
 }

@@ -13,7 +13,7 @@ use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
 use super::hippo::{LegS, start_frozen};
-use super::kernel::{CauchySum, Gate, GateOut, KernelSpectrum, gated_output};
+use super::kernel::{CauchySum, Gate, GateOut, KernelSpectrum, gated_output, is_cpu};
 use super::layer::{
     conv, conv_normed, declare_constant, declare_linear, declare_normed_conv, linear, normed_weight,
     sinusoidal_embedding, start_lengths,
@@ -327,10 +327,12 @@ impl Sssd {
         Ok((longer, weights))
     }
 
-    /// Transforms the kernels for signals of one length.
-    pub fn cache(&self, p: &View, length: usize) -> KernelCache {
-        let spectra = self.layer_kernels(p, length).map(|(kernels, direct)| spectrum(kernels, direct)).collect();
-        KernelCache { length, spectra }
+    /// Transforms the kernels for signals of one length; `None` on devices other than the CPU.
+    pub fn cache(&self, p: &View, length: usize) -> Option<KernelCache> {
+        let transformed =
+            |(kernels, direct): (Tensor<3>, _)| is_cpu(&kernels.device()).then(|| spectrum(kernels, direct));
+        let spectra = self.layer_kernels(p, length).map(transformed).collect::<Option<_>>()?;
+        Some(KernelCache { length, spectra })
     }
 
     /// Taps `[feature, tap]` of every layer's convolution of signals of one length, and which of them is lag 0.

@@ -46,7 +46,7 @@ fn copy(from: &Path, to: &Path, names: &[&str]) {
 }
 
 /// Two records for learning and one that must not be looked at, as a small LUDB and QTDB.
-fn small_data(folder: &TempFolder) -> Option<PathBuf> {
+pub fn small_data(folder: &TempFolder) -> Option<PathBuf> {
     let (ludb, qtdb) = (data_folder("ludb")?, data_folder("qtdb")?);
     let root = folder.path().join("data");
     copy(&ludb.join("data"), &root.join("ludb/data"), &["1", "2", "15"]);

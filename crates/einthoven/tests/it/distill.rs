@@ -17,13 +17,15 @@ use serde_json::json;
 
 use super::toy::scratch;
 
-/// Simulated records of two leads, 2.56 s at 100 Hz, of two labels.
-fn prepared(folder: &Path) {
+/// Simulated records of two leads, 2.56 s at 100 Hz, of two labels by their rates.
+pub fn prepared(folder: &Path, rates_bpm: [f64; 2]) {
     let mut data = Dataset::new(vec!["I".into(), "II".into()], 256, 100.0, vec!["slow".into(), "fast".into()]);
     for item in 0..8 {
-        let hr_bpm = if item % 2 == 0 { 60.0 } else { 90.0 };
+        let hr_bpm = rates_bpm[item as usize % 2];
+        // Four seconds at least.
+        let n_beats = ((hr_bpm / 15.0) as usize).max(6);
         let ecgsyn =
-            Ecgsyn { n_beats: 6, fs_hz: 100.0, internal_fs_hz: 500.0, hr_bpm, noise_mv: 0.01, ..Ecgsyn::default() };
+            Ecgsyn { n_beats, fs_hz: 100.0, internal_fs_hz: 500.0, hr_bpm, noise_mv: 0.01, ..Ecgsyn::default() };
         let ecg = ecgsyn.simulate(Seed::new(item)).unwrap().ecg_mv;
         data.ecg.extend(ecg[30..286].iter().map(|&v| v as f32));
         data.ecg.extend(ecg[30..286].iter().map(|&v| 1.4 * v as f32));
@@ -107,7 +109,7 @@ impl Progress for StopsAt<'_> {
 #[test]
 fn a_generator_and_its_students_resume_and_are_drawn_from() {
     let data = scratch("distill-data");
-    prepared(&data);
+    prepared(&data, [60.0, 90.0]);
     let (whole, halting) = (scratch("distill-whole"), scratch("distill-halting"));
     let models = train(&data, &whole, &settings(), &Stop::never(), &mut Silent).unwrap();
     let roles: Vec<&str> =

@@ -315,13 +315,21 @@ fn comparable(mut record: Record) -> Record {
     record
 }
 
+/// Those of the records that the parity fixtures hold; another set of them may hold others.
+fn at_hand<'a>(folder: &Path, names: &[&'a str]) -> Vec<&'a str> {
+    let found: Vec<&str> = names.iter().copied().filter(|name| folder.join(format!("{name}.hea")).is_file()).collect();
+    assert!(found.len() == names.len() || std::env::var_os("EINTHOVEN_PARITY").is_some(), "{found:?} of {names:?}");
+    println!("{} of {} records at hand", found.len(), names.len());
+    found
+}
+
 #[test]
 fn reading_writing_and_reading_again_gives_the_same_record() {
     let Some(folder) = parity_folder() else { return };
     let folder = folder.join("wfdb/data");
     let temporary = TempFolder::new("round-trip");
     let (options, writing) = (ReadOptions::lenient(), WriteOptions::default());
-    for name in [
+    let names = [
         "binformats",
         "flacformats",
         "100",
@@ -332,7 +340,8 @@ fn reading_writing_and_reading_again_gives_the_same_record() {
         "311derive",
         "test01_00s_frame",
         "multi-segment/041s/041s",
-    ] {
+    ];
+    for name in at_hand(&folder, &names) {
         let record = read(folder.join(name), &options).unwrap();
         let target = temporary.path().join(Path::new(name).file_name().unwrap()).with_extension("hea");
         let warnings = write(&record, &target, &writing).unwrap();
@@ -357,7 +366,7 @@ fn tables_hold_whole_records() {
     let Some(folder) = parity_folder() else { return };
     let folder = folder.join("wfdb/data");
     let temporary = TempFolder::new("tables");
-    for name in ["binformats", "100_3chan", "3000003_0003", "a103l"] {
+    for name in at_hand(&folder, &["binformats", "100_3chan", "3000003_0003", "a103l"]) {
         let mut record = read(folder.join(name), &ReadOptions::lenient()).unwrap();
         record.comments.push("Synthetic: yes".into());
         let target = temporary.path().join(format!("{name}.csv"));

@@ -54,15 +54,12 @@ pub fn fft_conv_reference(x: Tensor<3>, kernel: Tensor<2>, origin: usize) -> Ten
     if before < length - 1 {
         parts.push(zeros(length - 1 - before));
     }
-    parts.push(kept.clone());
-    if after < length - 1 {
-        parts.push(zeros(length - 1 - after));
-    }
-    let all = Tensor::cat(parts, 1);
-    debug_assert_eq!(all.dims()[1], lags);
+    // One zero more than there are lags after: a row that is that much shorter begins one lag earlier.
+    parts.extend([kept.clone(), zeros(length - after)]);
+    let rows = Tensor::cat(parts, 1).unsqueeze_dim::<3>(1).repeat_dim(1, length);
+    let rows = rows.reshape([channels, length * (lags + 1)]).narrow(1, 0, length * lags);
     // Row `s` of the matrix holds lags `-s` to `length - 1 - s`.
-    let rows = (0..length).map(|s| all.clone().narrow(1, length - 1 - s, length).unsqueeze_dim::<3>(1));
-    let matrix = Tensor::cat(rows.collect(), 1);
+    let matrix = rows.reshape([channels, length, lags]).narrow(2, length - 1, length);
     x.swap_dims(0, 1).matmul(matrix).swap_dims(0, 1)
 }
 

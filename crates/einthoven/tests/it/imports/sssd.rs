@@ -11,14 +11,14 @@ use realfft::num_complex::Complex64;
 use super::{Told, hashed};
 use crate::folder::TempFolder;
 
-const LEADS: usize = 3;
+pub const LEADS: usize = 3;
 const WIDTH: usize = 5;
 const SKIP: usize = 7;
 const BLOCKS: usize = 2;
 const STEP: [usize; 3] = [8, 12, 10];
-const LENGTH: usize = 24;
+pub const LENGTH: usize = 24;
 const MODES: usize = 3;
-const LABELS: usize = 4;
+pub const LABELS: usize = 4;
 const LABEL_WIDTH: usize = 6;
 /// Points of the signal, fewer than the kernels have.
 const TIME: usize = 19;
@@ -28,7 +28,7 @@ fn block(at: usize) -> String {
 }
 
 /// The state dict under the original's names, every entry from a hash of its name and place.
-fn checkpoint() -> Weights {
+pub fn checkpoint() -> Weights {
     let mut state = Weights::default();
     let mut add = |name: String, shape: &[usize], scale: f32| {
         let n = shape.iter().product();

@@ -59,8 +59,10 @@ fn forward(
 
 fn check_kernel(f: &Fixture, network: &Sssd, params: &Params) {
     let key = "mid.block0.S41.kernel";
-    if f.io.contains_key(key) {
-        f.compare("mid", key, &host(network.kernels_of(&params.root(), 0, 0)));
+    if let Some(stored) = f.io.get(key) {
+        // The original computes no more of a kernel than the signal has points.
+        let kernels = network.kernels_of(&params.root(), 0, 0).narrow(2, 0, stored.shape[2]);
+        f.compare("mid", key, &host(kernels));
     }
 }
 
@@ -76,7 +78,7 @@ fn check_lengths(f: &Fixture, network: &Sssd, weights: &Weights, params: &Params
         f.compare("long", "long.output", &output);
     }
     let length = f.get("input.x").shape[2];
-    let cache = network.cache(&params.root(), length);
+    let cache = network.cache(&params.root(), length).expect("kernels on the CPU");
     let time = f.get("input.diffusion_step").tensor::<2>(device).squeeze_dim(1);
     let (x, labels) = (f.get("input.x").tensor(device), f.get("input.label").tensor(device));
     let output = network.forward(&params.root(), x, time, Some(labels), Some(&cache)).unwrap();
@@ -84,14 +86,17 @@ fn check_lengths(f: &Fixture, network: &Sssd, weights: &Weights, params: &Params
 }
 
 fn check_schedules(f: &Fixture) {
-    check_schedule(f, "schedule.T200", &published_schedule());
+    let steps = f.io.keys().filter_map(|key| key.strip_prefix("schedule.T")?.strip_suffix(".Beta")?.parse().ok());
+    for n_steps in steps {
+        check_schedule(f, &format!("schedule.T{n_steps}"), &published_schedule(n_steps));
+    }
     if let Some(schedule) = sampling_schedule(f) {
         check_schedule(f, "sampling.schedule", &schedule);
     }
 }
 
-fn published_schedule() -> NoiseSchedule {
-    schedule::find("linear-unscaled").unwrap().build(200).unwrap()
+fn published_schedule(n_steps: usize) -> NoiseSchedule {
+    schedule::find("linear-unscaled").unwrap().build(n_steps).unwrap()
 }
 
 fn check_schedule(f: &Fixture, prefix: &str, schedule: &NoiseSchedule) {
@@ -148,7 +153,7 @@ fn check_sampling(f: &Fixture, network: &Sssd, params: &Params, device: &Device)
 
 fn check_training(f: &Fixture, network: Sssd, weights: &Weights, device: &Device) {
     let device = device.clone().autodiff();
-    let schedule = published_schedule();
+    let schedule = published_schedule(200);
     let steps = &f.get("train.steps").values;
     let levels: Vec<NoiseLevel> = steps.iter().map(|&step| schedule.levels()[step as usize]).collect();
     let backbone = SssdBackbone { network, params: weights.tracked(&device), cache: None };

@@ -50,7 +50,8 @@ def good(weights, folder):
     state._metadata = collections.OrderedDict({"": {"version": 1}})
     parallel = {f"module.{name}": tensor for name, tensor in state.items()}
     optimizer = {"state": {0: {"step": torch.tensor(3.0), "exp_avg": torch.zeros(3)}}, "param_groups": [{"betas": (0.9, 0.99)}]}
-    backwards = lambda x: x.permute(*reversed(range(x.dim()))).contiguous().permute(*reversed(range(x.dim())))
+    axes = lambda x: tuple(reversed(range(x.dim())))
+    backwards = lambda x: x.permute(axes(x)).contiguous().permute(axes(x))
     is_float = lambda x: x.dtype.is_floating_point
     # Views of one storage, in the order of the names.
     flat, place, shared = torch.cat([x.flatten().double() for x in state.values()]), 0, {}

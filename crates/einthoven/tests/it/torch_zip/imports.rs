@@ -147,9 +147,14 @@ fn told_of(name: &str, config: &Value, folder: &TempFolder) -> Option<Told> {
         model if model.starts_with("DiffWave") && c["unconditional"] == true => {
             Told { arguments: arguments(c.clone()), ..Told::of("diffwave") }
         }
-        "Unet1D + GaussianDiffusion1D" => {
-            Told { leads: names(number(c, "channels"), 'C'), sig_len: Some(64), ..Told::of("unet1d") }
-        }
+        // One that learns variances gives other channels than it takes and is not imported.
+        "Unet1D + GaussianDiffusion1D" if c["learned_variance"] == true || !c["out_dim"].is_null() => return None,
+        "Unet1D + GaussianDiffusion1D" => Told {
+            arguments: arguments(c.clone()),
+            leads: names(number(c, "channels"), 'C'),
+            sig_len: Some(64),
+            ..Told::of("unet1d")
+        },
         model if model.starts_with("Diffusion-TS ") => Told {
             arguments: arguments(c.clone()),
             leads: names(number(c, "feature_size"), 'C'),
