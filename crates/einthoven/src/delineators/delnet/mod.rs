@@ -262,7 +262,9 @@ mod tests {
         let network = DelNet::new(config.clone()).unwrap();
         let mut weights = Weights::initialize(&network.params(), Seed::new(3));
         weights.entries.extend(network.buffers().entries);
-        let folder = std::env::temp_dir().join(format!("einthoven-delnet-{}", std::process::id()));
+        // Tests of one process run side by side.
+        let test = std::thread::current().name().unwrap_or_default().replace("::", "-");
+        let folder = std::env::temp_dir().join(format!("einthoven-{}-{test}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join("model.safetensors");
         save(&path, &Card { network: config, fs_hz: FS_HZ, training_records: vec![] }, weights).unwrap();
