@@ -684,7 +684,7 @@ fn every_kind_of_vector_passes() {
     let program = std::env::current_exe().unwrap();
     for kind in ["portable", "avx2"] {
         let out = std::process::Command::new(&program)
-            .args(["kernel::", "ops::", "attention::"])
+            .args(["kernel::", "ops::", "attention::", "cross_entropy::"])
             .env(KIND, kind)
             .output()
             .unwrap();
