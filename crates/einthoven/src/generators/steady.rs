@@ -101,10 +101,13 @@ impl<D> Steady<D> {
         let Some(beats) = &condition.beats else { return };
         let n_leads = x0.len() / mask.len() / beats.len();
         memory.0.resize_with(beats.len() * n_leads, Default::default);
-        for (k, (lead, sums)) in x0.chunks_exact(mask.len()).zip(&mut memory.0).enumerate() {
-            let waves = self.waves(&beats[k / n_leads], condition, k / n_leads);
-            for (group, sums) in sums.iter_mut().enumerate() {
-                add_waves(sums, lead, Some(mask), of_group(&waves, group), self.fs_hz);
+        let records = x0.chunks_exact(n_leads * mask.len()).zip(memory.0.chunks_exact_mut(n_leads));
+        for (item, (record, memory)) in records.enumerate() {
+            let waves = self.waves(&beats[item], condition, item);
+            for (lead, sums) in record.chunks_exact(mask.len()).zip(memory) {
+                for (group, sums) in sums.iter_mut().enumerate() {
+                    add_waves(sums, lead, Some(mask), of_group(&waves, group), self.fs_hz);
+                }
             }
         }
     }
@@ -120,16 +123,15 @@ impl<D: Denoiser> Denoiser for Steady<D> {
         let Some(beats) = &condition.beats else { return Ok(free) };
         let (shape, device) = (free.x0.dims(), free.x0.device());
         let mut x0 = host(free.x0);
-        for (k, lead) in x0.chunks_exact_mut(shape[2]).enumerate() {
-            let item = k / shape[1];
+        let mask = self.before.as_ref().map(|before| &before.mask[..]);
+        for (item, record) in x0.chunks_exact_mut(shape[1] * shape[2]).enumerate() {
             let waves = self.waves(&beats[item], condition, item);
-            for group in 0..2 {
-                let (mut sums, mut mask) = (Sums::new(), None);
-                if let Some(before) = &self.before {
-                    mask = Some(&before.mask[..]);
-                    sums = before.memory.0.get(k).map(|groups| groups[group].clone()).unwrap_or_default();
+            for (lead, values) in record.chunks_exact_mut(shape[2]).enumerate() {
+                let memory = self.before.as_ref().and_then(|before| before.memory.0.get(item * shape[1] + lead));
+                for group in 0..2 {
+                    let sums = memory.map(|groups| groups[group].clone()).unwrap_or_default();
+                    draw_together(values, mask, sums, of_group(&waves, group), self.fs_hz);
                 }
-                draw_together(lead, mask, sums, of_group(&waves, group), self.fs_hz);
             }
         }
         Prediction::from_x0(Tensor::from_data(TensorData::new(x0, shape), &device), x, levels)
