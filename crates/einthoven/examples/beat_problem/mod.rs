@@ -149,6 +149,7 @@ impl Problem {
             training_data: serde_json::Value::Null,
             latent: None,
             rhythm: None,
+            waves: None,
             usual: None,
         };
         let model = DiffusionModel::new(card, self.weights.clone(), device)?;

@@ -9,6 +9,7 @@ use crate::beat::interval;
 use crate::dataset::condition::NUMBERS;
 use crate::dataset::{Dataset, Facts};
 use crate::error::Result;
+use crate::record::Fiducial;
 
 /// Facts of leads that were recorded together; what cannot be measured is missing, and leads that are flat or have
 /// gaps are left out.
@@ -16,13 +17,8 @@ use crate::error::Result;
 /// # Errors
 /// Those of the delineator.
 pub fn measure(leads: &[(&str, &[f32])], fs_hz: f64, delineator: &dyn Delineator) -> Result<Facts> {
-    let is_usable = |mv: &[f32]| mv.iter().all(|v| v.is_finite()) && mv.iter().any(|v| *v != mv[0]);
-    let usable: Vec<(&str, &[f32])> = leads.iter().copied().filter(|(_, mv)| is_usable(mv)).collect();
-    if usable.is_empty() {
-        return Ok(Facts::default());
-    }
-    let mv: Vec<&[f32]> = usable.iter().map(|(_, mv)| *mv).collect();
-    let waves = delineator.delineate(&Leads { mv: &mv, fs_hz })?.across;
+    let usable = usable(leads);
+    let waves = waves(&usable, fs_hz, delineator)?;
     let found = interval::intervals_with_axis(&waves, &usable, fs_hz);
     let mut facts = Facts {
         hr_bpm: found.hr_bpm,
@@ -38,6 +34,23 @@ pub fn measure(leads: &[(&str, &[f32])], fs_hz: f64, delineator: &dyn Delineator
         facts.set_number(number.fact, read);
     }
     Ok(facts)
+}
+
+/// The waves across leads that were recorded together, in the order of time; leads that are flat or have gaps are left out.
+///
+/// # Errors
+/// Those of the delineator.
+pub(crate) fn waves(leads: &[(&str, &[f32])], fs_hz: f64, delineator: &dyn Delineator) -> Result<Vec<Fiducial>> {
+    let mv: Vec<&[f32]> = usable(leads).into_iter().map(|(_, mv)| mv).collect();
+    if mv.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(delineator.delineate(&Leads { mv: &mv, fs_hz })?.across)
+}
+
+fn usable<'a>(leads: &[(&'a str, &'a [f32])]) -> Vec<(&'a str, &'a [f32])> {
+    let is_usable = |mv: &[f32]| mv.iter().all(|v| v.is_finite()) && mv.iter().any(|v| *v != mv[0]);
+    leads.iter().copied().filter(|(_, mv)| is_usable(mv)).collect()
 }
 
 /// Facts of every signal in `ecg`, in order, with the leads, length and rate of `axes`.

@@ -6,10 +6,10 @@ use super::denoiser::{Backbone, Condition};
 use crate::dataset::Facts;
 use crate::dataset::condition::Told;
 use crate::error::Result;
-use crate::nn::beat_phase;
 use crate::nn::diffusion_ts::DiffusionTs;
 use crate::nn::diffwave::Diffwave;
 use crate::nn::dit::Dit;
+use crate::nn::shown_beats;
 use crate::nn::sssd::{KernelCache, Sssd};
 use crate::nn::temporal_blocks::TemporalBlocks;
 use crate::nn::told;
@@ -31,7 +31,7 @@ impl Backbone for UnetBackbone {
         let [n_items, _, length] = x.dims();
         let config = self.network.config();
         let labels = told_rows(condition, n_items, config.classes, &config.told)?;
-        let x = if config.beats { with_beats(x, condition) } else { x };
+        let x = if config.beats { with_beats(x, condition, config.waves) } else { x };
         let x = filled_up(x, config.length_multiple());
         Ok(self.network.forward(&self.params.root(), x, time, &labels, None)?.narrow(2, 0, length))
     }
@@ -150,12 +150,13 @@ fn told_tensor(condition: &Condition, x: &Tensor<3>, n_labels: usize, told: &Tol
 }
 
 /// A signal with the channels of its beats after the leads; of a condition without beats none are known.
-fn with_beats(x: Tensor<3>, condition: &Condition) -> Tensor<3> {
+fn with_beats(x: Tensor<3>, condition: &Condition, with_waves: bool) -> Tensor<3> {
     let [n_items, _, length] = x.dims();
     let unknown = Vec::new();
     let beats = |item: usize| condition.beats.as_ref().map_or(&unknown, |beats| &beats[item]);
-    let rows: Vec<f32> = (0..n_items).flat_map(|item| beat_phase::channels(beats(item), length)).collect();
-    let rows = Tensor::from_data(TensorData::new(rows, [n_items, beat_phase::CHANNELS, length]), &x.device());
+    let rows: Vec<f32> = (0..n_items).flat_map(|item| shown_beats::channels(beats(item), length, with_waves)).collect();
+    let shape = [n_items, shown_beats::n_channels(with_waves), length];
+    let rows = Tensor::from_data(TensorData::new(rows, shape), &x.device());
     Tensor::cat(vec![x, rows], 1)
 }
 

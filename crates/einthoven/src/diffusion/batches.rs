@@ -8,6 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::denoiser::Condition;
 use crate::dataset::Facts;
 use crate::dataset::condition::FACTS;
+use crate::nn::shown_beats::ShownBeat;
 use crate::seed::{Seed, Stream};
 
 /// Training items and the rule by which a step draws its batch.
@@ -25,8 +26,8 @@ pub struct Batches {
     pub labels: Option<Vec<f32>>,
     /// What the network is told of each item beside its labels, if anything.
     pub facts: Option<Arc<[Facts]>>,
-    /// The beats of each item, points, which a network that is shown them always sees.
-    pub beats: Option<Arc<[Vec<f32>]>>,
+    /// The beats of each item, whose times a network that is shown them always sees.
+    pub beats: Option<Arc<[Vec<ShownBeat>]>>,
     /// Signals in a batch.
     pub batch: usize,
     /// Exponent p of the class shares: a class of n items is drawn in proportion to n^p. 1 keeps
@@ -34,8 +35,8 @@ pub struct Batches {
     pub class_exponent: f64,
     /// Share of items of which everything is hidden, so that the network also learns "no condition".
     pub label_dropout: f64,
-    /// Share of items whose labels are hidden, and of those of which each fact is, one by one: what remains visible
-    /// is then any subset. Without facts it does nothing.
+    /// Share of items whose labels are hidden, of those of which each fact is, one by one, and of those of which the waves
+    /// of the beats are: what remains visible is then any subset. Without facts it hides no label.
     pub fact_dropout: f64,
     /// Seed of the data order, the noise levels and the noise.
     pub seed: Seed,
@@ -81,7 +82,7 @@ impl Batches {
 
     /// What a network is told of items that are shown or hidden as a whole, after facts are hidden one by one.
     fn told(&self, step: u64, items: &[u64], mut shown: Vec<bool>) -> Condition {
-        let Some(facts) = &self.facts else { return self.condition(items, &shown) };
+        let Some(facts) = &self.facts else { return self.condition(step, items, &shown) };
         let mut stream = self.seed.purpose("facts").index(step).stream();
         let mut told = Vec::with_capacity(items.len());
         for (&item, is_shown) in items.iter().zip(&mut shown) {
@@ -94,12 +95,17 @@ impl Batches {
             *is_shown &= stream.uniform() >= self.fact_dropout;
             told.push(of_item);
         }
-        Condition { facts: Some(told), ..self.condition(items, &shown) }
+        Condition { facts: Some(told), ..self.condition(step, items, &shown) }
     }
 
     /// The labels that a network is told of items whose labels are shown or hidden, and their beats.
-    fn condition(&self, items: &[u64], shown: &[bool]) -> Condition {
-        let beats = |beats: &Arc<[Vec<f32>]>| items.iter().map(|&item| beats[item as usize].clone()).collect();
+    fn condition(&self, step: u64, items: &[u64], shown: &[bool]) -> Condition {
+        let mut stream = self.seed.purpose("waves").index(step).stream();
+        let mut of_item = |beats: &[ShownBeat]| match stream.uniform() < self.fact_dropout {
+            true => beats.iter().map(|beat| ShownBeat::at(beat.at)).collect(),
+            false => beats.to_vec(),
+        };
+        let beats = |beats: &Arc<[Vec<ShownBeat>]>| items.iter().map(|&item| of_item(&beats[item as usize])).collect();
         Condition { beats: self.beats.as_ref().map(beats), ..self.labelled(items, shown) }
     }
 

@@ -10,6 +10,7 @@ use super::parameterization::Parameterization;
 use super::time::TimeView;
 use crate::dataset::{Conditions, Facts};
 use crate::error::{Error, Result};
+use crate::nn::shown_beats::ShownBeat;
 
 /// A denoiser's answer: `x = alpha * x0 + sigma * noise` holds for the noisy signal that it was given.
 ///
@@ -49,8 +50,8 @@ pub struct Condition {
     pub labels: Option<Vec<Vec<f32>>>,
     /// What else is told of each item; `None` as a whole tells nothing of any.
     pub facts: Option<Vec<Facts>>,
-    /// The beats of each item, points in rising order; they may lie outside the signal.
-    pub beats: Option<Vec<Vec<f32>>>,
+    /// The beats of each item in rising order; they may lie outside the signal.
+    pub beats: Option<Vec<Vec<ShownBeat>>>,
 }
 
 impl Condition {
@@ -92,7 +93,7 @@ impl Condition {
         Ok(Condition { labels: Some(labels), facts: Some(facts), ..Condition::none() })
     }
 
-    /// The same number of items with everything hidden but the times of the beats, as guidance needs.
+    /// The same number of items with everything hidden but the beats, as guidance needs.
     pub fn unconditional(&self) -> Condition {
         Condition {
             classes: self.classes.as_ref().map(|classes| vec![None; classes.len()]),

@@ -84,6 +84,11 @@ impl NetworkConfig {
         matches!(self, NetworkConfig::Unet(c) if c.beats)
     }
 
+    /// Whether it is shown their waves too.
+    pub fn sees_waves(&self) -> bool {
+        matches!(self, NetworkConfig::Unet(c) if c.waves)
+    }
+
     /// Number of labels that the network is told.
     pub fn n_labels(&self) -> usize {
         match self {

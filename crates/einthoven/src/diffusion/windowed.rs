@@ -60,8 +60,9 @@ fn of_windows(condition: &Condition, starts: &[usize]) -> Condition {
         labels: rows(&condition.labels, times),
         facts: rows(&condition.facts, times),
         beats: condition.beats.as_ref().map(|items| {
-            let shifted =
-                |start: usize| items.iter().map(move |beats| beats.iter().map(|at| at - start as f32).collect());
+            let shifted = |start: usize| {
+                items.iter().map(move |beats| beats.iter().map(|beat| beat.after(start as f32)).collect())
+            };
             starts.iter().flat_map(|&start| shifted(start)).collect()
         }),
     }

@@ -2,18 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use burn::tensor::Device;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::distillation::{Distillation, Lineage, STUDENT, TEACHER, WidthConfig};
 use super::generation::ROLE;
 use super::latents::{Latent, LatentRecipe};
 use super::pretraining::Pretraining;
+use super::shown_beats::{peaks, shown, with_all_leads};
 use super::training::{Course, Trainer, model_path, objective, training_data};
-use crate::beat::rpeak::r_peaks;
 use crate::classifiers::beat_cnn::lead_scales;
 use crate::config::check;
 use crate::dataset::Dataset;
@@ -28,6 +26,7 @@ use crate::error::{Error, Result};
 use crate::generators::diffusion_model::ModelCard;
 use crate::generators::rhythm::RhythmModel;
 use crate::generators::usual::UsualFacts;
+use crate::generators::waves::WaveModel;
 use crate::nn::adamw::AdamWConfig;
 use crate::nn::weights::Weights;
 use crate::run::Progress;
@@ -112,9 +111,10 @@ impl DiffusionRecipe {
             return Err(Error::config(key("pretraining"), "found simulated records, expected none beside latents"));
         }
         if let Some(students) = &self.distillation {
-            let sees = |c: &WidthConfig| c.network.sees_beats() != self.network.sees_beats();
-            if students.student.as_ref().is_some_and(sees) {
-                let reason = "the teacher or the student is shown the beats, expected both or none";
+            let sees = |network: &NetworkConfig| (network.sees_beats(), network.sees_waves());
+            let differs = |c: &WidthConfig| sees(&c.network) != sees(&self.network);
+            if students.student.as_ref().is_some_and(differs) {
+                let reason = "the teacher or the student is shown the beats or their waves, expected both or none";
                 return Err(Error::config(key("distillation.student.network.beats"), reason));
             }
         }
@@ -165,7 +165,11 @@ pub(super) fn train(
         let in_s = |beats: &Vec<usize>| beats.iter().map(|&at| at as f64 / part.fs_hz).collect();
         let beats_s: Vec<Vec<f64>> = beats.iter().map(in_s).collect();
         card.rhythm = Some(RhythmModel::fit(&beats_s, &part.labels, part.n_labels())?);
-        items.beats = Some(shown(&beats));
+        let shown = shown(&recipe.network, &part, &beats)?;
+        if recipe.network.sees_waves() {
+            card.waves = Some(WaveModel::fit(&shown, &part.labels, part.n_labels())?);
+        }
+        items.beats = Some(shown.into());
     }
     let facts = part.facts.as_deref().unwrap_or_default();
     card.usual = UsualFacts::fit(facts, &part.labels, part.n_labels(), &told.facts);
@@ -177,7 +181,7 @@ pub(super) fn train(
             card.training_data["pretraining"] = records.provenance.clone();
             let mut items = batches(&records, &card.scale_mv, recipe, trainer.seed, trainer.device);
             if sees_beats {
-                items.beats = Some(shown(&peaks(&records)?));
+                items.beats = Some(shown(&recipe.network, &records, &peaks(&records)?)?.into());
             }
             Some((pretraining, items))
         }
@@ -230,7 +234,9 @@ fn told(recipe: &DiffusionRecipe, part: &mut Dataset, progress: &mut dyn Progres
     let is_shown = |fact: &Fact| fact.number().is_some_and(|number| number.tolerance.is_some());
     if recipe.conditions.iter().any(|fact| is_shown(fact) && !known.contains(fact)) {
         progress.tell(&format!("measuring intervals and axis of {} records", part.len()));
-        add_measured(part, DELINEATORS[0])?;
+        let mut complete = with_all_leads(part)?;
+        add_measured(&mut complete, DELINEATORS[0])?;
+        (part.facts, part.provenance) = (complete.facts, complete.provenance);
     }
     let known = part.known_facts();
     let (facts, missing): (Vec<Fact>, Vec<Fact>) =
@@ -259,19 +265,6 @@ fn auxiliary(
         false => None,
     };
     Auxiliary::new(c, part.fs_hz, part.sig_len, decoder).map(Some)
-}
-
-/// The beats of every record, points.
-fn peaks(part: &Dataset) -> Result<Vec<Vec<usize>>> {
-    let of = |item: usize| {
-        let leads: Vec<&[f32]> = part.item(item).chunks(part.sig_len).collect();
-        r_peaks(&leads, part.fs_hz)
-    };
-    (0..part.len()).into_par_iter().map(of).collect()
-}
-
-fn shown(beats: &[Vec<usize>]) -> Arc<[Vec<f32>]> {
-    beats.iter().map(|beats| beats.iter().map(|&at| at as f32).collect()).collect()
 }
 
 fn batches(part: &Dataset, scale_mv: &[f32], recipe: &DiffusionRecipe, seed: Seed, device: &Device) -> Batches {
@@ -312,6 +305,7 @@ fn card(generator: &str, recipe: &DiffusionRecipe, told: Told, part: &Dataset) -
         training_data: training_data(part),
         latent: None,
         rhythm: None,
+        waves: None,
         usual: None,
     })
 }

@@ -148,6 +148,7 @@ fn read_and_leave(request: &ImportRequest) -> Result<PathBuf> {
         training_data: unknown_data(request),
         latent: None,
         rhythm: None,
+        waves: None,
         usual: None,
     };
     let model = DiffusionModel::new(card, state, &Device::flex())?;

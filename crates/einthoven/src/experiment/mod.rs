@@ -29,6 +29,7 @@ mod quality;
 mod report;
 mod sampling;
 mod set_writer;
+mod shown_beats;
 mod side_by_side;
 mod source;
 mod synthesis;

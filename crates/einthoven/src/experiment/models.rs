@@ -89,6 +89,7 @@ fn card(c: &Experiment, data: &Dataset, network: diffusion::NetworkConfig) -> Re
         training_data: training_data(data),
         latent: None,
         rhythm: None,
+        waves: None,
         usual: None,
     })
 }

@@ -17,7 +17,9 @@ use serde_json::{Value, json};
 use super::long_records::LongRecords;
 use super::rhythm::RhythmModel;
 use super::steady::{self, Kind, Memory, Steady};
+use super::turned;
 use super::usual::UsualFacts;
+use super::waves::WaveModel;
 use super::{Generator, GeneratorSpec, Item, SampleRequest, Sink, model_file, too_short};
 use crate::dataset::condition::{FACTS, Told};
 use crate::dataset::{Conditions, Dataset};
@@ -28,6 +30,7 @@ use crate::diffusion::{
 };
 use crate::error::{Error, Result};
 use crate::nn::shipped;
+use crate::nn::shown_beats::ShownBeat;
 use crate::nn::told;
 use crate::nn::weights::{Weights, host};
 use crate::run::{sha256_hex, write_atomic};
@@ -83,6 +86,9 @@ pub struct ModelCard {
     /// When the beats of its records come, for a network that is shown them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rhythm: Option<RhythmModel>,
+    /// Where the waves of its beats are, for a network that is shown them too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waves: Option<WaveModel>,
     /// What it is told of a record where nobody asks for a number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usual: Option<UsualFacts>,
@@ -140,6 +146,10 @@ impl DiffusionModel {
         if card.network.sees_beats() != card.rhythm.is_some() || (card.rhythm.is_some() && card.latent.is_some()) {
             let reason = "expected one for a network of signals that is shown the beats, and none for any other";
             return Err(Error::config("rhythm", reason));
+        }
+        if card.network.sees_waves() != card.waves.is_some() {
+            let reason = "expected some for a network that is shown the waves of beats, and none for any other";
+            return Err(Error::config("waves", reason));
         }
         card.network.check_length(denoised[1])?;
         let time = TimeView::of_schedule(&card.schedule, card.schedule_steps)?;
@@ -262,18 +272,32 @@ impl DiffusionModel {
         Ok(Steady::new(guided, self.card.fs_hz, &self.card.label_names))
     }
 
-    /// What is told of items; the rate of those whose beats are shown is that of the beats.
+    /// What is told of items; the rate of those whose beats are shown is that of the beats. The waves are hidden.
     fn condition(&self, items: &[Item], beats: Option<Vec<Vec<f32>>>) -> Result<Condition> {
         let labels = Condition::of_items(items.iter().map(|item| &item.conditions), self.card.label_names.len())?;
+        let hidden = |beats: Vec<f32>| beats.into_iter().map(ShownBeat::at).collect();
+        let beats = beats.map(|items| items.into_iter().map(hidden).collect());
         let mut condition = Condition { beats, ..labels };
         for (facts, beats) in condition.facts.iter_mut().flatten().zip(condition.beats.iter().flatten()) {
+            let within = steady::times(beats);
             let within: Vec<f32> =
-                beats.iter().copied().filter(|at| (0.0..self.card.sig_len as f32).contains(at)).collect();
+                within.into_iter().filter(|at| (0.0..self.card.sig_len as f32).contains(at)).collect();
             if let [first, .., last] = within[..] {
                 facts.hr_bpm = Some(60.0 * self.card.fs_hz * (within.len() - 1) as f64 / f64::from(last - first));
             }
         }
         Ok(condition)
+    }
+
+    /// Shows the waves that the facts of items call for.
+    fn show_waves(&self, items: &[Item], condition: &mut Condition, of_record: Seed) {
+        let Some(model) = &self.card.waves else { return };
+        let kinds: Vec<Kind> = (0..items.len()).map(|item| Kind::of(&self.card.label_names, condition, item)).collect();
+        for ((item, kind), beats) in items.iter().zip(kinds).zip(condition.beats.iter_mut().flatten()) {
+            let Conditions { labels, facts } = &item.conditions;
+            let seed = of_record.index(item.index);
+            *beats = model.shown(&steady::times(beats), facts, labels, kind.has_early(), self.card.fs_hz, seed);
+        }
     }
 
     /// Items with what is usual of their labels where nothing is asked for.
@@ -324,7 +348,7 @@ impl Generator for DiffusionModel {
         for items in request.items.chunks(request.batch) {
             let beats = self.beats(items, self.card.sig_len, seed);
             let ecg = self.draw(&guided, request, [seed; 2], items, beats)?;
-            sink.accept(items, &model_file::all_leads(ecg, &self.card.leads, self.card.sig_len)?)?;
+            sink.accept(items, &self.finished(ecg, items, self.card.sig_len)?)?;
         }
         Ok(())
     }
@@ -356,7 +380,9 @@ impl DiffusionModel {
     ) -> Result<Vec<f32>> {
         // Noise belongs to the model, the seed, the item and the step, and to nothing else.
         let (seed, of_record) = (self.own(seed), self.own(of_record));
-        let (n_items, condition) = (items.len(), self.condition(&self.with_usual(items, of_record), beats)?);
+        let (n_items, told) = (items.len(), self.with_usual(items, of_record));
+        let mut condition = self.condition(&told, beats)?;
+        self.show_waves(&told, &mut condition, of_record);
         let [channels, length] = self.denoised;
         let (size, shape) = (channels * length, [n_items, channels, length]);
         let fs_hz = self.card.fs_hz;
@@ -367,7 +393,7 @@ impl DiffusionModel {
                 if let (Some(beats), true) = (&condition.beats, steady::may_repeat(&item.conditions.facts)) {
                     let seed = of_record.index(item.index).index(step as u64);
                     let kind = Kind::of(&self.card.label_names, &condition, k);
-                    steady::repeat(values, length, &beats[k], fs_hz, kind, seed);
+                    steady::repeat(values, length, &steady::times(&beats[k]), fs_hz, kind, seed);
                 }
             }
             Tensor::<3>::from_data(TensorData::new(noise, shape), &self.device)
@@ -380,6 +406,15 @@ impl DiffusionModel {
             None => clean,
         });
         model_file::in_mv(ecg, &self.card.scale_mv, self.card.sig_len, &self.card.role, items)
+    }
+
+    /// Drawn records of a length, mV, turned to the axis that was asked for, in all leads that follow.
+    pub(super) fn finished(&self, mut ecg: Vec<f32>, items: &[Item], sig_len: usize) -> Result<Vec<f32>> {
+        let (leads, fs_hz) = (&self.card.leads, self.card.fs_hz);
+        for (record, item) in ecg.chunks_mut(leads.len() * sig_len).zip(items) {
+            turned::turn(record, leads, sig_len, fs_hz, &item.conditions.facts)?;
+        }
+        model_file::all_leads(ecg, leads, sig_len)
     }
 
     /// The next part of records, of which a part may be known, in the leads that are modelled; its beats are like those
@@ -402,11 +437,11 @@ impl DiffusionModel {
         let tensor = |values: Vec<f32>| {
             Tensor::<3>::from_data(TensorData::new(values, [items.len(), n_leads, length]), &self.device)
         };
-        let (guided, unknown) = (self.guided(request.guidance)?, vec![0.0; length]);
+        let (steady, unknown) = (self.guided(request.guidance)?, vec![0.0; length]);
         let mask = part.as_ref().map_or(&unknown[..], |part| part.mask);
         let drawn = match &part {
             // A beginning is what the model draws without more to come.
-            None => self.draw(&guided, request, seeds, items, beats.clone())?,
+            None => self.draw(&steady, request, seeds, items, beats.clone())?,
             Some(part) => {
                 let steady = self.guided(request.guidance)?.going_on(memory.clone(), mask.to_vec());
                 let known = (tensor(self.scaled(part.ecg)), tensor(mask.repeat(items.len() * n_leads)));
@@ -414,7 +449,7 @@ impl DiffusionModel {
                 self.draw(&known, request, seeds, items, beats.clone())?
             }
         };
-        guided.remember(memory, &self.scaled(&drawn), mask, &self.condition(items, beats)?);
+        steady.remember(memory, &self.scaled(&drawn), mask, &self.condition(items, beats)?);
         Ok(drawn)
     }
 }

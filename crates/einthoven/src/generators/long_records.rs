@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::diffusion_model::{DiffusionModel, KnownPart};
 use super::steady::Memory;
-use super::{Generator, Item, SampleRequest, Sink, model_file};
+use super::{Generator, Item, SampleRequest, Sink};
 use crate::dataset::Dataset;
 use crate::dataset::condition::{Fact, Told};
 use crate::error::Result;
@@ -103,8 +103,8 @@ impl Generator for LongRecords {
                 self.model.draw_next(part, &mut memory, request, [seed_of_window, seed], &items, of_window(window))
             })?;
             for (item, ecg) in items.iter().zip(record.chunks(n_leads * sig_len)) {
-                let ecg = model_file::all_leads(ecg.to_vec(), &card.leads, sig_len)?;
-                sink.accept(std::slice::from_ref(item), &ecg)?;
+                let item = std::slice::from_ref(item);
+                sink.accept(item, &self.model.finished(ecg.to_vec(), item, sig_len)?)?;
             }
         }
         Ok(())

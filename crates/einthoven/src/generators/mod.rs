@@ -14,7 +14,7 @@ pub mod extent;
 pub mod gan_model;
 pub mod latent_diffusion;
 mod long_records;
-mod model_file;
+pub(crate) mod model_file;
 pub mod pulse2pulse;
 pub mod rhythm;
 mod shipped_model;
@@ -24,8 +24,10 @@ mod steady;
 pub mod time_diffusion;
 pub mod timediffusion;
 pub mod timevqvae;
+mod turned;
 pub mod usual;
 pub mod wavegan_star;
+pub mod waves;
 
 use std::path::Path;
 

@@ -81,7 +81,7 @@ fn gives_twelve(leads: &[String]) -> bool {
 }
 
 /// An empty data set of the leads that a model gives, twelve where those that are modelled determine them.
-pub(super) fn axes(leads: &[String], sig_len: usize, fs_hz: f64, label_names: &[String], provenance: Value) -> Dataset {
+pub(crate) fn axes(leads: &[String], sig_len: usize, fs_hz: f64, label_names: &[String], provenance: Value) -> Dataset {
     let leads = if gives_twelve(leads) { TWELVE.map(String::from).to_vec() } else { leads.to_vec() };
     Dataset { provenance, ..Dataset::new(leads, sig_len, fs_hz, label_names.to_vec()) }
 }
@@ -113,7 +113,7 @@ pub(super) fn in_mv(
 ///
 /// # Errors
 /// [`Error::Shape`] for items of another size.
-pub(super) fn all_leads(ecg: Vec<f32>, leads: &[String], sig_len: usize) -> Result<Vec<f32>> {
+pub(crate) fn all_leads(ecg: Vec<f32>, leads: &[String], sig_len: usize) -> Result<Vec<f32>> {
     if !gives_twelve(leads) {
         return Ok(ecg);
     }

@@ -27,7 +27,7 @@ const SLOW_SD: f64 = 0.02;
 const SLOW_MEMORY_S: f64 = 60.0;
 
 /// Mean and standard deviation over records.
-type Normal = [f64; 2];
+pub(super) type Normal = [f64; 2];
 
 /// The rhythm of the records of one label, or of all.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -239,12 +239,12 @@ pub fn through_gaps(found: &[usize], is_known: &[bool]) -> Vec<f32> {
     out.into_iter().map(|at| at as f32).collect()
 }
 
-fn draw([mean, sd]: Normal, stream: &mut Stream) -> f64 {
+pub(super) fn draw([mean, sd]: Normal, stream: &mut Stream) -> f64 {
     mean + sd * stream.normal()
 }
 
 /// Mean and standard deviation; ones without spread where there is nothing.
-fn normal(values: impl Iterator<Item = f64>) -> Normal {
+pub(super) fn normal(values: impl Iterator<Item = f64>) -> Normal {
     let values: Vec<f64> = values.collect();
     if values.is_empty() {
         return [1.0, 0.0];

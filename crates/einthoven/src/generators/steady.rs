@@ -11,6 +11,7 @@ use burn::tensor::{Tensor, TensorData};
 use crate::dataset::Facts;
 use crate::diffusion::{Condition, Denoiser, NoiseLevel, Prediction};
 use crate::error::Result;
+use crate::nn::shown_beats::ShownBeat;
 use crate::nn::weights::host;
 use crate::seed::Seed;
 use crate::signal::median::median;
@@ -63,6 +64,10 @@ impl Kind {
         Kind { has_early: has(&ECTOPIC), has_p: !has(&FIBRILLATING) }
     }
 
+    pub fn has_early(self) -> bool {
+        self.has_early
+    }
+
     fn reach_s(self) -> [f64; 2] {
         if self.has_p { REACH_S } else { REACH_WITHOUT_P_S }
     }
@@ -112,8 +117,8 @@ impl<D> Steady<D> {
         }
     }
 
-    fn waves(&self, beats: &[f32], condition: &Condition, item: usize) -> Vec<Wave> {
-        waves(beats, self.fs_hz, Kind::of(&self.label_names, condition, item))
+    fn waves(&self, beats: &[ShownBeat], condition: &Condition, item: usize) -> Vec<Wave> {
+        waves(&times(beats), self.fs_hz, Kind::of(&self.label_names, condition, item))
     }
 }
 
@@ -147,10 +152,26 @@ struct Wave {
     is_early: bool,
 }
 
+/// Where beats are, points.
+pub(super) fn times(beats: &[ShownBeat]) -> Vec<f32> {
+    beats.iter().map(|beat| beat.at).collect()
+}
+
+/// Which beats at these points come early.
+pub(super) fn is_early(beats: &[f32]) -> Vec<bool> {
+    let intervals: Vec<f64> = beats.windows(2).map(|pair| f64::from(pair[1] - pair[0])).collect();
+    if intervals.is_empty() {
+        return vec![false; beats.len()];
+    }
+    let latest = EARLY * median(&intervals);
+    // The interval before the first beat is not known; that after it stands for it.
+    intervals.first().into_iter().chain(&intervals).map(|interval| *interval < latest).collect()
+}
+
 fn waves(beats: &[f32], fs_hz: f64, kind: Kind) -> Vec<Wave> {
     let intervals: Vec<f64> = beats.windows(2).map(|pair| f64::from(pair[1] - pair[0])).collect();
     let (Some(first), Some(last)) = (intervals.first(), intervals.last()) else { return Vec::new() };
-    let usual = median(&intervals);
+    let is_early = is_early(beats);
     let wave = |(k, beat): (usize, &f32)| {
         let before = if k == 0 { first } else { &intervals[k - 1] };
         let after = intervals.get(k).unwrap_or(last);
@@ -159,7 +180,7 @@ fn waves(beats: &[f32], fs_hz: f64, kind: Kind) -> Vec<Wave> {
         Wave {
             peak: beat.round() as isize,
             reach: [reach(0, *before), reach(1, *after)],
-            is_early: kind.has_early && *before < EARLY * usual,
+            is_early: kind.has_early && is_early[k],
         }
     };
     beats.iter().enumerate().map(wave).collect()
@@ -301,7 +322,7 @@ mod tests {
         // Six beats of height 1 were drawn; of the next part the first beat is one of them, and the others are estimated at 2.
         let steady = Steady::new((), FS_HZ, &[]);
         let before = [50.0, 130.0, 210.0, 290.0, 370.0, 450.0];
-        let condition = Condition { beats: Some(vec![before.to_vec()]), ..Condition::none() };
+        let condition = Condition { beats: Some(vec![before.map(ShownBeat::at).to_vec()]), ..Condition::none() };
         let mut memory = Memory::default();
         steady.remember(&mut memory, &record(&before, &[1.0; 6], 500), &[0.0; 500], &condition);
         let beats = [50.0, 130.0, 210.0];
@@ -311,7 +332,7 @@ mod tests {
         let mean = (6.0 * 1.0 + 2.0 * 2.0) / 8.0;
         assert!((lead[210] - (2.0 + SHARE * (mean - 2.0))).abs() < 1e-5, "{}", lead[210]);
         // What is known is remembered once.
-        let condition = Condition { beats: Some(vec![beats.to_vec()]), ..Condition::none() };
+        let condition = Condition { beats: Some(vec![beats.map(ShownBeat::at).to_vec()]), ..Condition::none() };
         steady.remember(&mut memory, &lead, &mask, &condition);
         let [sum, total] = memory.0[0][0][(REACH_S[0] * FS_HZ) as usize];
         assert!((total - 8.0).abs() < 1e-5 && (sum - 6.0 - lead[130] - lead[210]).abs() < 1e-4, "{sum} {total}");

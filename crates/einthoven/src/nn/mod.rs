@@ -2,7 +2,6 @@
 
 pub mod activations;
 pub mod adamw;
-pub mod beat_phase;
 pub mod delnet;
 pub mod device;
 pub mod diffusion_ts;
@@ -18,6 +17,7 @@ pub mod recompute;
 pub mod running;
 pub mod s4;
 pub mod shipped;
+pub mod shown_beats;
 pub mod sssd;
 pub mod temporal_blocks;
 pub mod timevqvae;

@@ -15,13 +15,13 @@
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
-use super::beat_phase;
 use super::kernel::{Activation, group_norm_act, group_norm_act_add, rms_norm, rms_norm_add, silu};
 use super::layer::{
     attention, conv, conv_joined, conv_standardized, conv_unbiased, declare_constant, declare_conv, declare_linear,
     fourier_embedding, linear, linear_attention, sinusoidal_embedding, upsample_nearest,
 };
 
+use super::shown_beats;
 use super::told::{ToldTables, n_rows};
 use super::weights::{Init, ParamSpec, View};
 use crate::dataset::condition::Told;
@@ -92,9 +92,12 @@ pub struct Unet1dConfig {
     /// What it is told beside labels.
     #[serde(default, skip_serializing_if = "Told::is_empty")]
     pub told: Told,
-    /// Whether it is shown the times of the beats, as [`beat_phase`] channels after the leads.
+    /// Whether it is shown the times of the beats, as [`shown_beats`] channels after the leads.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub beats: bool,
+    /// Whether it is shown their waves too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub waves: bool,
 }
 
 impl Unet1dConfig {
@@ -120,6 +123,7 @@ impl Unet1dConfig {
             stem_stride: 1,
             told: Told::default(),
             beats: false,
+            waves: false,
         }
     }
 
@@ -156,6 +160,9 @@ impl Unet1dConfig {
         if self.self_condition && self.beats {
             return Err(Error::config("beats", "found beside self_condition, expected one of both"));
         }
+        if self.waves && !self.beats {
+            return Err(Error::config("waves", "found without beats, expected both"));
+        }
         if self.norm == Norm::Group && !self.width.is_multiple_of(self.groups) {
             return Err(Error::config("groups", format!("{} does not divide width {}", self.groups, self.width)));
         }
@@ -183,7 +190,7 @@ impl Unet1dConfig {
 
     /// Channels of the input: leads, and what is shown of the beats.
     pub fn channels_in(&self) -> usize {
-        self.channels + if self.beats { beat_phase::CHANNELS } else { 0 }
+        self.channels + if self.beats { shown_beats::n_channels(self.waves) } else { 0 }
     }
 
     fn embedding_width(&self) -> usize {

@@ -9,7 +9,9 @@ use einthoven::diffusion::batches::{BatchQueue, Batches};
 use einthoven::diffusion::{Backbone, Condition, Network, NetworkConfig};
 use einthoven::generators::diffusion_model::{DiffusionModel, ModelCard};
 use einthoven::generators::rhythm::RhythmModel;
+use einthoven::generators::waves::WaveModel;
 use einthoven::generators::{self, Generator, Item, SampleRequest};
+use einthoven::nn::shown_beats::{ShownBeat, ShownWaves};
 use einthoven::nn::weights::{Weights, host};
 use einthoven::{Error, Seed};
 use serde_json::json;
@@ -69,6 +71,7 @@ fn card(network: NetworkConfig) -> ModelCard {
         training_data: json!({}),
         latent: None,
         rhythm: None,
+        waves: None,
         usual: None,
     }
 }
@@ -128,6 +131,8 @@ fn a_network_that_is_told_nothing_is_stored_as_before() {
 #[test]
 fn batches_hide_labels_and_facts_one_by_one_and_nothing_else_changes() {
     let facts = Facts { hr_bpm: Some(70.0), sex: Some(Sex::Male), ..Facts::default() };
+    let waves = Some(ShownWaves { p_onset: None, qrs: [-5.0, 5.0], t_end: None });
+    let beats = vec![vec![ShownBeat { at: 3.0, waves }, ShownBeat { at: 7.0, waves }]; 4];
     let batches = |facts: Option<Vec<Facts>>| Batches {
         signals: (0..4 * 8).map(|v| v as f32).collect::<Vec<_>>().into(),
         n_leads: 1,
@@ -138,14 +143,14 @@ fn batches_hide_labels_and_facts_one_by_one_and_nothing_else_changes() {
         batch: 8,
         class_exponent: 1.0,
         label_dropout: 0.1,
-        beats: None,
+        beats: Some(beats.clone().into()),
         fact_dropout: 0.25,
         seed: Seed::new(9),
         device: Device::flex(),
     };
     let mut plain = BatchQueue::from(batches(None));
     let mut told = BatchQueue::from(batches(Some(vec![facts.clone(); 4])));
-    let (mut n, mut labels, mut hr, mut all_hidden) = (0.0, 0.0, 0.0, 0.0);
+    let (mut n, mut labels, mut hr, mut all_hidden, mut has_waves) = (0.0, 0.0, 0.0, 0.0, 0.0);
     for step in 0..500 {
         let (a, b) = (plain.take(step), told.take(step));
         assert_eq!((&a.items, host(a.noise), host(a.x0)), (&b.items, host(b.noise), host(b.x0)));
@@ -158,9 +163,13 @@ fn batches_hide_labels_and_facts_one_by_one_and_nothing_else_changes() {
             all_hidden += f32::from(u8::from(row[0] == 0.0 && facts.is_empty()));
             assert!(facts.pr_ms.is_none());
         }
+        for beats in b.condition.beats.expect("beats") {
+            assert!(beats[0].at == 3.0 && beats[1].at == 7.0 && beats[0].waves == beats[1].waves);
+            has_waves += f32::from(u8::from(beats[0].waves == waves));
+        }
     }
     // 0.9 x 0.75 of 4000 has a standard error of 0.0074; hidden: 0.1 + 0.9 / 64.
-    for (share, expected) in [(labels / n, 0.675f32), (hr / n, 0.675), (all_hidden / n, 0.114)] {
+    for (share, expected) in [(labels / n, 0.675f32), (hr / n, 0.675), (all_hidden / n, 0.114), (has_waves / n, 0.75)] {
         assert!((share - expected).abs() < 0.03, "{share}, expected {expected}");
     }
 }
@@ -201,24 +210,37 @@ fn rhythm() -> RhythmModel {
         std::iter::repeat_n((), 12).scan(0.0, |at, ()| beat(at)).collect()
     };
     let beats: Vec<Vec<f64>> = (0..60).map(record).collect();
-    let labels: Vec<u8> = (0..60).flat_map(|item| [u8::from(item % 2 == 0), u8::from(item % 2 == 1), 0]).collect();
-    RhythmModel::fit(&beats, &labels, 3).expect("a rhythm")
+    RhythmModel::fit(&beats, &labels(), 3).expect("a rhythm")
 }
 
-/// A network that is shown the beats, for records of 4 s.
-fn model_of_beats() -> DiffusionModel {
-    let config = networks(&Told { facts: vec![Fact::Hr], sites: Vec::new() }).remove(0);
-    let NetworkConfig::Unet(mut unet) = config else { panic!("the first network is a U-Net") };
-    unet.beats = true;
+fn labels() -> Vec<u8> {
+    (0..60).flat_map(|item| [u8::from(item % 2 == 0), u8::from(item % 2 == 1), 0]).collect()
+}
+
+/// Beats whose QRS lies evenly about the peak.
+fn waves() -> WaveModel {
+    let waves = ShownWaves { p_onset: Some(-20.0), qrs: [-5.0, 5.0], t_end: Some(35.0) };
+    let record = vec![ShownBeat { at: 40.0, waves: Some(waves) }; 3];
+    WaveModel::fit(&vec![record; 60], &labels(), 3).expect("waves")
+}
+
+/// A network that is shown the beats, and their waves if asked for, and hears nothing of what it is told, for records of 4 s.
+fn model_of_beats(with_waves: bool) -> DiffusionModel {
+    let told = Told { facts: vec![Fact::Hr, Fact::Pr, Fact::Qrs], sites: Vec::new() };
+    let NetworkConfig::Unet(mut unet) = networks(&told).remove(0) else { panic!("the first network is a U-Net") };
+    (unet.beats, unet.waves) = (true, with_waves);
     let config = NetworkConfig::Unet(unet);
-    let state = weights(&Network::new(&config, Seed::new(3)).expect("a network"));
-    let card = ModelCard { sig_len: 400, rhythm: Some(rhythm()), ..card(config) };
+    let mut state = weights(&Network::new(&config, Seed::new(3)).expect("a network"));
+    let heard = state.entries.iter_mut().filter(|(name, _)| name.contains("classes_emb") || name.contains("fact"));
+    heard.for_each(|(_, weight)| weight.values.fill(0.0));
+    let waves = with_waves.then(waves);
+    let card = ModelCard { sig_len: 400, rhythm: Some(rhythm()), waves, ..card(config) };
     DiffusionModel::new(card, state, &Device::flex()).expect("a model")
 }
 
 #[test]
 fn a_network_that_is_shown_the_beats_draws_by_them() {
-    let model = model_of_beats();
+    let model = model_of_beats(false);
     let item = |index, label, hr_bpm| Item {
         index,
         conditions: Conditions { labels: vec![(label, 1.0)], facts: Facts { hr_bpm, ..Facts::default() } },
@@ -238,9 +260,32 @@ fn a_network_that_is_shown_the_beats_draws_by_them() {
 }
 
 #[test]
+fn a_network_that_is_shown_the_waves_draws_by_them_and_edits_without() {
+    let model = model_of_beats(true);
+    let item = |pr_ms, qrs_ms| Item {
+        index: 0,
+        conditions: Conditions { labels: vec![(0, 1.0)], facts: Facts { pr_ms, qrs_ms, ..Facts::default() } },
+    };
+    let draw = |item: Item| model.sample(&model.request(vec![item]), Seed::new(5)).expect("a set").ecg;
+    assert_ne!(draw(item(Some(160.0), Some(90.0))), draw(item(Some(200.0), Some(90.0))));
+    assert_eq!(draw(item(Some(160.0), None)), draw(item(Some(200.0), None)), "without a QRS the waves are hidden");
+    let edit =
+        |item: Item| model.renoised(&[0.1; 800], 0.5, &model.request(vec![item]), Seed::new(2)).expect("an edit");
+    assert_eq!(edit(item(Some(160.0), Some(90.0))), edit(item(Some(200.0), Some(90.0))), "edits are shown no waves");
+    // In windows the waves are those of the record, whatever window they lie in.
+    let long = || Box::new(model_of_beats(true)).lengthened(1200).expect("12 s");
+    let drawn = |pr| long().sample(&long().request(vec![item(Some(pr), Some(90.0))]), Seed::new(5)).expect("a record");
+    assert_eq!(drawn(160.0).item(0), drawn(160.0).item(0));
+    assert_ne!(drawn(160.0).item(0)[1000..1200], drawn(200.0).item(0)[1000..1200]);
+    let card = ModelCard { waves: None, ..model.card().clone() };
+    let error = DiffusionModel::new(card, model.state().clone(), &Device::flex()).err().expect("a refusal");
+    assert!(error.to_string().starts_with("waves: "), "{error}");
+}
+
+#[test]
 fn long_records_and_edits_are_shown_the_beats_of_the_whole_signal() {
-    let model = model_of_beats();
-    let long = || Box::new(model_of_beats()).lengthened(2000).expect("20 s");
+    let model = model_of_beats(false);
+    let long = || Box::new(model_of_beats(false)).lengthened(2000).expect("20 s");
     let request = |hr| {
         let facts = Facts { hr_bpm: Some(hr), ..Facts::default() };
         vec![Item { index: 2, conditions: Conditions { labels: vec![(0, 1.0)], facts } }]

@@ -37,6 +37,7 @@ fn model() -> DiffusionModel {
         training_data: json!({}),
         latent: None,
         rhythm: None,
+        waves: None,
         usual: None,
     };
     DiffusionModel::new(card, state, &Device::flex()).expect("a model")

@@ -94,6 +94,7 @@ fn config(a: UnetArguments) -> Unet1dConfig {
         stem_stride: 1,
         told: Told::default(),
         beats: false,
+        waves: false,
     }
 }
 

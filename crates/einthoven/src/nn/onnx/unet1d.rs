@@ -1,6 +1,6 @@
 //! The 1-D U-Net as a graph.
 
-use super::super::beat_phase;
+use super::super::shown_beats;
 use super::super::unet1d::{Norm, RMS_EPSILON, TimeFeatures, Unet1dConfig};
 use super::layer::Reach;
 use super::{Attribute, DenoiserInputs, Graph, Value};
@@ -15,7 +15,7 @@ pub fn graph(g: &mut Graph, c: &Unet1dConfig, length: usize) {
     let full = length.next_multiple_of(c.length_multiple());
     let mut x = inputs.x.clone();
     if c.beats {
-        let beats = g.input("beats", &[beat_phase::CHANNELS, length]);
+        let beats = g.input("beats", &[shown_beats::n_channels(c.waves), length]);
         x = g.concat(&[&x, &beats], 1);
     }
     x = g.mirrored(&x, full - length);

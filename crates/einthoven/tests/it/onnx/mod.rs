@@ -22,9 +22,9 @@ use einthoven::dataset::condition::{Fact, Sex, Told};
 use einthoven::diffusion::latent::LatentSpace;
 use einthoven::diffusion::{Backbone, Condition, Network, NetworkConfig, onnx};
 use einthoven::generators::gan_model::{GanCard, GanModel};
-use einthoven::nn::beat_phase;
 use einthoven::nn::gan::network::{GanNetwork, GanNetworkConfig};
 use einthoven::nn::onnx::Graph;
+use einthoven::nn::shown_beats::{self, ShownBeat, ShownWaves};
 use einthoven::nn::told;
 use einthoven::nn::vae1d::{Vae1d, Vae1dConfig};
 use einthoven::nn::weights::{Weight, Weights, host};
@@ -47,7 +47,7 @@ fn networks() -> Vec<(&'static str, Value, usize)> {
         json!({ "kind": "unet", "width": 8, "stem_width": 8, "multipliers": [1, 2], "blocks": 2, "norm": norm,
                 "groups": 4, "time_features": features, "time_width": 8, "time_theta": 10000.0,
                 "level_attention": [2, 4], "middle_attention": [2, 4], "self_condition": norm == "rms",
-                "stem_stride": stride, "beats": stride == 2 })
+                "stem_stride": stride, "beats": stride == 2, "waves": stride == 2 })
     };
     let sssd = |state_space: &str| {
         json!({ "kind": "sssd", "width": 4, "skip_width": 3, "blocks": 2, "step_width": [8, 8, 8], "length": 40,
@@ -122,7 +122,9 @@ fn denoisers() -> Vec<Case> {
         Facts::default(),
         Facts { site: Some("here".into()), ..Facts::default() },
     ];
+    let waves = Some(ShownWaves { p_onset: Some(-9.0), qrs: [-2.0, 2.5], t_end: None });
     let beats = [vec![3.0, 14.5, 30.0], vec![], vec![-4.0, 40.0]];
+    let beats = beats.map(|beats| beats.into_iter().map(|at| ShownBeat { at, waves }).collect::<Vec<_>>());
     let plain = networks().into_iter().map(|network| (network, Told::default()));
     let all = plain.chain(networks().into_iter().map(|network| (network, told.clone())));
     all.map(|((name, config, length), told)| {
@@ -139,8 +141,9 @@ fn denoisers() -> Vec<Case> {
         let expected = backbone.predict(tensor, time, &condition).unwrap();
         let mut inputs = json!({ "x": [[3, 2, length], x], "time": [[3], times], "labels": [[3, 3], labels.concat()] });
         if config.sees_beats() {
-            let rows: Vec<f32> = beats.iter().flat_map(|beats| beat_phase::channels(beats, length)).collect();
-            inputs["beats"] = json!([[3, beat_phase::CHANNELS, length], rows]);
+            let rows: Vec<f32> =
+                beats.iter().flat_map(|beats| shown_beats::channels(beats, length, config.sees_waves())).collect();
+            inputs["beats"] = json!([[3, shown_beats::n_channels(config.sees_waves()), length], rows]);
         }
         if !told.is_empty() {
             let rows: Vec<f32> = facts.iter().flat_map(|facts| told::rows(&told, facts)).collect();
