@@ -135,6 +135,14 @@ impl NetworkConfig {
         }
     }
 
+    /// What the length of a signal is filled up to a multiple of.
+    pub fn length_multiple(&self) -> usize {
+        match self {
+            NetworkConfig::Unet(c) => c.length_multiple(),
+            _ => 1,
+        }
+    }
+
     /// Checks that the network takes signals of this length.
     ///
     /// # Errors

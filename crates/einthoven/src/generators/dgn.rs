@@ -1,6 +1,6 @@
 //! DGN and KD-DGN: class-conditional diffusion of single beats by a 1-D U-Net, and its distilled students.
 
-use super::diffusion_model::DiffusionSpec;
+use super::diffusion_spec::DiffusionSpec;
 use crate::diffusion::NetworkConfig;
 use crate::nn::unet1d::Unet1dConfig;
 

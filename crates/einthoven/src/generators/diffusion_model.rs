@@ -20,8 +20,8 @@ use super::steady::{self, Kind, Memory, Steady};
 use super::turned;
 use super::usual::UsualFacts;
 use super::waves::WaveModel;
-use super::{Generator, GeneratorSpec, Item, SampleRequest, Sink, model_file, too_short};
-use crate::dataset::condition::{FACTS, Told};
+use super::{Generator, Item, SampleRequest, Sink, model_file, too_short};
+use crate::dataset::condition::Told;
 use crate::dataset::{Conditions, Dataset};
 use crate::diffusion::latent::{LatentDecoder, LatentSpace};
 use crate::diffusion::{
@@ -248,11 +248,19 @@ impl DiffusionModel {
 
     /// The same model for signals of another length, by the same weights and with the same identity, and so the same noise.
     ///
+    /// A network that had nothing to fill up in training has not learned to see past a filled end: it draws up to the next
+    /// length that needs none.
+    ///
     /// # Errors
     /// [`Error::Config`] for a length that its latents cannot have.
     pub(super) fn of_length(&self, sig_len: usize) -> Result<DiffusionModel> {
         let card = ModelCard { sig_len, ..self.card.clone() };
-        DiffusionModel::identified(card, self.state.clone(), self.hash.clone(), &self.device)
+        let mut model = DiffusionModel::identified(card, self.state.clone(), self.hash.clone(), &self.device)?;
+        let multiple = self.card.network.length_multiple();
+        if self.decoder.is_none() && self.denoised[1].is_multiple_of(multiple) {
+            model.denoised[1] = sig_len.next_multiple_of(multiple);
+        }
+        Ok(model)
     }
 
     /// The beats of items of `sig_len` points, at whole points as in training; `None` for a network that is not shown any.
@@ -403,7 +411,7 @@ impl DiffusionModel {
         let clean = sampler.sample(denoiser, &grid, normal(0), &mut |step| normal(step), &condition)?;
         let ecg = host(match &self.decoder {
             Some(decoder) => decoder.decode(clean)?,
-            None => clean,
+            None => clean.narrow(2, 0, self.card.sig_len),
         });
         model_file::in_mv(ecg, &self.card.scale_mv, self.card.sig_len, &self.card.role, items)
     }
@@ -434,8 +442,14 @@ impl DiffusionModel {
         beats: Option<Vec<Vec<f32>>>,
     ) -> Result<Vec<f32>> {
         let [n_leads, length] = [self.card.leads.len(), self.card.sig_len];
+        // What is drawn beyond the part is not known.
+        let extended = |values: &[f32]| {
+            let row = |row: &[f32]| [row, &vec![0.0; self.denoised[1] - length]].concat();
+            values.chunks(length).flat_map(row).collect::<Vec<f32>>()
+        };
         let tensor = |values: Vec<f32>| {
-            Tensor::<3>::from_data(TensorData::new(values, [items.len(), n_leads, length]), &self.device)
+            let shape = [items.len(), n_leads, self.denoised[1]];
+            Tensor::<3>::from_data(TensorData::new(extended(&values), shape), &self.device)
         };
         let (steady, unknown) = (self.guided(request.guidance)?, vec![0.0; length]);
         let mask = part.as_ref().map_or(&unknown[..], |part| part.mask);
@@ -443,7 +457,7 @@ impl DiffusionModel {
             // A beginning is what the model draws without more to come.
             None => self.draw(&steady, request, seeds, items, beats.clone())?,
             Some(part) => {
-                let steady = self.guided(request.guidance)?.going_on(memory.clone(), mask.to_vec());
+                let steady = self.guided(request.guidance)?.going_on(memory.clone(), extended(mask));
                 let known = (tensor(self.scaled(part.ecg)), tensor(mask.repeat(items.len() * n_leads)));
                 let known = Known::new(steady, known.0, known.1)?.emphasized(part.emphasis);
                 self.draw(&known, request, seeds, items, beats.clone())?
@@ -451,50 +465,5 @@ impl DiffusionModel {
         };
         steady.remember(memory, &self.scaled(&drawn), mask, &self.condition(items, beats)?);
         Ok(drawn)
-    }
-}
-
-/// An entry of the list for a system whose generators are diffusion models.
-pub struct DiffusionSpec {
-    /// Name as typed by users.
-    pub name: &'static str,
-    /// One line for listings.
-    pub summary: &'static str,
-    /// BibTeX of the source.
-    pub reference: &'static str,
-    /// The network as published, before it is sized for the leads and labels of a data set.
-    pub published: fn() -> NetworkConfig,
-}
-
-impl GeneratorSpec for DiffusionSpec {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn summary(&self) -> &'static str {
-        self.summary
-    }
-
-    fn reference(&self) -> &'static str {
-        self.reference
-    }
-
-    fn conditions(&self) -> Vec<&'static str> {
-        std::iter::once("label").chain(FACTS.iter().map(|fact| fact.name())).collect()
-    }
-
-    fn n_weights(&self) -> Option<usize> {
-        (self.published)().n_weights().ok()
-    }
-
-    fn default_config(&self) -> Value {
-        json!({ "network": (self.published)() })
-    }
-
-    fn build(&self, _config: &Value, model: Option<&Path>, device: &Device) -> Result<Box<dyn Generator>> {
-        let path = model_file::trained(model, self.name)?;
-        let model = DiffusionModel::load(path, device)?;
-        model_file::check_generator(path, &model.card().generator, self.name)?;
-        Ok(Box::new(model))
     }
 }

@@ -6,7 +6,7 @@
 //! length: at 1,000 points the original's start puts out values of 100 standard deviations, and one step of Adam moves them by as
 //! much.
 
-use super::diffusion_model::DiffusionSpec;
+use super::diffusion_spec::DiffusionSpec;
 use crate::dataset::condition::Told;
 use crate::diffusion::NetworkConfig;
 use crate::nn::diffusion_ts::{DiffusionTsConfig, Gelu};

@@ -4,7 +4,7 @@
 //! The original makes one channel of sound from a spectrogram. Here leads are channels and labels condition every
 //! layer, as in the ECG setting of AI4HealthUOL/SSSD.
 
-use super::diffusion_model::DiffusionSpec;
+use super::diffusion_spec::DiffusionSpec;
 use crate::dataset::condition::Told;
 use crate::diffusion::NetworkConfig;
 use crate::nn::diffwave::DiffwaveConfig;

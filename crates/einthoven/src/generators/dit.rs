@@ -4,7 +4,7 @@
 //! The paper makes images from latents of an autoencoder; here patches of the record itself are the tokens. In the
 //! latents of one, the same network is [`super::latent_diffusion`]'s.
 
-use super::diffusion_model::DiffusionSpec;
+use super::diffusion_spec::DiffusionSpec;
 use crate::dataset::condition::Told;
 use crate::diffusion::NetworkConfig;
 use crate::nn::dit::DitConfig;

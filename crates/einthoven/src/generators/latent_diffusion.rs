@@ -4,7 +4,7 @@
 //! DiffuSETS denoises with a U-Net that is told a text, ECGTwin with the transformer of this size, told text and a patient's
 //! own ECG. Here a recipe names any backbone, which is told labels.
 
-use super::diffusion_model::DiffusionSpec;
+use super::diffusion_spec::DiffusionSpec;
 use crate::dataset::condition::Told;
 use crate::diffusion::NetworkConfig;
 use crate::nn::dit::DitConfig;

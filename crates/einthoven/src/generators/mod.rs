@@ -5,6 +5,7 @@ pub mod cond_pulse2pulse;
 pub mod cond_wavegan_star;
 pub mod dgn;
 pub mod diffusion_model;
+mod diffusion_spec;
 pub mod diffusion_ts;
 pub mod diffwave;
 pub mod dipole;

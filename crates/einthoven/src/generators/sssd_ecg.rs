@@ -1,6 +1,6 @@
 //! SSSD-ECG: diffusion of whole records by state space layers, conditioned on any set of statements.
 
-use super::diffusion_model::DiffusionSpec;
+use super::diffusion_spec::DiffusionSpec;
 use crate::diffusion::NetworkConfig;
 use crate::nn::sssd::SssdConfig;
 

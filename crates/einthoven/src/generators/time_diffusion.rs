@@ -4,7 +4,7 @@
 //! Nunez, Arjona and Bejar 2024 say "a U-Net adapted to one-dimensional series" and give no code; the layout here is
 //! that of the beat U-Net with eight leads, v-prediction and label drop-out.
 
-use super::diffusion_model::DiffusionSpec;
+use super::diffusion_spec::DiffusionSpec;
 use crate::diffusion::NetworkConfig;
 use crate::nn::unet1d::Unet1dConfig;
 

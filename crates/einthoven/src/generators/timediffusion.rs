@@ -5,7 +5,7 @@
 //! and labels. It is causal, as the original is: no point of its estimate uses what comes later, which costs quality
 //! against [`super::time_diffusion`], the U-Net.
 
-use super::diffusion_model::DiffusionSpec;
+use super::diffusion_spec::DiffusionSpec;
 use crate::dataset::condition::Told;
 use crate::diffusion::NetworkConfig;
 use crate::nn::temporal_blocks::TemporalBlocksConfig;

@@ -272,6 +272,13 @@ fn a_network_that_is_shown_the_waves_draws_by_them_and_edits_without() {
     let edit =
         |item: Item| model.renoised(&[0.1; 800], 0.5, &model.request(vec![item]), Seed::new(2)).expect("an edit");
     assert_eq!(edit(item(Some(160.0), Some(90.0))), edit(item(Some(200.0), Some(90.0))), "edits are shown no waves");
+    // A length that the network would fill up with a mirror image is drawn longer and cut.
+    let of_length = |sig_len: usize| {
+        let model = Box::new(model_of_beats(true)).lengthened(sig_len).expect("a little longer");
+        let drawn = model.sample(&model.request(vec![item(None, None)]), Seed::new(5)).expect("a set");
+        drawn.ecg.chunks(sig_len).map(|lead| lead[..401].to_vec()).collect::<Vec<_>>()
+    };
+    assert_eq!(of_length(401), of_length(402));
     // In windows the waves are those of the record, whatever window they lie in.
     let long = || Box::new(model_of_beats(true)).lengthened(1200).expect("12 s");
     let drawn = |pr| long().sample(&long().request(vec![item(Some(pr), Some(90.0))]), Seed::new(5)).expect("a record");
