@@ -24,6 +24,7 @@ mod import_gan;
 mod import_state;
 mod latents;
 mod models;
+mod physiology_section;
 mod pretraining;
 mod quality;
 mod report;

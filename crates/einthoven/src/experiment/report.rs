@@ -653,33 +653,34 @@ fn headline(report: &mut Report, f: &Findings) {
         .map_or(Estimate::insufficient("not measured"), equivalence_estimate);
     let paper = |value| Published::value(value, PAPER);
     report.headline_group(
-        "Student against teacher, at equal steps",
+        "Student over teacher, at equal steps",
         "",
         [
-            ("student_size_ratio", Estimate::new(size).label("size").published(paper(0.5))),
-            ("student_peak_memory_ratio", memory.label("peak memory").published(paper(0.625))),
-            ("student_time_ratio", time_ratio(STUDENT, FAST).label("time").published(paper(0.43))),
-            ("student_snr_difference_db", snr.label("SNR difference").unit("dB")),
+            ("student_size_ratio", Estimate::new(size).label("size, ratio").published(paper(0.5))),
+            ("student_peak_memory_ratio", memory.label("peak memory, ratio").published(paper(0.625))),
+            ("student_time_ratio", time_ratio(STUDENT, FAST).label("time, ratio").published(paper(0.43))),
+            ("student_snr_difference_db", snr.label("SNR, student minus teacher").unit("dB")),
         ],
     );
     report.headline_group(
-        "Few steps",
+        "Student of few steps",
         "",
         [
             (
                 "few_step_speedup",
                 time_ratio(SLOW, FEW)
-                    .label(format!("faster than the teacher in {} steps", f.config.teacher.schedule_steps)),
+                    .label(format!("times as fast as the teacher in {} steps", f.config.teacher.schedule_steps)),
             ),
             (
                 "few_step_speedup_over_fast",
-                time_ratio(FAST, FEW).label(format!("faster than the teacher in {} steps", f.config.synthesis.steps)),
+                time_ratio(FAST, FEW)
+                    .label(format!("times as fast as the teacher in {} steps", f.config.synthesis.steps)),
             ),
             (
                 "few_step_beats_per_second",
                 measured(f, FEW)
                     .map_or(Estimate::insufficient("not measured"), |m| Estimate::new(m.beats_per_second))
-                    .label("beats per second")
+                    .label("beats drawn per second")
                     .unit("1/s"),
             ),
         ],
@@ -690,18 +691,18 @@ fn headline(report: &mut Report, f: &Findings) {
         [
             (
                 "intra_macro_precision_real",
-                scored(f, true, "real", "headline_precision").label("macro precision, real only"),
+                scored(f, true, "real", "headline_precision").label("macro precision, trained on real beats only"),
             ),
             (
                 "intra_macro_precision_augmented",
                 scored(f, true, "kd-dgn", "headline_precision")
-                    .label("macro precision, + KD-DGN")
+                    .label("macro precision, trained on real beats + KD-DGN")
                     .published(paper(0.957)),
             ),
             (
                 "intra_misidentification_augmented",
                 scored(f, true, "kd-dgn", "misidentification")
-                    .label("misidentification, + KD-DGN")
+                    .label("share misidentified, trained on real beats + KD-DGN")
                     .published(paper(0.03)),
             ),
         ],
@@ -710,8 +711,14 @@ fn headline(report: &mut Report, f: &Findings) {
         "Classifier, patients apart",
         "",
         [
-            ("inter_macro_f1_real", scored(f, false, "real", "headline_f1").label("macro F1, real only")),
-            ("inter_macro_f1_augmented", scored(f, false, "kd-dgn", "headline_f1").label("macro F1, + KD-DGN")),
+            (
+                "inter_macro_f1_real",
+                scored(f, false, "real", "headline_f1").label("macro F1, trained on real beats only"),
+            ),
+            (
+                "inter_macro_f1_augmented",
+                scored(f, false, "kd-dgn", "headline_f1").label("macro F1, trained on real beats + KD-DGN"),
+            ),
         ],
     );
 }
