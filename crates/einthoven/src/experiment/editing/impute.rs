@@ -83,10 +83,10 @@ pub struct Checked {
 /// Fills what is missing in a record and writes the whole of it, marked as partly synthetic.
 ///
 /// # Errors
-/// [`Error::Unknown`] for a lead or label that does not exist; [`Error::Config`] for no draws, before anything is read, and for a gap
-/// outside the record;
-/// [`Error::Data`] for a record with nothing missing or without the leads that the model has, for a lead that neither has,
-/// without the beats that a template needs, or with nothing to compare; everything that reading, sampling and writing return.
+/// [`Error::Config`] for no draws, before anything is read, and for a gap outside the record; [`Error::Unknown`] for a lead or
+/// label that does not exist; [`Error::Data`] for a record with nothing missing or without the leads that the model has, for a
+/// lead that neither has, without the beats that a template needs, or with nothing to compare; everything that reading,
+/// sampling and writing return.
 pub fn impute(request: &ImputeRequest, stop: &Stop, progress: &mut dyn Progress) -> Result<Imputed> {
     if request.draws == 0 {
         return Err(Error::config("--draws", "found 0, expected at least 1"));
