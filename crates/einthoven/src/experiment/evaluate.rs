@@ -179,22 +179,23 @@ fn judge_records(
 /// The privacy of the set in the headline, that of whole items under plain keys; returns the failed checks.
 fn privacy_headline(out: &mut Report, quality: &Quality) -> Vec<String> {
     for (at, audit) in quality.audits.iter().enumerate() {
-        let PrivacyScores { memorized, closer_share, .. } = &audit.scores;
+        let PrivacyScores { memorized, closer_share, n_synthetic, .. } = &audit.scores;
         let prefix = if at == 0 { String::new() } else { format!("{}_", audit.space.replace(' ', "_")) };
+        let of_items = |value: f64| Estimate::new(value).n(*n_synthetic as u64);
         let numbers = [
-            ("exact_copies", "exact copies of training items", audit.n_exact_copies as f64),
-            ("memorized", "memorized: much nearer to one training item than to the next", memorized.train),
-            ("memorized_held_out", "the same with held-out items", memorized.held_out),
-            ("memorized_p", "p of more memorized than with held-out items", memorized.p_value),
+            ("exact_copies", "exact copies of training items", Estimate::new(audit.n_exact_copies as f64)),
+            ("memorized", "memorized: much nearer to one training item than to the next", of_items(memorized.train)),
+            ("memorized_held_out", "the same with held-out items", of_items(memorized.held_out)),
+            ("memorized_p", "p of more memorized than with held-out items", Estimate::new(memorized.p_value)),
             (
                 "closer_share",
                 "share nearer to training than to held-out patients; 0.5 favors neither",
-                closer_share.train,
+                of_items(closer_share.train),
             ),
-            ("closer_share_p", "p of a share above 0.5", closer_share.p_value),
+            ("closer_share_p", "p of a share above 0.5", Estimate::new(closer_share.p_value)),
         ];
-        let title = format!("Copies of training patients, {}", audit.space);
-        let named = numbers.map(|(key, label, value)| (format!("{prefix}{key}"), Estimate::new(value).label(label)));
+        let title = format!("Copies of training patients: {}", audit.space);
+        let named = numbers.map(|(key, label, number)| (format!("{prefix}{key}"), number.label(label)));
         out.headline_group(title, "", named);
     }
     let alpha = ALPHA / quality.audits.len() as f64;
