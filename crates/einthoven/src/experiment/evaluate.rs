@@ -5,8 +5,6 @@
 
 use serde_json::json;
 
-use super::delivery_section::delivery_section;
-use super::physiology_section::physiology_section;
 use super::quality::{Quality, Sides};
 use super::{quality, report};
 use crate::dataset::{Dataset, Split, guard};
@@ -87,7 +85,7 @@ pub fn evaluate(request: &EvaluateRequest, progress: &mut dyn Progress) -> Resul
     out.intervals =
         "Intervals of SNR differences are those of two one-sided tests at 5 %; the others resample patients.".into();
     labels_section(&mut out, sides);
-    delivery_section(&mut out, &synthetic.provenance)?;
+    report::delivery_section(&mut out, &synthetic.provenance)?;
     let quality = if is_beats(real) {
         let quality = quality::judge(request.snr_margin_db, sides, seed, progress)?;
         report::beats_section(&mut out, &train, &judged)?;
@@ -148,7 +146,7 @@ fn judge_records(
     progress.update("delineation", 0, 1, "");
     let rows = physiology(records.train, records.held_out, synthetic, DELINEATORS[0], seed.purpose("physiology"))?;
     progress.update("delineation", 1, 1, "");
-    physiology_section(out, &rows);
+    report::physiology_section(out, &rows);
 
     let averaged = |name: &str, data: &Dataset| {
         let beats = averaged_beats(data)?;

@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::physiology_section::in_words;
+use super::physiology::in_words;
 use crate::dataset::condition::NUMBERS;
 use crate::error::{Error, Result};
 use crate::evaluation::delivery::{Acceptance, Delivered, Delivery};
