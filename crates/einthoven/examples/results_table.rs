@@ -98,19 +98,14 @@ fn results(reports: &[(String, Report)], with_tables: bool) -> Outcome<String> {
 
 fn headline(page: &mut String, report: &Report) -> Outcome<()> {
     writeln!(page, "| | value | 95 % interval | published |\n|---|---:|---:|---:|")?;
-    let mut shown: Vec<&String> = Vec::new();
-    for group in &report.headline_groups {
-        let stamp = if group.stamp.is_empty() { String::new() } else { format!(" ({})", group.stamp) };
-        writeln!(page, "| **{}**{stamp} | | | |", group.title)?;
-        for key in &group.keys {
-            if let Some(estimate) = report.headline.get(key) {
-                writeln!(page, "{}", headline_row(key, estimate))?;
-                shown.push(key);
-            }
+    for group in report.headline_layout() {
+        if !group.title.is_empty() {
+            let stamp = if group.stamp.is_empty() { String::new() } else { format!(" ({})", group.stamp) };
+            writeln!(page, "| **{}**{stamp} | | | |", group.title)?;
         }
-    }
-    for (key, estimate) in report.headline.iter().filter(|(key, _)| !shown.contains(key)) {
-        writeln!(page, "{}", headline_row(key, estimate))?;
+        for key in &group.keys {
+            writeln!(page, "{}", headline_row(key, &report.headline[key]))?;
+        }
     }
     writeln!(page, "\n{}\n", report.intervals)?;
     Ok(())

@@ -94,6 +94,7 @@ fn a_run_leaves_report_synthetic_set_and_checkpoints() {
     ] {
         let number = &report["headline"][name];
         assert!(number["value"].is_number(), "{name}: {number}");
+        assert!(number["label"].is_string(), "{name}: {number}");
         assert!(
             number["ci_low"].is_number() || name == "student_size_ratio" || name == "student_peak_memory_ratio",
             "{name}: {number}"

@@ -88,3 +88,11 @@ fn the_generator_and_the_format_need_not_be_named() {
         assert!(unknown.stderr.contains("unknown record format \"png\""), "{}", unknown.stderr);
     }
 }
+
+#[test]
+fn no_draws_are_refused_before_the_record_is_looked_for() {
+    let call = |draws| einthoven(["impute", "nowhere", "--gap", "1..2", "--check", "--draws", draws, "--json"]).error();
+    let none = call("0");
+    assert_eq!((&none["exit_code"], &none["field"]), (&2.into(), &"--draws".into()), "{none}");
+    assert_eq!(call("1")["exit_code"], 4);
+}

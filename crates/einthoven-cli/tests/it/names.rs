@@ -43,6 +43,26 @@ fn a_folder_that_is_no_run_hides_no_generator_and_a_run_does() {
 }
 
 #[test]
+fn a_role_is_refused_beside_whatever_is_no_run() {
+    let folder = TempFolder::new("role");
+    let weights = folder.at("beats.safetensors");
+    assert_eq!(einthoven(["export", "beats", "--safetensors", &weights]).code, 0);
+    let refused = |words: &[&str], source: &str| {
+        let error = einthoven(words.iter().chain(&["--model", "teacher", "--json"])).error();
+        let wanted = format!("--model: found teacher beside {source}, expected it beside a run folder");
+        assert_eq!((&error["exit_code"], &error["error"]), (&2.into(), &wanted.into()), "{words:?}");
+    };
+    // Weights that come along, a generator that needs none and one that does, a file, and a word that names nothing.
+    for source in ["ecg12", "dipole", "dgn", &weights, "nowhere"] {
+        refused(&["sample", source, "-n", "1", "--out", &folder.at("x.npz")], source);
+    }
+    for source in ["beats", &weights] {
+        refused(&["export", source, "--onnx", &folder.at("x.onnx")], source);
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 1, "something was written");
+}
+
+#[test]
 fn what_comes_along_is_exported_by_its_name() {
     let folder = TempFolder::new("export-shipped");
     for name in ["beats", "ecg12"] {

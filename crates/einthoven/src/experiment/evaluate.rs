@@ -5,18 +5,17 @@
 
 use serde_json::json;
 
-use super::delivery_section::delivery_section;
 use super::quality::{Quality, Sides};
 use super::{quality, report};
 use crate::dataset::{Dataset, Split, guard};
 use crate::delineators::DELINEATORS;
 use crate::error::{Error, Result};
 use crate::evaluation::averaged::{averaged_beats, window};
-use crate::evaluation::physiology::{Physiology, QUANTITIES, Readings, physiology};
+use crate::evaluation::physiology::physiology;
 use crate::evaluation::privacy::Audit;
 use crate::generators::extent::is_beats;
 use crate::metrics::privacy::{PrivacyScores, PrivacyTest};
-use crate::report::{Better, Cell, Estimate, Report, Row, RowKind, Table};
+use crate::report::{Better, Estimate, Report, Row, RowKind, Table};
 use crate::run::Progress;
 use crate::seed::Seed;
 
@@ -86,7 +85,7 @@ pub fn evaluate(request: &EvaluateRequest, progress: &mut dyn Progress) -> Resul
     out.intervals =
         "Intervals of SNR differences are those of two one-sided tests at 5 %; the others resample patients.".into();
     labels_section(&mut out, sides);
-    delivery_section(&mut out, &synthetic.provenance)?;
+    report::delivery_section(&mut out, &synthetic.provenance)?;
     let quality = if is_beats(real) {
         let quality = quality::judge(request.snr_margin_db, sides, seed, progress)?;
         report::beats_section(&mut out, &train, &judged)?;
@@ -147,7 +146,7 @@ fn judge_records(
     progress.update("delineation", 0, 1, "");
     let rows = physiology(records.train, records.held_out, synthetic, DELINEATORS[0], seed.purpose("physiology"))?;
     progress.update("delineation", 1, 1, "");
-    physiology_section(out, &rows);
+    report::physiology_section(out, &rows);
 
     let averaged = |name: &str, data: &Dataset| {
         let beats = averaged_beats(data)?;
@@ -175,84 +174,27 @@ fn judge_records(
     quality::judge_records(margin_db, records, beats, seed, progress)
 }
 
-/// Name and unit of each of [`QUANTITIES`] on the page, in their order.
-const SHOWN: [(&str, &str); QUANTITIES.len()] = [
-    ("heart rate", "bpm"),
-    ("PR", "ms"),
-    ("QRS", "ms"),
-    ("QTc", "ms"),
-    ("axis", "degrees"),
-    ("RR variation", ""),
-    ("QRS height variation", ""),
-    ("voltage", "mV"),
-];
-
-/// Rate, intervals, axis, regularity and voltage by label; the differences over all records are headlines.
-fn physiology_section(out: &mut Report, rows: &[Physiology]) {
-    let mut table = Table::new("physiology", "Rate, intervals, axis, regularity and voltage by finding", "quantity")
-        .caption(
-            "Median and quartiles of what one delineator reads on both sides. Difference: of the medians, with its 95 % \
-             interval. Distance: the largest between both distribution functions, 0 to 1; of real ones that between \
-             held-out patients and those of the training, below which nothing synthetic can be expected. For PR the share \
-             on which it is read says on how many records P waves lead to the beats. RR variation is the standard deviation \
-             of the RR intervals over their mean; QRS height variation that of the heights of QRS from beat to beat, the median \
-             of the leads; voltage the range of a lead, on average.",
-        )
-        .column("real", "held out", "median (quartiles)", Better::Neither)
-        .column("synthetic", "synthetic", "median (quartiles)", Better::Neither)
-        .column("difference", "difference", "", Better::Neither)
-        .column("distance", "distance", "", Better::Lower)
-        .column("floor", "of real ones", "", Better::Neither)
-        .column("real_read", "read on held out", "share", Better::Neither)
-        .column("synthetic_read", "read on synthetic", "share", Better::Neither);
-    let too_few = || Estimate::insufficient("fewer than 8 readings");
-    let named = rows.chunks(QUANTITIES.len()).flat_map(|of_label| of_label.iter().zip(SHOWN));
-    for (row, (name, unit)) in named {
-        let difference =
-            row.difference.map_or_else(too_few, |d| Estimate::with_ci(d.value, d.ci_low, d.ci_high).unit(unit));
-        if row.label == "all" {
-            out.headline.insert(format!("{}_difference", row.quantity), difference.clone());
-        }
-        let or_too_few = |value: Option<f64>| Cell::from(value.map_or_else(too_few, Estimate::new));
-        let share = |read: &Readings| Estimate::new(read.share_read).n(read.n as u64);
-        table = table.row(
-            Row::new(RowKind::Result, if unit.is_empty() { name.into() } else { format!("{name}, {unit}") })
-                .group(format!("{}: {} held out, {} synthetic", row.label, row.real.n, row.synthetic.n))
-                .cell("real", quartiles(&row.real, unit))
-                .cell("synthetic", quartiles(&row.synthetic, unit))
-                .cell("difference", difference)
-                .cell("distance", or_too_few(row.distance))
-                .cell("floor", or_too_few(row.floor))
-                .cell("real_read", share(&row.real))
-                .cell("synthetic_read", share(&row.synthetic)),
-        );
-    }
-    out.raw.insert("physiology".into(), serde_json::to_value(rows).unwrap_or_default());
-    out.section("physiology", "Physiology").table(table);
-}
-
-fn quartiles(read: &Readings, unit: &str) -> String {
-    let Some([low, middle, high]) = read.quartiles else { return "none read".into() };
-    // Rates, intervals and angles as whole numbers, ratios and millivolts with two decimals.
-    let digits = if ["bpm", "ms", "degrees"].contains(&unit) { 0 } else { 2 };
-    format!("{middle:.digits$} ({low:.digits$} to {high:.digits$})")
-}
-
-/// The privacy of the set in the headline, that of whole items under plain names; returns the failed checks.
+/// The privacy of the set in the headline, that of whole items under plain keys; returns the failed checks.
 fn privacy_headline(out: &mut Report, quality: &Quality) -> Vec<String> {
     for (at, audit) in quality.audits.iter().enumerate() {
-        let scores = &audit.scores;
+        let PrivacyScores { memorized, closer_share, n_synthetic, .. } = &audit.scores;
         let prefix = if at == 0 { String::new() } else { format!("{}_", audit.space.replace(' ', "_")) };
-        for (name, value) in [
-            ("exact_copies", audit.n_exact_copies as f64),
-            ("memorized", scores.memorized.train),
-            ("memorized_held_out", scores.memorized.held_out),
-            ("memorized_p", scores.memorized.p_value),
-            ("closer_share", scores.closer_share.train),
-            ("closer_share_p", scores.closer_share.p_value),
-        ] {
-            out.headline.insert(format!("{prefix}{name}"), Estimate::new(value));
-        }
+        let of_items = |value: f64| Estimate::new(value).n(*n_synthetic as u64);
+        let numbers = [
+            ("exact_copies", "exact copies of training items", Estimate::new(audit.n_exact_copies as f64)),
+            ("memorized", "memorized: much nearer to one training item than to the next", of_items(memorized.train)),
+            ("memorized_held_out", "the same with held-out items", of_items(memorized.held_out)),
+            ("memorized_p", "p of more memorized than with held-out items", Estimate::new(memorized.p_value)),
+            (
+                "closer_share",
+                "share nearer to training than to held-out patients; 0.5 favors neither",
+                of_items(closer_share.train),
+            ),
+            ("closer_share_p", "p of a share above 0.5", Estimate::new(closer_share.p_value)),
+        ];
+        let title = format!("Copies of training patients: {}", audit.space);
+        let named = numbers.map(|(key, label, number)| (format!("{prefix}{key}"), number.label(label)));
+        out.headline_group(title, "", named);
     }
     let alpha = ALPHA / quality.audits.len() as f64;
     quality.audits.iter().flat_map(|audit| leaks(audit, alpha)).collect()

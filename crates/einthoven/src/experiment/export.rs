@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use serde_json::Value;
 
 use super::sampling::run_model;
-use super::source::named;
+use super::source::{named, refuse_role};
 use crate::classifiers::beat_cnn::BeatCnn;
 use crate::classifiers::ptbxl::{self, model::BenchmarkModel};
 use crate::error::{Error, Result};
@@ -53,16 +53,21 @@ pub fn export(request: &ExportRequest, progress: &mut dyn Progress) -> Result<Ve
         ));
     }
     let device = Device::flex();
-    if let Some(name) = named(request.source, progress) {
+    let name = named(request.source, progress);
+    let is_run = name.is_none() && request.source.is_dir() && !request.source.join("model.safetensors").is_file();
+    if !is_run {
+        refuse_role(request.source, request.model)?;
+    }
+    if let Some(name) = name {
         // Its length is that of what it draws, which the file alone does not say.
         let model = generators::shipped(name, &device)?;
         let graphs = if request.onnx.is_some() { diffusion_graphs(&model)? } else { Vec::new() };
         return write(request, graphs, &shipped::read(name)?, Path::new(name));
     }
-    let path = match request.source.is_dir() && !request.source.join("model.safetensors").is_file() {
-        true => run_model(request.source, request.model)?,
+    let path = match request.source.is_dir() {
+        true if is_run => run_model(request.source, request.model)?,
         // The folder of one model, below checkpoint/ in a run.
-        false if request.source.is_dir() => request.source.join("model.safetensors"),
+        true => request.source.join("model.safetensors"),
         false => request.source.to_path_buf(),
     };
     let file = safetensors::read(&path)?;

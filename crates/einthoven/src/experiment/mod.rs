@@ -9,7 +9,6 @@ mod budget;
 mod classification;
 pub mod config;
 pub mod delineation;
-mod delivery_section;
 pub mod diffusion;
 pub mod distillation;
 mod editing;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::distillation::few_step_role;
 use super::exact::Rejection;
 use super::set_writer::{BLOCK_BYTES, KEPT_BYTES, SetWriter, check_name};
-use super::source::named;
+use super::source::{named, refuse_role};
 use super::synthesis::{self, Watch, draw_batches};
 use super::{delineation, device, generation, import};
 use crate::dataset::label::definition::contradictions;
@@ -26,8 +26,8 @@ use crate::simulate::dipole::request::SHORTEST_S;
 pub struct DrawRequest<'a> {
     /// Run folder, model file, or generator by name.
     pub source: &'a str,
-    /// Model of a run by its role, such as `teacher`; `None` for the few-step student that a run chose, and for
-    /// the only model of a run without students.
+    /// Model of a run by its role, such as `teacher`; `None` for the few-step student that a run chose, for the only
+    /// model of a run without students, and beside any source but a run.
     pub model: Option<&'a str>,
     /// Number of items.
     pub n: u64,
@@ -79,8 +79,8 @@ pub struct Drawn {
 ///
 /// # Errors
 /// [`Error::Limit`] before any work if memory or disk cannot hold the result; [`Error::Unknown`] for a
-/// name that is in no list; [`Error::Config`] for a condition that the generator does not know and for a rate or a length
-/// that it cannot have; [`Error::Limit`] for an item that no try made exact; everything that sampling and writing return.
+/// name that is in no list; [`Error::Config`] for a condition that the generator does not know, for a rate or a length
+/// that it cannot have, and for a role beside a source that is no run; [`Error::Limit`] for an item that no try made exact; everything that sampling and writing return.
 pub fn sample(request: &DrawRequest, stop: &Stop, progress: &mut dyn Progress) -> Result<Drawn> {
     if request.batch == 0 {
         return Err(Error::config("--batch", "found 0, expected at least 1"));
@@ -153,22 +153,17 @@ pub fn sample(request: &DrawRequest, stop: &Stop, progress: &mut dyn Progress) -
 fn open(request: &DrawRequest, progress: &mut dyn Progress) -> Result<Box<dyn Generator>> {
     let device = device(request.device)?;
     let path = Path::new(request.source);
-    let model = if named(path, progress).is_some() {
-        None
-    } else if path.is_dir() {
-        Some(run_model(path, request.model)?)
-    } else if path.is_file() || request.source.contains(['/', '\\']) || path.extension().is_some() {
-        Some(path.to_path_buf())
-    } else {
-        None
-    };
-    match model {
-        Some(path) => generators::open(&path, &device),
-        None => {
-            let spec = generators::find(request.source)?;
-            spec.build(&at_extent(spec.default_config(), &request.extent), None, &device)
-        }
+    let is_named = named(path, progress).is_some();
+    if !is_named && path.is_dir() {
+        return generators::open(&run_model(path, request.model)?, &device);
     }
+    refuse_role(path, request.model)?;
+    let is_file = path.is_file() || request.source.contains(['/', '\\']) || path.extension().is_some();
+    if !is_named && is_file {
+        return generators::open(path, &device);
+    }
+    let spec = generators::find(request.source)?;
+    spec.build(&at_extent(spec.default_config(), &request.extent), None, &device)
 }
 
 /// A configuration with the rate and the length that are asked for, where it has settings for both; what is shorter than

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use crate::error::{Error, Result};
 use crate::generators::GENERATORS;
 use crate::nn::shipped::SHIPPED;
 use crate::run::{Progress, is_run};
@@ -20,6 +21,17 @@ pub(super) fn named<'a>(word: &'a Path, progress: &mut dyn Progress) -> Option<&
     }
     progress.tell(&format!("note: {name} is the run in the folder of that name, not what comes along as {name}"));
     None
+}
+
+/// Refuses to choose a model by its role where there is nothing to choose from: beside whatever is no run folder.
+///
+/// # Errors
+/// [`Error::Config`] if a role is given.
+pub(super) fn refuse_role(source: &Path, role: Option<&str>) -> Result<()> {
+    role.map_or(Ok(()), |role| {
+        let reason = format!("found {role} beside {}, expected it beside a run folder", source.display());
+        Err(Error::config("--model", reason))
+    })
 }
 
 #[cfg(test)]

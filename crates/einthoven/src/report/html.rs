@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::estimate::{Estimate, Published, format_count, format_number, own_decimals};
 use super::plot::{STYLE, escape, slug};
 use super::table::{Better, Cell, Column, Row, Table};
-use super::{Block, Report};
+use super::{Block, HeadlineGroup, Report};
 
 const PAGE_STYLE: &str = include_str!("page.css");
 
@@ -66,19 +66,11 @@ impl Report {
         if !self.intervals.is_empty() {
             put(page, format_args!("<p class=\"caption\">{}</p>\n", escape(&self.intervals)));
         }
-        for group in &self.headline_groups {
-            let keys = group.keys.iter().filter(|key| self.headline.contains_key(*key));
-            self.cards(page, &group.title, &group.stamp, keys);
-        }
-        let is_grouped = |key: &String| self.headline_groups.iter().any(|group| group.keys.contains(key));
-        if self.headline.keys().any(|key| !is_grouped(key)) {
-            let title = if self.headline_groups.is_empty() { "" } else { "Further results" };
-            self.cards(page, title, "", self.headline.keys().filter(|key| !is_grouped(key)));
-        }
+        self.headline_layout().iter().for_each(|group| self.cards(page, group));
         page.push_str("</section>\n");
     }
 
-    fn cards<'a>(&self, page: &mut String, title: &str, stamp: &str, keys: impl Iterator<Item = &'a String>) {
+    fn cards(&self, page: &mut String, HeadlineGroup { title, stamp, keys }: &HeadlineGroup) {
         page.push_str("<div class=\"group\">");
         if !title.is_empty() || !stamp.is_empty() {
             put(page, format_args!("<h3>{}{}</h3>\n", escape(title), stamp_note(stamp)));

@@ -23,17 +23,13 @@ impl Report {
         }
         if !self.headline.is_empty() {
             page.push_str("| key result | value | 95 % CI | n | published |\n|---|---:|---:|---:|---:|\n");
-            for (key, estimate) in &self.headline {
-                let decimals = estimate.decimals();
-                let interval = estimate.interval_text(decimals).unwrap_or_default();
-                let n = estimate.n.map(format_count).unwrap_or_default();
-                let value = match estimate.unit.as_str() {
-                    _ if !estimate.is_sufficient() => format!("insufficient: {}", inline(&estimate.note)),
-                    "" => estimate.value_text(decimals),
-                    unit => format!("{} {}", estimate.value_text(decimals), inline(unit)),
-                };
-                let published = self.published(estimate).unwrap_or_default();
-                put(&mut page, format_args!("| `{key}` | {value} | {interval} | {n} | {published} |\n"));
+            for group in self.headline_layout() {
+                if !group.title.is_empty() {
+                    let stamp =
+                        if group.stamp.is_empty() { String::new() } else { format!(" ({})", inline(&group.stamp)) };
+                    put(&mut page, format_args!("| **{}**{stamp} | | | | |\n", inline(&group.title)));
+                }
+                group.keys.iter().for_each(|key| self.headline_row(&mut page, key));
             }
             page.push('\n');
         }
@@ -71,6 +67,25 @@ impl Report {
             }
         }
         page
+    }
+
+    /// A number in the reader's words, with the key under which `report.json` has it.
+    fn headline_row(&self, page: &mut String, key: &str) {
+        let estimate = &self.headline[key];
+        let label = match estimate.label.as_str() {
+            "" => format!("`{key}`"),
+            label => format!("{} (`{key}`)", inline(label)),
+        };
+        let decimals = estimate.decimals();
+        let interval = estimate.interval_text(decimals).unwrap_or_default();
+        let n = estimate.n.map(format_count).unwrap_or_default();
+        let value = match estimate.unit.as_str() {
+            _ if !estimate.is_sufficient() => format!("insufficient: {}", inline(&estimate.note)),
+            "" => estimate.value_text(decimals),
+            unit => format!("{} {}", estimate.value_text(decimals), inline(unit)),
+        };
+        let published = self.published(estimate).unwrap_or_default();
+        put(page, format_args!("| {label} | {value} | {interval} | {n} | {published} |\n"));
     }
 
     /// One table as Markdown, for results pages.

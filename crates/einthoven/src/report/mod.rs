@@ -192,14 +192,29 @@ impl Report {
         &mut self,
         title: impl Into<String>,
         stamp: impl Into<String>,
-        entries: impl IntoIterator<Item = (&'static str, Estimate)>,
+        entries: impl IntoIterator<Item = (impl Into<String>, Estimate)>,
     ) {
         let mut keys = Vec::new();
         for (key, estimate) in entries {
-            keys.push(key.to_string());
-            self.headline.insert(key.into(), estimate);
+            let key = key.into();
+            keys.push(key.clone());
+            self.headline.insert(key, estimate);
         }
         self.headline_groups.push(HeadlineGroup { title: title.into(), stamp: stamp.into(), keys });
+    }
+
+    /// The headline in reading order: every group with the keys that have a number, then one of all that are in none.
+    pub fn headline_layout(&self) -> Vec<HeadlineGroup> {
+        let mut layout = self.headline_groups.clone();
+        layout.iter_mut().for_each(|group| group.keys.retain(|key| self.headline.contains_key(key)));
+        layout.retain(|group| !group.keys.is_empty());
+        let is_grouped = |key: &String| layout.iter().any(|group| group.keys.contains(key));
+        let keys: Vec<String> = self.headline.keys().filter(|key| !is_grouped(key)).cloned().collect();
+        if !keys.is_empty() {
+            let title = if layout.is_empty() { "" } else { "Further results" };
+            layout.push(HeadlineGroup { title: title.into(), stamp: String::new(), keys });
+        }
+        layout
     }
 
     /// Adds an entry to the literature list, once.

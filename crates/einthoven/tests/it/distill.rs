@@ -17,6 +17,26 @@ use serde_json::json;
 
 use super::toy::scratch;
 
+/// Three items of a run or a model file by its own sampler, in two batches on the CPU.
+pub fn three_items<'a>(source: &'a Path, wish: &'a Wish, out: &'a Path) -> DrawRequest<'a> {
+    DrawRequest {
+        source: source.to_str().expect("a path in UTF-8"),
+        model: None,
+        n: 3,
+        wish,
+        exact_tries: None,
+        first: 0,
+        extent: Extent::default(),
+        sampler: None,
+        steps: None,
+        guidance: None,
+        batch: 2,
+        seed: 1,
+        device: "cpu",
+        out,
+    }
+}
+
 /// Simulated records of two leads, 2.56 s at 100 Hz, of two labels by their rates.
 pub fn prepared(folder: &Path, rates_bpm: [f64; 2]) {
     let mut data = Dataset::new(vec!["I".into(), "II".into()], 256, 100.0, vec!["slow".into(), "fast".into()]);
@@ -149,22 +169,7 @@ fn a_generator_and_its_students_resume_and_are_drawn_from() {
         (Some("consistency-01"), "ddim", 1, 1),
     ] {
         let out = scratch("distill-drawn.npz");
-        let request = DrawRequest {
-            source: whole.to_str().unwrap(),
-            model: role,
-            n: 3,
-            wish: &wish,
-            exact_tries: None,
-            first: 0,
-            extent: Extent::default(),
-            sampler: None,
-            steps: None,
-            guidance: None,
-            batch: 2,
-            seed: 1,
-            device: "cpu",
-            out: &out,
-        };
+        let request = DrawRequest { model: role, ..three_items(&whole, &wish, &out) };
         let drawn = experiment::sample(&request, &Stop::never(), &mut Silent).unwrap();
         let used = &drawn.provenance["sampler"];
         assert_eq!((&used["name"], &used["steps"]), (&sampler.into(), &steps.into()), "{role:?}");

@@ -51,6 +51,13 @@ fn judge(real: &Dataset, synthetic: &Dataset) -> Result<(Report, Vec<String>)> {
     evaluate(&EvaluateRequest { real, synthetic, train: None, snr_margin_db: 1.0, seed: 1, command }, &mut Silent)
 }
 
+/// Keys of the headline that a reader would meet raw, or under no heading.
+fn unnamed(report: &Report) -> Vec<&String> {
+    let is_grouped = |key| report.headline_groups.iter().any(|group| group.keys.contains(key));
+    let unnamed = report.headline.iter().filter(|(key, number)| number.label.is_empty() || !is_grouped(*key));
+    unnamed.map(|(key, _)| key).collect()
+}
+
 #[test]
 fn records_with_several_labels_are_judged_by_each_label_and_all_together() {
     let real = real();
@@ -79,6 +86,8 @@ fn records_with_several_labels_are_judged_by_each_label_and_all_together() {
     let rate = &report.headline["hr_bpm_difference"];
     assert!(rate.ci_low.unwrap() <= rate.value && rate.value <= rate.ci_high.unwrap(), "{rate:?}");
     assert_eq!(report.headline["averaged_beats_exact_copies"].value, 0.0);
+    assert_eq!(unnamed(&report), Vec::<&String>::new());
+    assert_eq!(report.headline["qtc_ms_difference"].label, "QTc interval");
     let block = report.raw["physiology"].as_array().unwrap().iter();
     let block = block.filter(|row| row["label"] == "CLBBB" && row["quantity"] == "qrs_ms").collect::<Vec<_>>();
     assert!(block[0]["synthetic"]["quartiles"][1].as_f64().is_some_and(|ms| ms > 120.0), "{:?}", block[0]);
@@ -129,6 +138,9 @@ fn what_was_asked_of_a_set_is_reported_against_what_it_shows() {
     assert_eq!(found["headline"]["acceptance_rate"]["value"], 0.25);
     assert_eq!(found["headline"]["requested_hr_bpm_mean_error"]["value"], -1.25);
     assert_eq!(found["headline"]["requested_hr_within_tolerance"]["value"], 0.9);
+    assert_eq!(unnamed(&report), Vec::<&String>::new());
+    let label = "heart rate, share within 5 bpm of what was asked for";
+    assert_eq!(found["headline"]["requested_hr_within_tolerance"]["label"], label);
     let rows = &report.tables["delivery"].rows;
     assert_eq!(serde_json::to_value(&rows[0].cells["q05"]).unwrap()["value"], -6.0);
     assert_eq!(serde_json::to_value(&rows[0].cells["q95"]).unwrap()["value"], 2.0);

@@ -158,6 +158,24 @@ fn json_has_the_keys_of_the_contract() {
 }
 
 #[test]
+fn headlines_stand_in_their_groups_and_in_words() {
+    let mut report = Report::new("p", 1, "cpu");
+    report.headline.insert("alone".into(), Estimate::new(3.0));
+    assert!(report.to_markdown().contains("|---:|\n| `alone` | 3 |  |  |  |\n\n"), "{}", report.to_markdown());
+    report.headline_group("Later", "", [("b", Estimate::new(1.0).label("what b is"))]);
+    report.headline_group("Last", "a_stamp", [("a", Estimate::new(2.0).unit("ms"))]);
+    let table = "| **Later** | | | | |\n| what b is (`b`) | 1 |  |  |  |\n| **Last** (a\\_stamp) | | | | |\n| `a` | 2 ms |  |  |  |\n\
+                 | **Further results** | | | | |\n| `alone` | 3 |  |  |  |\n\n";
+    assert!(report.to_markdown().contains(table), "{}", report.to_markdown());
+    let page = report.to_html();
+    let places = ["Later", "what b is", "Last", "Further results", "<dt>alone"].map(|word| page.find(word).unwrap());
+    assert!(places.is_sorted(), "{places:?}");
+    // A number that was taken out takes its heading along.
+    report.headline.remove("b");
+    assert!(!report.to_html().contains("Later") && !report.to_markdown().contains("Later"));
+}
+
+#[test]
 fn a_report_survives_writing_and_reading() {
     let folder = std::env::temp_dir().join(format!("einthoven-report-{}", std::process::id()));
     let page = report().write(&folder).unwrap();

@@ -41,12 +41,6 @@ const MAX_LINES: usize = 500;
 /// How the reason for a longer file begins, in its module documentation.
 const REASON: &str = "One file because";
 
-/// Longer files whose reason stands here; an entry that is no longer needed is a failure.
-const LONG_FILES: &[&str] = &[
-    // The sections of one page in reading order: cutting it would scatter what is read side by side.
-    "experiment/report.rs",
-];
-
 /// Macros that no library code may call.
 const FORBIDDEN_MACROS: &[&str] = &["todo!", "unimplemented!", "dbg!", "println!", "eprintln!", "print!", "eprint!"];
 
@@ -218,10 +212,6 @@ fn misplaced_framework(source: &Source) -> Vec<String> {
 fn long_without_reason(source: &Source) -> Vec<String> {
     let n_lines = source.without_tests().lines().count();
     let mut docs = source.text.lines().take_while(|line| line.starts_with("//!"));
-    if LONG_FILES.contains(&source.path.as_str()) {
-        let is_needed = n_lines > MAX_LINES;
-        return if is_needed { Vec::new() } else { vec![format!("{}: take it off LONG_FILES", source.path)] };
-    }
     if n_lines <= MAX_LINES || docs.any(|line| line.contains(REASON)) {
         return Vec::new();
     }

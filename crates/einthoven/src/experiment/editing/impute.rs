@@ -83,10 +83,14 @@ pub struct Checked {
 /// Fills what is missing in a record and writes the whole of it, marked as partly synthetic.
 ///
 /// # Errors
-/// [`Error::Unknown`] for a lead or label that does not exist; [`Error::Config`] for a gap outside the record;
-/// [`Error::Data`] for a record with nothing missing or without the leads that the model has, for a lead that neither has,
-/// without the beats that a template needs, or with nothing to compare; everything that reading, sampling and writing return.
+/// [`Error::Config`] for no draws, before anything is read, and for a gap outside the record; [`Error::Unknown`] for a lead or
+/// label that does not exist; [`Error::Data`] for a record with nothing missing or without the leads that the model has, for a
+/// lead that neither has, without the beats that a template needs, or with nothing to compare; everything that reading,
+/// sampling and writing return.
 pub fn impute(request: &ImputeRequest, stop: &Stop, progress: &mut dyn Progress) -> Result<Imputed> {
+    if request.draws == 0 {
+        return Err(Error::config("--draws", "found 0, expected at least 1"));
+    }
     let mut opened = request.on.open(progress)?;
     let label = request.label.map(|name| find_label(&opened.model.card().label_names, name)).transpose()?;
     add_leads(&mut opened, request.missing)?;
@@ -104,9 +108,6 @@ pub fn impute(request: &ImputeRequest, stop: &Stop, progress: &mut dyn Progress)
     let derived = filled(&opened.names, &was_missing, &mv);
     let left = missing(&mv);
     let call = opened.request(label.map(Conditions::of_class).unwrap_or_default(), Some(&request.drawing));
-    if request.draws == 0 {
-        return Err(Error::config("--draws", "found 0, expected at least 1"));
-    }
     let seed = Seed::new(request.drawing.seed);
     let filling = Filling { opened: &opened, known: &mv, call: &call, seed, draws: request.draws };
     let is_drawn = left.iter().flatten().any(|&is_missing| is_missing);

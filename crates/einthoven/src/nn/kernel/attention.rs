@@ -9,12 +9,10 @@ mod gradient;
 
 use burn::tensor::{Tensor, activation};
 
-use self::forward::Forward;
-use self::gradient::Gradient;
 use super::cpu::Real;
 use super::fused;
-use super::heads::{HeadWork, Heads, OnHeads, Past};
-use super::tile::Scratch;
+use super::heads::{Backward, Forward, HeadWork, Heads, OnHeads};
+use super::lanes::Lanes;
 
 /// Queries and keys per block, multiples of the line. Fixed, so that sums do not depend on the batch.
 const QUERIES: usize = 64;
@@ -62,11 +60,13 @@ impl HeadWork for Attention {
     /// The largest score of each query, and the inverse of the sum of its powers.
     const STATISTICS: usize = 2;
 
-    fn forward<T: Real>(heads: Heads, qkv: [&[T]; 3], out: &mut [T], statistics: &mut [T], scratch: &mut Scratch<T>) {
-        T::run(Forward { heads, qkv, out, statistics, scratch });
+    #[inline(always)]
+    fn forward<T: Real, L: Lanes<T>>(head: Forward<T>) {
+        forward::run::<T, L>(head);
     }
 
-    fn backward<T: Real>(heads: Heads, past: Past<T>, grad: &[T], out: [&mut [T]; 3], scratch: &mut Scratch<T>) {
-        T::run(Gradient { heads, past, grad, out, scratch });
+    #[inline(always)]
+    fn backward<T: Real, L: Lanes<T>>(head: Backward<T>) {
+        gradient::run::<T, L>(head);
     }
 }

@@ -1,6 +1,7 @@
 //! Queries, keys and values as they lie in one tensor, `[batch, 3 * heads * head_width, length]`.
 
 use std::fmt::Debug;
+use std::marker::PhantomData;
 
 use burn::tensor::{DType, Tensor};
 use burn_flex::FlexTensor;
@@ -8,6 +9,7 @@ use rayon::prelude::*;
 
 use super::cpu::{Real, tensor, values};
 use super::fused::FusedOp;
+use super::lanes::{Job, Lanes};
 use super::tile::Scratch;
 
 /// Sizes of an attention.
@@ -65,7 +67,8 @@ impl Heads {
         out.par_chunks_mut(self.piece()).zip(statistics.par_chunks_mut(n_statistics)).enumerate().for_each_init(
             Scratch::new,
             |scratch, (index, (out, statistics))| {
-                W::forward(*self, self.of(qkv, index), out, statistics, scratch);
+                let qkv = self.of(qkv, index);
+                T::run(OnVectors::<_, W>(Forward { heads: *self, qkv, out, statistics, scratch }, PhantomData));
             },
         );
         let shape = [self.batch, self.heads * self.width, self.length];
@@ -90,8 +93,9 @@ impl Heads {
             .zip(result.par_chunks(self.piece()).zip(statistics.par_chunks(self.statistics::<W>())))
             .enumerate()
             .for_each_init(Scratch::new, |scratch, (index, ((out, grad), (result, statistics)))| {
-                let past = Past { qkv: self.of(qkv, index), out: result, statistics };
-                W::backward(*self, past, grad, out, scratch);
+                let qkv = self.of(qkv, index);
+                let head = Backward { heads: *self, qkv, result, statistics, grad, out, scratch };
+                T::run(OnVectors::<_, W>(head, PhantomData));
             });
         tensor(out, &[self.batch, 3 * self.heads * self.width, self.length])
     }
@@ -102,14 +106,32 @@ impl Heads {
     }
 }
 
-/// What a pass backward knows of a head, each but the last `[width, length]`.
-pub(super) struct Past<'a, T> {
+/// One head of one record in the pass forward; arrays are `[width, length]`.
+pub(super) struct Forward<'a, T> {
+    pub heads: Heads,
     /// Queries, keys and values.
     pub qkv: [&'a [T]; 3],
-    /// The result.
-    pub out: &'a [T],
-    /// What the pass forward kept, `[STATISTICS, length]`.
+    /// For the result.
+    pub out: &'a mut [T],
+    /// For what is kept for the pass backward, `[STATISTICS, length]`.
+    pub statistics: &'a mut [T],
+    pub scratch: &'a mut Scratch<T>,
+}
+
+/// One head of one record in the pass backward; arrays are `[width, length]`.
+pub(super) struct Backward<'a, T> {
+    pub heads: Heads,
+    /// Queries, keys and values.
+    pub qkv: [&'a [T]; 3],
+    /// What the pass forward gave.
+    pub result: &'a [T],
+    /// What it kept, `[STATISTICS, length]`.
     pub statistics: &'a [T],
+    /// Gradient for the result.
+    pub grad: &'a [T],
+    /// For the gradients for queries, keys and values, of zeros.
+    pub out: [&'a mut [T]; 3],
+    pub scratch: &'a mut Scratch<T>,
 }
 
 /// What an attention does with one head of one record.
@@ -117,11 +139,32 @@ pub(super) trait HeadWork: Debug + Send + Sync + 'static {
     /// Numbers that are kept of each point for the pass backward.
     const STATISTICS: usize;
 
-    /// From queries, keys and values, each `[width, length]`, to the result and `[STATISTICS, length]`.
-    fn forward<T: Real>(heads: Heads, qkv: [&[T]; 3], out: &mut [T], statistics: &mut [T], scratch: &mut Scratch<T>);
+    /// Result and statistics. Implementations of both are `#[inline(always)]`, as those of [`Job::run`].
+    fn forward<T: Real, L: Lanes<T>>(head: Forward<T>);
 
-    /// From these and the gradient for the result to the three gradients, whose places hold zeros.
-    fn backward<T: Real>(heads: Heads, past: Past<T>, grad: &[T], out: [&mut [T]; 3], scratch: &mut Scratch<T>);
+    /// The three gradients.
+    fn backward<T: Real, L: Lanes<T>>(head: Backward<T>);
+}
+
+/// A pass of an attention as work for every kind of vector.
+struct OnVectors<H, W>(H, PhantomData<W>);
+
+impl<T: Real, W: HeadWork> Job<T> for OnVectors<Forward<'_, T>, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes<T>>(self) {
+        W::forward::<T, L>(self.0);
+    }
+}
+
+impl<T: Real, W: HeadWork> Job<T> for OnVectors<Backward<'_, T>, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes<T>>(self) {
+        W::backward::<T, L>(self.0);
+    }
 }
 
 /// An attention as an operation on the tensor of queries, keys and values.

@@ -7,10 +7,10 @@ use burn::tensor::{Tensor, activation};
 
 use super::cpu::{Real, View};
 use super::fused;
-use super::heads::{HeadWork, Heads, OnHeads, Past};
-use super::lanes::{Job, Lanes};
+use super::heads::{Backward, Forward, HeadWork, Heads, OnHeads};
+use super::lanes::Lanes;
 use super::softmax;
-use super::tile::{LINE, Scratch, dots, multiply, pad_rows, pitch};
+use super::tile::{LINE, dots, multiply, pad_rows, pitch};
 
 /// Linear attention: softmax of the queries over their channels, of the keys over time.
 ///
@@ -54,44 +54,16 @@ struct LinearAttention;
 impl HeadWork for LinearAttention {
     const STATISTICS: usize = 0;
 
-    fn forward<T: Real>(heads: Heads, qkv: [&[T]; 3], out: &mut [T], _: &mut [T], scratch: &mut Scratch<T>) {
-        T::run(Forward { heads, qkv, out, scratch });
-    }
-
-    fn backward<T: Real>(heads: Heads, past: Past<T>, grad: &[T], out: [&mut [T]; 3], scratch: &mut Scratch<T>) {
-        T::run(Gradient { heads, qkv: past.qkv, grad, out, scratch });
-    }
-}
-
-/// Softmax of the padded queries over their channels, with their factor, and of the keys over time.
-#[inline(always)]
-fn weigh<T: Real, L: Lanes<T>>(heads: Heads, q: &mut [T], k: &mut [T], pitch: usize) {
-    softmax::columns::<T, L>(q, pitch, heads.length.next_multiple_of(LINE), heads.factor());
-    for row in k.chunks_exact_mut(pitch) {
-        softmax::row::<T, L>(row, heads.length);
-    }
-}
-
-struct Forward<'a, T> {
-    heads: Heads,
-    qkv: [&'a [T]; 3],
-    out: &'a mut [T],
-    scratch: &'a mut Scratch<T>,
-}
-
-impl<T: Real> Job<T> for Forward<'_, T> {
-    type Output = ();
-
     #[inline(always)]
-    fn run<L: Lanes<T>>(self) {
-        let Heads { width, length, .. } = self.heads;
+    fn forward<T: Real, L: Lanes<T>>(head: Forward<T>) {
+        let Forward { heads, qkv: [from_q, from_k, from_v], out, scratch, .. } = head;
+        let Heads { width, length, .. } = heads;
         let pitch = pitch(length);
         let size = width * pitch;
-        let [q, k, v, context] = self.scratch.split([size, size, size, (width * width).next_multiple_of(LINE)]);
-        let [from_q, from_k, from_v] = self.qkv;
+        let [q, k, v, context] = scratch.split([size, size, size, (width * width).next_multiple_of(LINE)]);
         pad_rows(from_q, length, q, pitch);
         pad_rows(from_k, length, k, pitch);
-        weigh::<T, L>(self.heads, q, k, pitch);
+        weigh::<T, L>(heads, q, k, pitch);
         // Values are only read: in place, where rows are whole lines.
         let values = if length.is_multiple_of(LINE) {
             (from_v, length)
@@ -102,34 +74,22 @@ impl<T: Real> Job<T> for Forward<'_, T> {
         // context[e, d]
         let square = View { offset: 0, rows: width, columns: 1 };
         dots::<T, L, false>([width, width, length], (context, square), values, (k, pitch));
-        multiply::<T, L, false>([width, length, width], (self.out, length), (context, square), (q, |d| d * pitch));
+        multiply::<T, L, false>([width, length, width], (out, length), (context, square), (q, |d| d * pitch));
     }
-}
-
-struct Gradient<'a, T> {
-    heads: Heads,
-    qkv: [&'a [T]; 3],
-    grad: &'a [T],
-    out: [&'a mut [T]; 3],
-    scratch: &'a mut Scratch<T>,
-}
-
-impl<T: Real> Job<T> for Gradient<'_, T> {
-    type Output = ();
 
     #[inline(always)]
-    fn run<L: Lanes<T>>(self) {
-        let Heads { width, length, .. } = self.heads;
+    fn backward<T: Real, L: Lanes<T>>(head: Backward<T>) {
+        let Backward { heads, qkv, grad: from_grad, out: [for_q, for_k, for_v], scratch, .. } = head;
+        let Heads { width, length, .. } = heads;
         let pitch = pitch(length);
         let (size, square) = (width * pitch, (width * width).next_multiple_of(LINE));
         let padded = length.next_multiple_of(LINE);
-        let [q, k, v, grad, part, context, slope] = self.scratch.split([size, size, size, size, size, square, square]);
-        for (from, to) in self.qkv.into_iter().zip([&mut *q, &mut *k, &mut *v]) {
+        let [q, k, v, grad, part, context, slope] = scratch.split([size, size, size, size, size, square, square]);
+        for (from, to) in qkv.into_iter().zip([&mut *q, &mut *k, &mut *v]) {
             pad_rows(from, length, to, pitch);
         }
-        pad_rows(self.grad, length, grad, pitch);
-        weigh::<T, L>(self.heads, q, k, pitch);
-        let [for_q, for_k, for_v] = self.out;
+        pad_rows(from_grad, length, grad, pitch);
+        weigh::<T, L>(heads, q, k, pitch);
 
         // context[e, d], and the gradient for it.
         let by_value = View { offset: 0, rows: width, columns: 1 };
@@ -146,9 +106,18 @@ impl<T: Real> Job<T> for Gradient<'_, T> {
             out.copy_from_slice(&part[..length]);
         }
         multiply::<T, L, false>([width, padded, width], (part, pitch), (context, by_key), (grad, |e| e * pitch));
-        softmax::columns_gradient::<T, L>(q, part, pitch, padded, self.heads.factor());
+        softmax::columns_gradient::<T, L>(q, part, pitch, padded, heads.factor());
         for (part, out) in part.chunks_exact(pitch).zip(for_q.chunks_exact_mut(length)) {
             out.copy_from_slice(&part[..length]);
         }
+    }
+}
+
+/// Softmax of the padded queries over their channels, with their factor, and of the keys over time.
+#[inline(always)]
+fn weigh<T: Real, L: Lanes<T>>(heads: Heads, q: &mut [T], k: &mut [T], pitch: usize) {
+    softmax::columns::<T, L>(q, pitch, heads.length.next_multiple_of(LINE), heads.factor());
+    for row in k.chunks_exact_mut(pitch) {
+        softmax::row::<T, L>(row, heads.length);
     }
 }

@@ -9,7 +9,7 @@ use einthoven::classifiers::{Classifier, Training};
 use einthoven::dataset::wish::Wish;
 use einthoven::dataset::{Dataset, Split, npz};
 use einthoven::experiment::{self, DrawRequest, GENERATION_PRESETS, RunRequest, generation};
-use einthoven::generators::{self, extent::Extent};
+use einthoven::generators;
 use einthoven::nn::activations::Activations;
 use einthoven::nn::adamw::AdamWConfig;
 use einthoven::nn::device::device;
@@ -17,7 +17,7 @@ use einthoven::run::{Checkpoint, CheckpointStore, Run, RunInfo, Silent, Snapshot
 use einthoven::seed::Seed;
 
 use super::super::delineation::small_data;
-use super::super::distill::prepared;
+use super::super::distill::{prepared, three_items};
 use super::super::folder::TempFolder;
 use super::accelerators;
 
@@ -233,22 +233,8 @@ fn of_training(stage: &str, checkpoint: Checkpoint) -> [(String, Tensors); 3] {
 /// Records of a model, drawn on a device as `sample --device` draws them.
 fn drawn(model: &Path, out: &Path, device: &str) -> einthoven::Result<Tensors> {
     let labels = generators::open(model, &experiment::device("cpu")?)?.axes().label_names;
-    let request = DrawRequest {
-        source: model.to_str().expect("a path in UTF-8"),
-        model: None,
-        n: 3,
-        wish: &Wish { labels: labels.into_iter().next_back().into_iter().collect(), ..Wish::default() },
-        exact_tries: None,
-        first: 0,
-        extent: Extent::default(),
-        sampler: None,
-        steps: None,
-        guidance: None,
-        batch: 2,
-        seed: 1,
-        device,
-        out,
-    };
+    let wish = Wish { labels: labels.into_iter().next_back().into_iter().collect(), ..Wish::default() };
+    let request = DrawRequest { device, ..three_items(model, &wish, out) };
     experiment::sample(&request, &Stop::never(), &mut Silent)?;
     let ecg = npz::read(out)?.ecg;
     Ok([("ecg".to_string(), (vec![ecg.len()], ecg))].into())

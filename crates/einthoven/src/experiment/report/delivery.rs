@@ -6,6 +6,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::physiology::in_words;
 use crate::dataset::condition::NUMBERS;
 use crate::error::{Error, Result};
 use crate::evaluation::delivery::{Acceptance, Delivered, Delivery};
@@ -22,16 +23,21 @@ pub fn delivery_section(out: &mut Report, provenance: &Value) -> Result<()> {
     }
     let Delivery { delivered, acceptance } = Delivery::deserialize(found)
         .map_err(|error| Error::data("provenance.delivery of the synthetic set", error.to_string()))?;
-    for number in &delivered {
-        let mean = number.mean_error.map_or_else(none_measured, Estimate::new);
-        let column = NUMBERS.iter().find(|known| known.fact.name() == number.fact).map_or(&*number.fact, |k| k.column);
-        out.headline.insert(format!("requested_{column}_mean_error"), mean.unit(&number.unit));
-        let within = Estimate::new(number.within_tolerance).n(number.n_requested as u64);
-        out.headline.insert(format!("requested_{}_within_tolerance", number.fact), within);
+    let mut headline = Vec::new();
+    for Delivered { fact, unit, n_requested, mean_error, tolerance, within_tolerance, .. } in &delivered {
+        let column = NUMBERS.iter().find(|known| known.fact.name() == fact).map_or(&**fact, |known| known.column);
+        let name = in_words(column);
+        let mean = mean_error.map_or_else(none_measured, Estimate::new).unit(unit).label(format!("{name}, mean error"));
+        headline.push((format!("requested_{column}_mean_error"), mean));
+        let within = Estimate::new(*within_tolerance).n(*n_requested as u64);
+        let label = format!("{name}, share within {tolerance} {unit} of what was asked for");
+        headline.push((format!("requested_{fact}_within_tolerance"), within.label(label)));
     }
     if let Some(Acceptance { n_drawn, rate, .. }) = acceptance {
-        out.headline.insert("acceptance_rate".into(), Estimate::new(rate).n(n_drawn));
+        let rate = Estimate::new(rate).n(n_drawn).label("share of draws that met every number");
+        headline.push(("acceptance_rate".into(), rate));
     }
+    out.headline_group("Requested against delivered", "", headline);
     out.raw.insert("delivery".into(), found.clone());
     out.section("delivery", "Requested against delivered").text(of_draws(acceptance)).table(table(&delivered));
     Ok(())
