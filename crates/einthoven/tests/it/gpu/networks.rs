@@ -91,7 +91,7 @@ const NETWORKS: &[Small] = &[
         "time-diffusion",
         &["network={ kind = \"unet\", width = 4, stem_width = 4, multipliers = [1, 2], blocks = 1, norm = \"group\", \
            groups = 2, time_features = \"sinusoidal\", time_width = 4, time_theta = 10000.0, level_attention = [2, 4], \
-           middle_attention = [2, 4], self_condition = false, stem_stride = 4, beats = true }"],
+           middle_attention = [2, 4], self_condition = false, stem_stride = 4, beats = true, waves = true }"],
     ),
     Small::records(
         "diffwave",
