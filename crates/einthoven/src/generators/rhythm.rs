@@ -79,11 +79,9 @@ impl Shown {
         }
         let middle = median(&rr);
         let away: Vec<f64> = rr.iter().map(|rr| libm::log(rr / middle)).collect();
-        let spread = 1.4826 * median(&away.iter().map(|ln| ln.abs()).collect::<Vec<f64>>());
-        let limit = EARLY.min(libm::exp(-EARLY_SD * spread)) * middle;
-        let is_early = |k: usize| rr[k] < limit;
+        let is_early = is_early(&rr);
         let timely: Vec<f64> =
-            (0..rr.len()).filter(|&k| !is_early(k) && (k == 0 || !is_early(k - 1))).map(|k| away[k]).collect();
+            (0..rr.len()).filter(|&k| !is_early[k] && (k == 0 || !is_early[k - 1])).map(|k| away[k]).collect();
         if timely.len() < FEWEST_INTERVALS {
             return None;
         }
@@ -91,7 +89,7 @@ impl Shown {
         let squares: f64 = timely.iter().map(|ln| (ln - mean).powi(2)).sum();
         let neighbors = timely.windows(2).map(|pair| (pair[0] - mean) * (pair[1] - mean)).sum();
         let sd = (squares / (timely.len() - 1) as f64).sqrt();
-        let early: Vec<usize> = (0..rr.len()).filter(|&k| is_early(k)).collect();
+        let early: Vec<usize> = (0..rr.len()).filter(|&k| is_early[k]).collect();
         Some(Shown {
             ln_rr: libm::log(rr.iter().sum::<f64>() / rr.len() as f64),
             ln_spread: libm::log(sd.clamp(SPREAD[0], SPREAD[1])),
@@ -100,7 +98,7 @@ impl Shown {
             early: early.iter().map(|&k| rr[k] / middle).collect(),
             pauses: early
                 .iter()
-                .filter(|&&k| k + 1 < rr.len() && !is_early(k + 1))
+                .filter(|&&k| k + 1 < rr.len() && !is_early[k + 1])
                 .map(|&k| rr[k + 1] / middle)
                 .collect(),
         })
@@ -203,6 +201,17 @@ impl RhythmModel {
         beats.truncate(within(&beats));
         beats
     }
+}
+
+/// Which of some intervals are early, as an ectopic beat's is; of intervals that vary much hardly any.
+pub(super) fn is_early(rr: &[f64]) -> Vec<bool> {
+    if rr.is_empty() {
+        return Vec::new();
+    }
+    let middle = median(rr);
+    let spread = 1.4826 * median(&rr.iter().map(|rr| libm::log(rr / middle).abs()).collect::<Vec<f64>>());
+    let latest = EARLY.min(libm::exp(-EARLY_SD * spread)) * middle;
+    rr.iter().map(|rr| *rr < latest).collect()
 }
 
 /// Beats of a signal with those of its gaps, points: where nothing is known they are filled in, evenly and about as far

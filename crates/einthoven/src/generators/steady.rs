@@ -157,21 +157,10 @@ pub(super) fn times(beats: &[ShownBeat]) -> Vec<f32> {
     beats.iter().map(|beat| beat.at).collect()
 }
 
-/// Which beats at these points come early.
-pub(super) fn is_early(beats: &[f32]) -> Vec<bool> {
-    let intervals: Vec<f64> = beats.windows(2).map(|pair| f64::from(pair[1] - pair[0])).collect();
-    if intervals.is_empty() {
-        return vec![false; beats.len()];
-    }
-    let latest = EARLY * median(&intervals);
-    // The interval before the first beat is not known; that after it stands for it.
-    intervals.first().into_iter().chain(&intervals).map(|interval| *interval < latest).collect()
-}
-
 fn waves(beats: &[f32], fs_hz: f64, kind: Kind) -> Vec<Wave> {
     let intervals: Vec<f64> = beats.windows(2).map(|pair| f64::from(pair[1] - pair[0])).collect();
     let (Some(first), Some(last)) = (intervals.first(), intervals.last()) else { return Vec::new() };
-    let is_early = is_early(beats);
+    let usual = median(&intervals);
     let wave = |(k, beat): (usize, &f32)| {
         let before = if k == 0 { first } else { &intervals[k - 1] };
         let after = intervals.get(k).unwrap_or(last);
@@ -180,7 +169,7 @@ fn waves(beats: &[f32], fs_hz: f64, kind: Kind) -> Vec<Wave> {
         Wave {
             peak: beat.round() as isize,
             reach: [reach(0, *before), reach(1, *after)],
-            is_early: kind.has_early && is_early[k],
+            is_early: kind.has_early && *before < EARLY * usual,
         }
     };
     beats.iter().enumerate().map(wave).collect()

@@ -6,8 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rhythm::{Normal, draw, normal};
-use super::steady::{is_early, times};
+use super::rhythm::{self, Normal, draw, normal};
+use super::steady::times;
 use crate::dataset::Facts;
 use crate::error::{Error, Result};
 use crate::nn::shown_beats::{ShownBeat, ShownWaves};
@@ -163,6 +163,13 @@ impl WaveModel {
         let early = most(&|shape| (shape.early_width[0] - self.all.early_width[0]).abs());
         BeatShape { before, ..early.clone() }
     }
+}
+
+/// Which beats come early; of the first it is not known.
+fn is_early(beats: &[f32]) -> Vec<bool> {
+    let rr: Vec<f64> = beats.windows(2).map(|pair| f64::from(pair[1] - pair[0])).collect();
+    let first = (!beats.is_empty()).then_some(false);
+    first.into_iter().chain(rhythm::is_early(&rr)).collect()
 }
 
 /// One of the two whole points beside `at`, the nearer one more often, so that beats are on average where they were asked for.
