@@ -201,6 +201,22 @@ fn records_of_twelve_leads_need_no_training() {
 }
 
 #[test]
+fn numbers_that_are_asked_for_are_delivered() {
+    let folder = TempFolder::new("ecg12-numbers");
+    let out = folder.at("asked.npz");
+    let call =
+        ["sample", "ecg12", "-n", "8", "--label", "SR", "--hr", "60..80", "--pr", "140..200", "--axis", "20..60"];
+    let delivered = einthoven(call.iter().chain(&["--out", &out, "--json"])).json()["delivered"].clone();
+    let least = [("hr", 1.0), ("pr", 0.6), ("axis", 0.8)];
+    for ((fact, share), row) in least.iter().zip(delivered.as_array().expect("rows")) {
+        assert_eq!(row["fact"], *fact);
+        assert!(row["within_tolerance"].as_f64().is_some_and(|within| within >= *share), "{row}");
+    }
+    // Turned, not drawn: without it the error has a standard deviation of 18 degrees.
+    assert!(delivered[2]["sd_error"].as_f64().is_some_and(|sd| sd < 8.0), "{}", delivered[2]);
+}
+
+#[test]
 fn what_a_generator_has_not_is_refused_and_so_is_nothing() {
     let folder = TempFolder::new("no-sampler");
     let out = folder.at("x.npz");

@@ -17,8 +17,9 @@ use crate::record::Fiducial;
 /// # Errors
 /// Those of the delineator.
 pub fn measure(leads: &[(&str, &[f32])], fs_hz: f64, delineator: &dyn Delineator) -> Result<Facts> {
-    let usable = usable(leads);
-    let waves = waves(&usable, fs_hz, delineator)?;
+    let usable: Vec<(&str, &[f32])> = leads.iter().copied().filter(|(_, mv)| is_usable(mv)).collect();
+    let mv: Vec<&[f32]> = usable.iter().map(|(_, mv)| *mv).collect();
+    let waves = waves(&mv, fs_hz, delineator)?;
     let found = interval::intervals_with_axis(&waves, &usable, fs_hz);
     let mut facts = Facts {
         hr_bpm: found.hr_bpm,
@@ -40,17 +41,16 @@ pub fn measure(leads: &[(&str, &[f32])], fs_hz: f64, delineator: &dyn Delineator
 ///
 /// # Errors
 /// Those of the delineator.
-pub(crate) fn waves(leads: &[(&str, &[f32])], fs_hz: f64, delineator: &dyn Delineator) -> Result<Vec<Fiducial>> {
-    let mv: Vec<&[f32]> = usable(leads).into_iter().map(|(_, mv)| mv).collect();
+pub(crate) fn waves(leads: &[&[f32]], fs_hz: f64, delineator: &dyn Delineator) -> Result<Vec<Fiducial>> {
+    let mv: Vec<&[f32]> = leads.iter().copied().filter(|mv| is_usable(mv)).collect();
     if mv.is_empty() {
         return Ok(Vec::new());
     }
     Ok(delineator.delineate(&Leads { mv: &mv, fs_hz })?.across)
 }
 
-fn usable<'a>(leads: &[(&'a str, &'a [f32])]) -> Vec<(&'a str, &'a [f32])> {
-    let is_usable = |mv: &[f32]| mv.iter().all(|v| v.is_finite()) && mv.iter().any(|v| *v != mv[0]);
-    leads.iter().copied().filter(|(_, mv)| is_usable(mv)).collect()
+fn is_usable(mv: &[f32]) -> bool {
+    mv.iter().all(|v| v.is_finite()) && mv.iter().any(|v| *v != mv[0])
 }
 
 /// Facts of every signal in `ecg`, in order, with the leads, length and rate of `axes`.

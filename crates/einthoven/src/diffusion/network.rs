@@ -139,6 +139,7 @@ impl NetworkConfig {
     pub fn length_multiple(&self) -> usize {
         match self {
             NetworkConfig::Unet(c) => c.length_multiple(),
+            NetworkConfig::Dit(c) => c.patch,
             _ => 1,
         }
     }

@@ -6,18 +6,16 @@ use std::path::PathBuf;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use super::distillation::{Distillation, Lineage, STUDENT, TEACHER, WidthConfig};
+use super::distillation::{Distillation, Lineage, STUDENT, TEACHER};
 use super::generation::ROLE;
 use super::latents::{Latent, LatentRecipe};
 use super::pretraining::Pretraining;
-use super::shown_beats::{peaks, shown, with_all_leads};
+use super::shown_beats::{measure_in_all_leads, peaks, shown};
 use super::training::{Course, Trainer, model_path, objective, training_data};
 use crate::classifiers::beat_cnn::lead_scales;
 use crate::config::check;
 use crate::dataset::Dataset;
 use crate::dataset::condition::{Fact, Told};
-use crate::delineators::DELINEATORS;
-use crate::delineators::facts::add_measured;
 use crate::diffusion::auxiliary::beats::BeatDecoder;
 use crate::diffusion::auxiliary::{Auxiliary, AuxiliaryConfig};
 use crate::diffusion::batches::Batches;
@@ -32,6 +30,9 @@ use crate::nn::weights::Weights;
 use crate::run::Progress;
 use crate::seed::Seed;
 use crate::signal;
+
+/// What the waves of the beats are shown by.
+const WAVES: [Fact; 3] = [Fact::Pr, Fact::Qrs, Fact::Qtc];
 
 /// How a diffusion generator is trained and sampled from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -111,12 +112,22 @@ impl DiffusionRecipe {
             return Err(Error::config(key("pretraining"), "found simulated records, expected none beside latents"));
         }
         if let Some(students) = &self.distillation {
-            let sees = |network: &NetworkConfig| (network.sees_beats(), network.sees_waves());
-            let differs = |c: &WidthConfig| sees(&c.network) != sees(&self.network);
-            if students.student.as_ref().is_some_and(differs) {
-                let reason = "the teacher or the student is shown the beats or their waves, expected both or none";
-                return Err(Error::config(key("distillation.student.network.beats"), reason));
+            let student = students.student.as_ref().map_or(&self.network, |c| &c.network);
+            for (field, of_student, of_teacher) in [
+                ("beats", student.sees_beats(), self.network.sees_beats()),
+                ("waves", student.sees_waves(), self.network.sees_waves()),
+            ] {
+                if of_student != of_teacher {
+                    let reason = format!("the teacher or the student is shown the {field}, expected both or none");
+                    return Err(Error::config(key(&format!("distillation.student.network.{field}")), reason));
+                }
             }
+        }
+        if let (true, Some(fact)) =
+            (self.network.sees_waves(), WAVES.iter().find(|fact| !self.conditions.contains(fact)))
+        {
+            let reason = format!("found no {}, expected what the waves are shown by: pr, qrs and qtc", fact.name());
+            return Err(Error::config(key("conditions"), reason));
         }
         if self.latent.is_some() && self.network.sees_beats() {
             return Err(Error::config(key("network.beats"), "found beats of signals, expected none beside latents"));
@@ -167,7 +178,11 @@ pub(super) fn train(
         card.rhythm = Some(RhythmModel::fit(&beats_s, &part.labels, part.n_labels())?);
         let shown = shown(&recipe.network, &part, &beats)?;
         if recipe.network.sees_waves() {
-            card.waves = Some(WaveModel::fit(&shown, &part.labels, part.n_labels())?);
+            if let Some(fact) = WAVES.iter().find(|fact| !told.facts.contains(fact)) {
+                let reason = format!("{} is known of no record, expected it where waves are shown", fact.name());
+                return Err(Error::data("training part", reason));
+            }
+            card.waves = Some(WaveModel::fit(&shown, &part.labels, &part.label_names)?);
         }
         items.beats = Some(shown.into());
     }
@@ -234,9 +249,7 @@ fn told(recipe: &DiffusionRecipe, part: &mut Dataset, progress: &mut dyn Progres
     let is_shown = |fact: &Fact| fact.number().is_some_and(|number| number.tolerance.is_some());
     if recipe.conditions.iter().any(|fact| is_shown(fact) && !known.contains(fact)) {
         progress.tell(&format!("measuring intervals and axis of {} records", part.len()));
-        let mut complete = with_all_leads(part)?;
-        add_measured(&mut complete, DELINEATORS[0])?;
-        (part.facts, part.provenance) = (complete.facts, complete.provenance);
+        measure_in_all_leads(part)?;
     }
     let known = part.known_facts();
     let (facts, missing): (Vec<Fact>, Vec<Fact>) =

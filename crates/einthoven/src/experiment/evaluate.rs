@@ -183,14 +183,18 @@ fn privacy_headline(out: &mut Report, quality: &Quality) -> Vec<String> {
         let numbers = [
             ("exact_copies", "exact copies of training items", Estimate::new(audit.n_exact_copies as f64)),
             ("memorized", "memorized: much nearer to one training item than to the next", of_items(memorized.train)),
-            ("memorized_held_out", "the same with held-out items", of_items(memorized.held_out)),
+            ("memorized_held_out", "memorized from held-out items, by the same measure", of_items(memorized.held_out)),
             ("memorized_p", "p of more memorized than with held-out items", Estimate::new(memorized.p_value)),
             (
                 "closer_share",
                 "share nearer to training than to held-out patients; 0.5 favors neither",
                 of_items(closer_share.train),
             ),
-            ("closer_share_p", "p of a share above 0.5", Estimate::new(closer_share.p_value)),
+            (
+                "closer_share_p",
+                "p of being that much nearer to training patients by chance",
+                Estimate::new(closer_share.p_value),
+            ),
         ];
         let title = format!("Copies of training patients: {}", audit.space);
         let named = numbers.map(|(key, label, number)| (format!("{prefix}{key}"), number.label(label)));

@@ -59,7 +59,7 @@ pub fn export(request: &ExportRequest, progress: &mut dyn Progress) -> Result<Ve
         refuse_role(request.source, request.model)?;
     }
     if let Some(name) = name {
-        // Its length is that of what it draws, which the file alone does not say.
+        // It is that of records as they are drawn, whose length the file alone does not say.
         let model = generators::shipped(name, &device)?;
         let graphs = if request.onnx.is_some() { diffusion_graphs(&model)? } else { Vec::new() };
         return write(request, graphs, &shipped::read(name)?, Path::new(name));

@@ -80,7 +80,8 @@ pub struct Drawn {
 /// # Errors
 /// [`Error::Limit`] before any work if memory or disk cannot hold the result; [`Error::Unknown`] for a
 /// name that is in no list; [`Error::Config`] for a condition that the generator does not know, for a rate or a length
-/// that it cannot have, and for a role beside a source that is no run; [`Error::Limit`] for an item that no try made exact; everything that sampling and writing return.
+/// that it cannot have, and for a role beside a source that is no run; [`Error::Limit`] for an item that no try made exact;
+/// everything that sampling and writing return.
 pub fn sample(request: &DrawRequest, stop: &Stop, progress: &mut dyn Progress) -> Result<Drawn> {
     if request.batch == 0 {
         return Err(Error::config("--batch", "found 0, expected at least 1"));

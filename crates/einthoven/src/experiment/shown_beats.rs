@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use crate::beat::rpeak::r_peaks;
 use crate::dataset::Dataset;
 use crate::delineators::DELINEATORS;
-use crate::delineators::facts::waves;
+use crate::delineators::facts::{add_measured, waves};
 use crate::diffusion::NetworkConfig;
 use crate::error::Result;
 use crate::generators::model_file;
@@ -34,24 +34,27 @@ pub(super) fn shown(network: &NetworkConfig, part: &Dataset, peaks: &[Vec<usize>
         let plain = |peaks: &Vec<usize>| peaks.iter().map(|&at| ShownBeat::at(at as f32)).collect();
         return Ok(peaks.iter().map(plain).collect());
     }
-    let part = with_all_leads(part)?;
     let of = |(item, peaks): (usize, &Vec<usize>)| -> Result<Vec<ShownBeat>> {
-        let leads: Vec<(&str, &[f32])> =
-            part.leads.iter().map(String::as_str).zip(part.item(item).chunks(part.sig_len)).collect();
+        let ecg = model_file::all_leads(part.item(item).to_vec(), &part.leads, part.sig_len)?;
+        let leads: Vec<&[f32]> = ecg.chunks(part.sig_len).collect();
         let found = waves(&leads, part.fs_hz, DELINEATORS[0].build()?.as_ref())?;
         Ok(peaks.iter().map(|&peak| beat(peak, &found)).collect())
     };
     peaks.par_iter().enumerate().map(of).collect()
 }
 
-/// A data set with the leads that follow from its own, as a generator's records have them.
+/// Adds the facts that records show and that are not known yet, measured in the leads that follow from their own too, as those of a
+/// generator's records are.
 ///
 /// # Errors
-/// Those of the lead laws.
-pub(super) fn with_all_leads(part: &Dataset) -> Result<Dataset> {
-    let axes = model_file::axes(&part.leads, part.sig_len, part.fs_hz, &part.label_names, part.provenance.clone());
-    let ecg = model_file::all_leads(part.ecg.clone(), &part.leads, part.sig_len)?;
-    Ok(Dataset { leads: axes.leads, ecg, ..part.clone() })
+/// Those of the delineator.
+pub(super) fn measure_in_all_leads(part: &mut Dataset) -> Result<()> {
+    let (leads, ecg) = (part.leads.clone(), std::mem::take(&mut part.ecg));
+    part.ecg = model_file::all_leads(ecg.clone(), &leads, part.sig_len)?;
+    part.leads = model_file::axes(&leads, part.sig_len, part.fs_hz, &part.label_names, part.provenance.clone()).leads;
+    add_measured(part, DELINEATORS[0])?;
+    (part.leads, part.ecg) = (leads, ecg);
+    Ok(())
 }
 
 /// The beat of a peak with the QRS in which it lies and the waves beside that.
@@ -67,7 +70,7 @@ fn beat(peak: usize, found: &[Fiducial]) -> ShownBeat {
         Some(ShownWaves {
             p_onset: beside(k.checked_sub(1), Wave::P).and_then(|p| p.onset).map(after),
             qrs: edges(&found[k])?.map(after),
-            t_end: beside(Some(k + 1), Wave::T).and_then(|t| t.offset).map(after),
+            t_offset: beside(Some(k + 1), Wave::T).and_then(|t| t.offset).map(after),
         })
     });
     ShownBeat { at, waves }
@@ -87,10 +90,10 @@ mod tests {
             wave(Wave::Qrs, 120, 126, 134),
             Fiducial { offset: None, ..wave(Wave::T, 150, 160, 0) },
         ];
-        let first = ShownWaves { p_onset: Some(-22.0), qrs: [-4.0, 5.0], t_end: Some(36.0) };
+        let first = ShownWaves { p_onset: Some(-22.0), qrs: [-4.0, 5.0], t_offset: Some(36.0) };
         assert_eq!(beat(42, &found), ShownBeat { at: 42.0, waves: Some(first) });
         // Neither P leads to the second beat nor is the end of its T known; at the third point there is no QRS.
-        let second = ShownWaves { p_onset: None, qrs: [-6.0, 8.0], t_end: None };
+        let second = ShownWaves { p_onset: None, qrs: [-6.0, 8.0], t_offset: None };
         assert_eq!(beat(126, &found).waves, Some(second));
         assert_eq!(beat(200, &found), ShownBeat::at(200.0));
     }

@@ -30,7 +30,7 @@ use crate::diffusion::{
 };
 use crate::error::{Error, Result};
 use crate::nn::shipped;
-use crate::nn::shown_beats::ShownBeat;
+use crate::nn::shown_beats::{self, ShownBeat};
 use crate::nn::told;
 use crate::nn::weights::{Weights, host};
 use crate::run::{sha256_hex, write_atomic};
@@ -199,6 +199,17 @@ impl DiffusionModel {
         if !self.told().is_empty() {
             metadata.push(("einthoven.fact_rows", json!(told::row_names(&self.told())).to_string()));
         }
+        if self.card.network.sees_beats() {
+            let names = shown_beats::names(self.card.network.sees_waves());
+            metadata.push(("einthoven.beat_rows", json!(names).to_string()));
+        }
+        if self.decoder.is_none() && self.denoised[1] != self.card.sig_len {
+            let reason = format!(
+                "{} points are denoised, of which the first {} are the signal",
+                self.denoised[1], self.card.sig_len
+            );
+            metadata.push(("einthoven.length", reason));
+        }
         let mut weights = self.state.clone();
         let decoder_weights = LatentDecoder::split(&mut weights);
         let (network, _) = Network::of_state(&self.card.network, &weights, &self.card.role)?;
@@ -302,9 +313,8 @@ impl DiffusionModel {
         let Some(model) = &self.card.waves else { return };
         let kinds: Vec<Kind> = (0..items.len()).map(|item| Kind::of(&self.card.label_names, condition, item)).collect();
         for ((item, kind), beats) in items.iter().zip(kinds).zip(condition.beats.iter_mut().flatten()) {
-            let Conditions { labels, facts } = &item.conditions;
             let seed = of_record.index(item.index);
-            *beats = model.shown(&steady::times(beats), facts, labels, kind.has_early(), self.card.fs_hz, seed);
+            *beats = model.shown(&steady::times(beats), &item.conditions, kind, self.card.fs_hz, seed);
         }
     }
 

@@ -203,8 +203,15 @@ impl RhythmModel {
     }
 }
 
+/// Which of the beats at these points come early; of the first it is not known.
+pub(super) fn early_beats(beats: &[f32]) -> Vec<bool> {
+    let rr: Vec<f64> = beats.windows(2).map(|pair| f64::from(pair[1] - pair[0])).collect();
+    let first = (!beats.is_empty()).then_some(false);
+    first.into_iter().chain(is_early(&rr)).collect()
+}
+
 /// Which of some intervals are early, as an ectopic beat's is; of intervals that vary much hardly any.
-pub(super) fn is_early(rr: &[f64]) -> Vec<bool> {
+fn is_early(rr: &[f64]) -> Vec<bool> {
     if rr.is_empty() {
         return Vec::new();
     }

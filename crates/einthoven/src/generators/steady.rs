@@ -8,6 +8,7 @@
 
 use burn::tensor::{Tensor, TensorData};
 
+use super::rhythm;
 use crate::dataset::Facts;
 use crate::diffusion::{Condition, Denoiser, NoiseLevel, Prediction};
 use crate::error::Result;
@@ -64,10 +65,6 @@ impl Kind {
         Kind { has_early: has(&ECTOPIC), has_p: !has(&FIBRILLATING) }
     }
 
-    pub fn has_early(self) -> bool {
-        self.has_early
-    }
-
     fn reach_s(self) -> [f64; 2] {
         if self.has_p { REACH_S } else { REACH_WITHOUT_P_S }
     }
@@ -108,17 +105,17 @@ impl<D> Steady<D> {
         memory.0.resize_with(beats.len() * n_leads, Default::default);
         let records = x0.chunks_exact(n_leads * mask.len()).zip(memory.0.chunks_exact_mut(n_leads));
         for (item, (record, memory)) in records.enumerate() {
-            let waves = self.waves(&beats[item], condition, item);
+            let segments = self.segments(&beats[item], condition, item);
             for (lead, sums) in record.chunks_exact(mask.len()).zip(memory) {
                 for (group, sums) in sums.iter_mut().enumerate() {
-                    add_waves(sums, lead, Some(mask), of_group(&waves, group), self.fs_hz);
+                    add_segments(sums, lead, Some(mask), of_group(&segments, group), self.fs_hz);
                 }
             }
         }
     }
 
-    fn waves(&self, beats: &[ShownBeat], condition: &Condition, item: usize) -> Vec<Wave> {
-        waves(&times(beats), self.fs_hz, Kind::of(&self.label_names, condition, item))
+    fn segments(&self, beats: &[ShownBeat], condition: &Condition, item: usize) -> Vec<Segment> {
+        segments(&times(beats), self.fs_hz, Kind::of(&self.label_names, condition, item))
     }
 }
 
@@ -130,12 +127,12 @@ impl<D: Denoiser> Denoiser for Steady<D> {
         let mut x0 = host(free.x0);
         let mask = self.before.as_ref().map(|before| &before.mask[..]);
         for (item, record) in x0.chunks_exact_mut(shape[1] * shape[2]).enumerate() {
-            let waves = self.waves(&beats[item], condition, item);
+            let segments = self.segments(&beats[item], condition, item);
             for (lead, values) in record.chunks_exact_mut(shape[2]).enumerate() {
                 let memory = self.before.as_ref().and_then(|before| before.memory.0.get(item * shape[1] + lead));
                 for group in 0..2 {
                     let sums = memory.map(|groups| groups[group].clone()).unwrap_or_default();
-                    draw_together(values, mask, sums, of_group(&waves, group), self.fs_hz);
+                    draw_together(values, mask, sums, of_group(&segments, group), self.fs_hz);
                 }
             }
         }
@@ -144,7 +141,7 @@ impl<D: Denoiser> Denoiser for Steady<D> {
 }
 
 /// The part of a beat that is compared.
-struct Wave {
+struct Segment {
     /// Peak, points; it may lie outside the signal.
     peak: isize,
     /// Points before and after it.
@@ -157,32 +154,42 @@ pub(super) fn times(beats: &[ShownBeat]) -> Vec<f32> {
     beats.iter().map(|beat| beat.at).collect()
 }
 
-fn waves(beats: &[f32], fs_hz: f64, kind: Kind) -> Vec<Wave> {
+/// Which of the beats at these points are early ones with a shape of their own; of the first it is not known. Frequent ones are
+/// early too, unless the rhythm is that of fibrillation.
+pub(super) fn early_beats(beats: &[f32], kind: Kind) -> Vec<bool> {
+    if !kind.has_early || beats.len() < 2 {
+        return vec![false; beats.len()];
+    }
+    if !kind.has_p {
+        return rhythm::early_beats(beats);
+    }
+    let intervals: Vec<f64> = beats.windows(2).map(|pair| f64::from(pair[1] - pair[0])).collect();
+    let latest = EARLY * median(&intervals);
+    std::iter::once(false).chain(intervals.into_iter().map(|interval| interval < latest)).collect()
+}
+
+fn segments(beats: &[f32], fs_hz: f64, kind: Kind) -> Vec<Segment> {
     let intervals: Vec<f64> = beats.windows(2).map(|pair| f64::from(pair[1] - pair[0])).collect();
     let (Some(first), Some(last)) = (intervals.first(), intervals.last()) else { return Vec::new() };
-    let usual = median(&intervals);
-    let wave = |(k, beat): (usize, &f32)| {
+    let is_early = early_beats(beats, kind);
+    let segment = |(k, beat): (usize, &f32)| {
         let before = if k == 0 { first } else { &intervals[k - 1] };
         let after = intervals.get(k).unwrap_or(last);
         let reach =
             |side: usize, interval: f64| (kind.reach_s()[side] * fs_hz).min(REACH_SHARE[side] * interval) as isize;
-        Wave {
-            peak: beat.round() as isize,
-            reach: [reach(0, *before), reach(1, *after)],
-            is_early: kind.has_early && *before < EARLY * usual,
-        }
+        Segment { peak: beat.round() as isize, reach: [reach(0, *before), reach(1, *after)], is_early: is_early[k] }
     };
-    beats.iter().enumerate().map(wave).collect()
+    beats.iter().enumerate().map(segment).collect()
 }
 
-/// The waves in time, group 0, or the early ones.
-fn of_group(waves: &[Wave], group: usize) -> impl Iterator<Item = &Wave> + Clone {
-    waves.iter().filter(move |wave| usize::from(wave.is_early) == group)
+/// The segments in time, group 0, or the early ones.
+fn of_group(segments: &[Segment], group: usize) -> impl Iterator<Item = &Segment> + Clone {
+    segments.iter().filter(move |segment| usize::from(segment.is_early) == group)
 }
 
-/// Each point of a wave: its place in the mean, its point of the lead, and how much it counts.
-fn points(wave: &Wave, fs_hz: f64) -> impl Iterator<Item = (usize, usize, f32)> {
-    let ([before, after], peak) = (wave.reach, wave.peak);
+/// Each point of a segment: its place in the mean, its point of the lead, and how much it counts.
+fn points(segment: &Segment, fs_hz: f64) -> impl Iterator<Item = (usize, usize, f32)> {
+    let ([before, after], peak) = (segment.reach, segment.peak);
     let longest = (REACH_S[0] * fs_hz) as isize;
     let fade = (FADE_S * fs_hz).max(1.0) as f32;
     (-before..=after).filter_map(move |offset| {
@@ -192,17 +199,17 @@ fn points(wave: &Wave, fs_hz: f64) -> impl Iterator<Item = (usize, usize, f32)> 
     })
 }
 
-/// Adds the waves of a lead to sums, where `mask` is not 1.
-fn add_waves<'a>(
+/// Adds the segments of a lead to sums, where `mask` is not 1.
+fn add_segments<'a>(
     sums: &mut Sums,
     lead: &[f32],
     mask: Option<&[f32]>,
-    waves: impl Iterator<Item = &'a Wave>,
+    segments: impl Iterator<Item = &'a Segment>,
     fs_hz: f64,
 ) {
     let n_places: isize = REACH_S.map(|seconds| (seconds * fs_hz) as isize).iter().sum();
     sums.resize(n_places as usize + 1, [0.0; 2]);
-    for (place, point, weight) in waves.flat_map(|wave| points(wave, fs_hz)) {
+    for (place, point, weight) in segments.flat_map(|segment| points(segment, fs_hz)) {
         if let Some(value) = lead.get(point) {
             let weight = weight * (1.0 - mask.map_or(0.0, |mask| mask[point]));
             sums[place][0] += weight * value;
@@ -211,17 +218,17 @@ fn add_waves<'a>(
     }
 }
 
-/// Draws the waves of one lead towards their mean at each distance from the peak; `sums` are those of beats before, and where
+/// Draws the segments of one lead towards their mean at each distance from the peak; `sums` are those of beats before, and where
 /// `mask` is 1 the lead is one of these.
 fn draw_together<'a>(
     lead: &mut [f32],
     mask: Option<&[f32]>,
     mut sums: Sums,
-    waves: impl Iterator<Item = &'a Wave> + Clone,
+    segments: impl Iterator<Item = &'a Segment> + Clone,
     fs_hz: f64,
 ) {
-    add_waves(&mut sums, lead, mask, waves.clone(), fs_hz);
-    for (place, point, weight) in waves.flat_map(|wave| points(wave, fs_hz)) {
+    add_segments(&mut sums, lead, mask, segments.clone(), fs_hz);
+    for (place, point, weight) in segments.flat_map(|segment| points(segment, fs_hz)) {
         let [sum, total] = sums[place];
         if let (Some(value), true) = (lead.get_mut(point), total > 0.0) {
             *value += SHARE * weight * (sum / total - *value);
@@ -284,9 +291,9 @@ mod tests {
     }
 
     fn together(lead: &mut [f32], beats: &[f32], kind: Kind) {
-        let waves = waves(beats, FS_HZ, kind);
+        let segments = segments(beats, FS_HZ, kind);
         for group in 0..2 {
-            draw_together(lead, None, Sums::new(), of_group(&waves, group), FS_HZ);
+            draw_together(lead, None, Sums::new(), of_group(&segments, group), FS_HZ);
         }
     }
 
@@ -317,7 +324,13 @@ mod tests {
         let beats = [50.0, 130.0, 210.0];
         let mask: Vec<f32> = (0..300).map(|t| f32::from(u8::from(t < 90))).collect();
         let mut lead = record(&beats, &[7.0, 2.0, 2.0], 300);
-        draw_together(&mut lead, Some(&mask), memory.0[0][0].clone(), of_group(&waves(&beats, FS_HZ, PLAIN), 0), FS_HZ);
+        draw_together(
+            &mut lead,
+            Some(&mask),
+            memory.0[0][0].clone(),
+            of_group(&segments(&beats, FS_HZ, PLAIN), 0),
+            FS_HZ,
+        );
         let mean = (6.0 * 1.0 + 2.0 * 2.0) / 8.0;
         assert!((lead[210] - (2.0 + SHARE * (mean - 2.0))).abs() < 1e-5, "{}", lead[210]);
         // What is known is remembered once.
@@ -330,7 +343,7 @@ mod tests {
     #[test]
     fn early_beats_are_compared_among_themselves_where_they_are_ectopic() {
         let beats = [40.0, 120.0, 200.0, 250.0, 360.0, 440.0, 490.0, 600.0, 680.0];
-        let early: Vec<bool> = waves(&beats, FS_HZ, EARLY).iter().map(|wave| wave.is_early).collect();
+        let early: Vec<bool> = segments(&beats, FS_HZ, EARLY).iter().map(|segment| segment.is_early).collect();
         assert_eq!(early, [false, false, false, true, false, false, true, false, false]);
         let heights = [1.0, 1.0, 1.0, -2.0, 1.0, 1.0, -1.0, 1.0, 1.0];
         let mut lead = record(&beats, &heights, 750);

@@ -7,8 +7,11 @@ use std::f64::consts::TAU;
 
 /// Channels of the times: sine and cosine of the phase, and a pulse at each beat.
 const TIME_CHANNELS: usize = 3;
-/// Channels of the waves: from P to QRS, QRS, and from there to the end of T.
+/// Channels of the waves: the PR interval, QRS, and ST-T up to the end of T.
 const WAVE_CHANNELS: usize = 3;
+/// What each channel holds.
+const NAMES: [&str; TIME_CHANNELS + WAVE_CHANNELS] =
+    ["sine of the phase", "cosine of the phase", "R peak", "PR interval", "QRS", "ST-T"];
 /// Standard deviation of a pulse, points.
 const PULSE: f64 = 2.0;
 
@@ -28,8 +31,8 @@ pub struct ShownWaves {
     pub p_onset: Option<f32>,
     /// Onset and offset of QRS.
     pub qrs: [f32; 2],
-    /// End of T, where there is one.
-    pub t_end: Option<f32>,
+    /// Offset of T, where there is one.
+    pub t_offset: Option<f32>,
 }
 
 impl ShownBeat {
@@ -47,6 +50,11 @@ impl ShownBeat {
 /// How many channels there are.
 pub fn n_channels(with_waves: bool) -> usize {
     TIME_CHANNELS + if with_waves { WAVE_CHANNELS } else { 0 }
+}
+
+/// What each channel holds, in their order.
+pub fn names(with_waves: bool) -> &'static [&'static str] {
+    &NAMES[..n_channels(with_waves)]
 }
 
 /// The channels for beats in rising order, those of the waves after those of the times.
@@ -99,7 +107,7 @@ fn add_pulse(pulses: &mut [f32], beat: f64) {
 fn add_waves(waves: &mut [f32], beats: &[ShownBeat], n: usize) {
     for (beat, of_beat) in beats.iter().filter_map(|beat| Some((beat.at, beat.waves?))) {
         let [onset, offset] = of_beat.qrs;
-        let spans = [of_beat.p_onset.map(|p| [p, onset]), Some([onset, offset]), of_beat.t_end.map(|t| [offset, t])];
+        let spans = [of_beat.p_onset.map(|p| [p, onset]), Some([onset, offset]), of_beat.t_offset.map(|t| [offset, t])];
         for (channel, [from, to]) in waves.chunks_exact_mut(n).zip(spans).filter_map(|(c, span)| Some((c, span?))) {
             let [from, to] = [beat + from, beat + to];
             // A point stands for half a point on both sides of it.
@@ -146,7 +154,7 @@ mod tests {
     #[test]
     fn waves_cover_their_points_and_hidden_ones_none() {
         let n = 100;
-        let waves = ShownWaves { p_onset: Some(-20.0), qrs: [-4.5, 5.0], t_end: Some(35.0) };
+        let waves = ShownWaves { p_onset: Some(-20.0), qrs: [-4.5, 5.0], t_offset: Some(35.0) };
         let beats = [ShownBeat { at: 30.0, waves: Some(waves) }, ShownBeat::at(80.0)];
         let rows = channels(&beats, n, true);
         assert_eq!(rows[..3 * n], channels(&beats, n, false), "the times stay");
@@ -155,7 +163,7 @@ mod tests {
         let qrs = &rows[4 * n..5 * n];
         assert_eq!(qrs[24..37], [0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.0]);
         // Of a beat at the edge what lies inside; without P and T, QRS alone.
-        let without = ShownWaves { p_onset: None, t_end: None, ..waves };
+        let without = ShownWaves { p_onset: None, t_offset: None, ..waves };
         let rows = channels(&[ShownBeat { at: 2.0, waves: Some(without) }], n, true);
         assert_eq!([3, 4, 5].map(|channel| rows[channel * n..(channel + 1) * n].iter().sum::<f32>()), [0.0, 7.5, 0.0]);
     }

@@ -122,7 +122,7 @@ fn denoisers() -> Vec<Case> {
         Facts::default(),
         Facts { site: Some("here".into()), ..Facts::default() },
     ];
-    let waves = Some(ShownWaves { p_onset: Some(-9.0), qrs: [-2.0, 2.5], t_end: None });
+    let waves = Some(ShownWaves { p_onset: Some(-9.0), qrs: [-2.0, 2.5], t_offset: None });
     let beats = [vec![3.0, 14.5, 30.0], vec![], vec![-4.0, 40.0]];
     let beats = beats.map(|beats| beats.into_iter().map(|at| ShownBeat { at, waves }).collect::<Vec<_>>());
     let plain = networks().into_iter().map(|network| (network, Told::default()));
