@@ -45,8 +45,10 @@ pub fn summary(report: &Report, f: &Findings) -> Vec<String> {
             Some(c) if c.p_holm < 0.05 => "a loss",
             _ => "no difference shown",
         };
+        // An interval of one difference may leave out zero where all differences together allow no claim.
+        let p = claim.map_or_else(String::new, |c| format!("; p = {:.2}, corrected for all differences", c.p_holm));
         out.push(format!(
-            "Split {}: adding student beats changed macro F1 by {:+.3} ({:+.3} to {:+.3}), {verdict}.",
+            "Split {}: adding student beats changed macro F1 by {:+.3} ({:+.3} to {:+.3}{p}), {verdict}.",
             comparison.split, i.value, i.ci_low, i.ci_high
         ));
     }
