@@ -404,14 +404,19 @@ impl DiffusionModel {
         let [channels, length] = self.denoised;
         let (size, shape) = (channels * length, [n_items, channels, length]);
         let fs_hz = self.card.fs_hz;
+        // The beats with which an item's noise repeats.
+        let repeated = |(k, item): (usize, &Item)| {
+            let beats = condition.beats.as_ref().filter(|_| steady::may_repeat(&item.conditions.facts))?;
+            Some((steady::times(&beats[k]), Kind::of(&self.card.label_names, &condition, k)))
+        };
+        let repeated: Vec<Option<(Vec<f32>, Kind)>> = items.iter().enumerate().map(repeated).collect();
         let normal = |step: usize| {
             let mut noise = vec![0.0f32; n_items * size];
-            for (k, (item, values)) in items.iter().zip(noise.chunks_mut(size)).enumerate() {
+            for ((item, repeated), values) in items.iter().zip(&repeated).zip(noise.chunks_mut(size)) {
                 seed.index(item.index).index(step as u64).stream().fill_normal(values);
-                if let (Some(beats), true) = (&condition.beats, steady::may_repeat(&item.conditions.facts)) {
+                if let Some((beats, kind)) = repeated {
                     let seed = of_record.index(item.index).index(step as u64);
-                    let kind = Kind::of(&self.card.label_names, &condition, k);
-                    steady::repeat(values, length, &steady::times(&beats[k]), fs_hz, kind, seed);
+                    steady::repeat(values, length, beats, fs_hz, *kind, seed);
                 }
             }
             Tensor::<3>::from_data(TensorData::new(noise, shape), &self.device)
