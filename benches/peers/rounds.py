@@ -14,6 +14,11 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 LOSS_TOLERANCE = 1e-3
 HEADER = "CPU ms | CPU ratio | of best rounds | wall ms | wall ratio | target | peak MB | peak ratio | loss difference"
 TARGETS = {"train": 0.75, "forward": 0.55}
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+READING = [
+    "**Bold** are the ratios to read: both on one thread, that of wall times on two, where PyTorch's threads spin",
+    "while they wait for each other, which counts as processor time.",
+]
 
 
 def interpreter(folder):
@@ -24,8 +29,17 @@ def interpreter(folder):
     print("installing torch into an environment that is thrown away", file=sys.stderr)
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
     python = folder / "venv" / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "torch", "numpy"], check=True)
+    install(python)
     return python
+
+
+def install(python):
+    """Installs torch and numpy; the default index has torch with gigabytes of CUDA, so it is asked last."""
+    pip = [python, "-m", "pip", "install", "--quiet"]
+    subprocess.run([*pip, "numpy"], check=True)
+    if subprocess.run([*pip, "--retries", "1", "--timeout", "20", "--index-url", CPU_INDEX, "torch"]).returncode != 0:
+        print(f"{CPU_INDEX} gave no torch: installing that of the default index, with CUDA", file=sys.stderr)
+        subprocess.run([*pip, "torch"], check=True)
 
 
 def example(name, given, folder):
@@ -34,8 +48,10 @@ def example(name, given, folder):
     It is built unless it is given.
     """
     if not given:
-        subprocess.run(["cargo", "build", "--release", "--example", name], cwd=ROOT, check=True)
-        target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+        # Cargo runs in another folder, from which a relative path would lead elsewhere.
+        target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).absolute()
+        build = ["cargo", "build", "--release", "--target-dir", target, "--example", name]
+        subprocess.run(build, cwd=ROOT, check=True)
         given = target / "release" / "examples" / name
     copy = pathlib.Path(folder) / name
     copy.write_bytes(pathlib.Path(given).read_bytes())
@@ -47,13 +63,8 @@ class Worker:
     """A process that answers a number of calls with their time."""
 
     def __init__(self, command, threads):
-        # Threads that wait for each other should sleep: spinning would count as processor time, and on a
-        # busy machine it exceeds the work.
-        passive = {"OMP_WAIT_POLICY": "PASSIVE"}
-        env = dict(os.environ, RAYON_NUM_THREADS=str(threads), OMP_NUM_THREADS=str(threads), **passive)
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env, cwd=ROOT
-        )
+        env = dict(os.environ, RAYON_NUM_THREADS=str(threads), OMP_NUM_THREADS=str(threads))
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
         self.first = self.read()
 
     def read(self):
@@ -147,11 +158,17 @@ def flat(found, true=None):
     }
 
 
+def marked(threads, cpu_ratio, wall_ratio):
+    """Both ratios, bold as READING says."""
+    return (f"**{cpu_ratio}**" if threads == 1 else cpu_ratio), f"**{wall_ratio}**"
+
+
 def cells(row):
     """The columns of HEADER."""
+    cpu_ratio, wall_ratio = marked(row["threads"], f"{row['cpu_ratio']:.2f}", f"{row['ratio']:.2f}")
     return (
-        f"{row['ours_cpu_ms']:.1f} / {row['peer_cpu_ms']:.1f} | **{row['cpu_ratio']:.2f}** "
-        f"| {row['best_cpu_ratio']:.2f} | {row['ours_ms']:.1f} / {row['peer_ms']:.1f} | {row['ratio']:.2f} "
+        f"{row['ours_cpu_ms']:.1f} / {row['peer_cpu_ms']:.1f} | {cpu_ratio} "
+        f"| {row['best_cpu_ratio']:.2f} | {row['ours_ms']:.1f} / {row['peer_ms']:.1f} | {wall_ratio} "
         f"| {TARGETS[row['mode']]} | {row['ours_peak_mb']:.0f} / {row['peer_peak_mb']:.0f} "
         f"| {row['ours_peak_mb'] / max(row['peer_peak_mb'], 1e-9):.2f} | {row['loss_difference']:.0e}"
     )
@@ -167,11 +184,11 @@ def circumstances(m, rows):
     ]
     if max(loads) > 3:
         lines += [
-            "**Taken on a busy machine**: other programs had the processors too. Read the processor times; wall",
-            "times and ratios at two threads say little.",
+            "**Taken on a busy machine**: other programs had the processors too. Read the processor times of one",
+            "thread; wall times and two threads say little.",
             "",
         ]
-    return lines + ["Ours / peer.", ""]
+    return lines + ["Ours / peer.", *READING, ""]
 
 
 def tell(name, row):
