@@ -198,7 +198,7 @@ pub fn differences(problem: &Problem, devices: [&Device; 2], steps: u64) -> Resu
         let params = problem.weights.tracked(device);
         let inputs = problem.inputs_on(&device.clone().autodiff())?;
         let loss = (problem.predict(&params, &inputs)? - inputs.target).square().mean();
-        let gradient = params.gradients(&loss.backward()).into_values().flatten().collect();
+        let gradient = params.gradients(loss.backward()).into_values().flatten().collect();
         let mut trainee = problem.trainee(device)?;
         let losses = (0..steps).map(|step| Ok(trainee.step(step)?.loss as f32)).collect::<Result<_>>()?;
         let weights = trainee.result().entries.into_values().flat_map(|weight| weight.values).collect();

@@ -82,7 +82,11 @@ pub(super) fn is_decayed(shape: &[usize]) -> bool {
     shape.len() > 1 && shape.iter().filter(|&&n| n > 1).count() > 1
 }
 
+/// Values of a parameter per piece of work.
+const PIECE: usize = 1 << 14;
+
 /// The numbers of one update, the same for every parameter.
+#[derive(Clone, Copy)]
 pub(super) struct Coefficients {
     /// Learning rate.
     pub rate: f32,
@@ -119,6 +123,18 @@ impl Coefficients {
             second_correction: (1.0 / (1.0 - libm::pow(c.beta2, n))) as f32,
             epsilon: c.epsilon as f32,
             ema: c.ema_decay.min((1.0 + n) / (10.0 + n)) as f32,
+        }
+    }
+
+    /// Updates values and both moments.
+    fn apply(&self, values: &mut [f32], (first, second): (&mut [f32], &mut [f32]), gradients: &[f32]) {
+        let Coefficients { rate, decay, scale, beta1, beta2, first_correction, second_correction, epsilon, .. } = *self;
+        for (((value, first), second), gradient) in values.iter_mut().zip(first).zip(second).zip(gradients) {
+            let gradient = gradient * scale;
+            *first += (1.0 - beta1) * (gradient - *first);
+            *second += (1.0 - beta2) * (gradient * gradient - *second);
+            let step = *first * first_correction / ((*second * second_correction).sqrt() + epsilon);
+            *value -= rate * step + decay * *value;
         }
     }
 }
@@ -159,12 +175,10 @@ impl AdamW {
 
     /// Applies one step of a run of `steps`.
     ///
-    /// Each parameter is one task and the norm is added in name order, so the result does not
-    /// depend on the number of threads. The average follows with decay min(`ema_decay`,
-    /// (1 + n) / (10 + n)) so that short runs are not held back by their start.
+    /// The average follows with decay min(`ema_decay`, (1 + n) / (10 + n)) so that short runs are not
+    /// held back by their start.
     pub fn update(&mut self, weights: &mut Weights, gradients: &BTreeMap<String, Vec<f32>>, norm: f64, steps: u64) {
-        let Coefficients { rate, decay, scale, beta1, beta2, first_correction, second_correction, epsilon, ema } =
-            Coefficients::new(&self.config, self.updates, norm, steps);
+        let coefficients = Coefficients::new(&self.config, self.updates, norm, steps);
         self.updates += 1;
 
         let averages: Vec<Option<&mut Weight>> = match &mut self.average {
@@ -174,19 +188,22 @@ impl AdamW {
         let moments = self.first.entries.values_mut().zip(self.second.entries.values_mut());
         let tasks: Vec<_> = weights.entries.iter_mut().zip(moments).zip(averages).collect();
         tasks.into_par_iter().for_each(|(((name, weight), (first, second)), average)| {
-            let decay = if is_decayed(&weight.shape) { decay } else { 0.0 };
-            let values = weight.values.iter_mut().zip(&mut first.values).zip(&mut second.values);
-            for (((value, first), second), gradient) in values.zip(&gradients[name]) {
-                let gradient = gradient * scale;
-                *first += (1.0 - beta1) * (gradient - *first);
-                *second += (1.0 - beta2) * (gradient * gradient - *second);
-                let step = *first * first_correction / ((*second * second_correction).sqrt() + epsilon);
-                *value -= rate * step + decay * *value;
-            }
-            if let Some(average) = average {
-                for (average, value) in average.values.iter_mut().zip(&weight.values) {
-                    *average += (1.0 - ema) * (value - *average);
-                }
+            let decay = if is_decayed(&weight.shape) { coefficients.decay } else { 0.0 };
+            let coefficients = Coefficients { decay, ..coefficients };
+            let moments = first.values.par_chunks_mut(PIECE).zip(second.values.par_chunks_mut(PIECE));
+            let pieces = weight.values.par_chunks_mut(PIECE).zip(moments).zip(gradients[name].par_chunks(PIECE));
+            match average {
+                Some(average) => pieces.zip(average.values.par_chunks_mut(PIECE)).for_each(|(piece, average)| {
+                    let ((values, moments), gradients) = piece;
+                    coefficients.apply(values, moments, gradients);
+                    // Right after it, while the values are in the cache.
+                    for (average, value) in average.iter_mut().zip(&*values) {
+                        *average += (1.0 - coefficients.ema) * (value - *average);
+                    }
+                }),
+                None => pieces.for_each(|((values, moments), gradients)| {
+                    coefficients.apply(values, moments, gradients);
+                }),
             }
         });
     }

@@ -87,7 +87,7 @@ mod tests {
         let labels = Tensor::from_floats([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], &device);
         let out = network(&params.root(), signal(x), time, labels);
         let loss = (out - signal(target)).square().mean();
-        let gradients = params.gradients(&loss.backward());
+        let gradients = params.gradients(loss.backward());
         let to_bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect();
         (host(loss)[0].to_bits(), gradients.into_iter().map(|(name, values)| (name, to_bits(values))).collect())
     }
@@ -211,7 +211,7 @@ mod tests {
                 counted.fetch_add(1, Ordering::Relaxed);
                 x * p.at("inside").get::<3>("weight")
             });
-            let gradients = params.gradients(&out.sum().backward());
+            let gradients = params.gradients(out.sum().backward());
             assert_eq!(runs.load(Ordering::Relaxed), expected);
             assert_eq!((&gradients["inside.weight"], &gradients["beside.weight"]), (&vec![10.0; 2], &vec![0.0; 2]));
         }

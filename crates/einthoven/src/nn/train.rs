@@ -211,7 +211,7 @@ fn host_step(
     if !value.is_finite() {
         return false;
     }
-    let gradients = params.gradients(&loss.backward());
+    let gradients = params.gradients(loss.backward());
     report.grad_norm = gradient_norm(&gradients);
     if !report.grad_norm.is_finite() {
         return false;

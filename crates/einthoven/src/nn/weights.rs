@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use rayon::prelude::*;
 
 use super::activations::Activations;
 use super::kernel::Kept;
@@ -126,9 +127,10 @@ impl Weights {
     }
 
     fn bind(&self, device: &Device, tracked: bool) -> Params {
-        let values = self.entries.iter().map(|(name, weight)| {
-            let data = TensorData::new(weight.values.clone(), [weight.values.len()]);
-            let tensor = Tensor::<1>::from_data(data, device);
+        let copies: Vec<Vec<f32>> = self.entries.par_iter().map(|(_, weight)| weight.values.clone()).collect();
+        let values = self.entries.iter().zip(copies).map(|((name, weight), copy)| {
+            let count = copy.len();
+            let tensor = Tensor::<1>::from_data(TensorData::new(copy, [count]), device);
             let tensor = if tracked { tensor.require_grad() } else { tensor };
             (name.clone(), (weight.shape.clone(), tensor))
         });
@@ -174,12 +176,12 @@ impl Params {
         View { params: self, prefix: String::new() }
     }
 
-    /// Gradients by name; zeros where the loss does not depend on a parameter.
-    pub fn gradients(&self, gradients: &Gradients) -> BTreeMap<String, Vec<f32>> {
+    /// Gradients by name, taken out of `gradients`; zeros where the loss does not depend on a parameter.
+    pub fn gradients(&self, mut gradients: Gradients) -> BTreeMap<String, Vec<f32>> {
         self.values
             .iter()
             .map(|(name, (shape, value))| {
-                let grad = match value.grad(gradients) {
+                let grad = match value.grad_remove(&mut gradients) {
                     Some(grad) => host(grad),
                     None => vec![0.0; shape.iter().product()],
                 };
@@ -215,6 +217,11 @@ impl<'a> View<'a> {
             panic!("parameter {full} has shape {shape:?}, read with rank {D}");
         };
         value.clone().reshape(shape)
+    }
+
+    /// Whether there is a parameter of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.params.values.contains_key(&self.full(name))
     }
 
     /// Whether values inside a network's parts are computed again in the backward pass.

@@ -79,7 +79,7 @@ fn fifty_steps_bring_the_loss_down() {
         let loss = objective.loss(&backbone, x0, noise, &levels, &Condition::none()).unwrap().mean();
         losses.push(f64::from(host(loss.clone())[0]));
         let gradients = loss.backward();
-        let gradients = params.gradients(&gradients);
+        let gradients = params.gradients(gradients);
         optimizer.update(&mut weights, &gradients, gradient_norm(&gradients), STEPS);
     }
     let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;

@@ -346,7 +346,7 @@ mod tests {
         let params = weights.tracked(&device);
         let gradient = critic.input_gradient(&params.root(), signals(1, &device), &[]).unwrap();
         let norm = host(gradient.clone()).iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
-        let gradients = params.gradients(&gradient_penalty(gradient, 1.0).backward());
+        let gradients = params.gradients(gradient_penalty(gradient, 1.0).backward());
         let expected = 2.0 * (norm - 1.0) * norm;
         for (name, gradient) in &gradients {
             let along: f64 = weights.entries[name].values.iter().zip(gradient).map(|(w, g)| f64::from(w * g)).sum();

@@ -3,6 +3,7 @@
 //! One piece of work is one channel of all records: its mean and spread need them all. The rows of
 //! a channel are added record by record, so the result does not depend on the number of threads.
 
+use std::mem::MaybeUninit;
 use std::sync::{Arc, OnceLock};
 
 use burn::tensor::{DType, Tensor};
@@ -10,9 +11,10 @@ use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 use super::columns::Columns;
-use super::cpu::{Real, tensor, values};
+use super::cpu::{Real, tensor, values, values_mut};
 use super::fused::{self, FusedOp};
 use super::lanes::{Job, Lanes};
+use super::memory;
 use super::pointwise::{self, Pointwise, activate, for_each_activation, times_slope};
 
 /// Mean and biased variance per channel.
@@ -181,10 +183,10 @@ impl FusedOp for BatchNorm {
         (out, inputs)
     }
 
-    fn gradients(&self, grad: FlexTensor, kept: Vec<FlexTensor>, _: &[bool]) -> Vec<Option<FlexTensor>> {
+    fn gradients(&self, grad: FlexTensor, kept: Vec<FlexTensor>, wanted: &[bool]) -> Vec<Option<FlexTensor>> {
         match grad.dtype() {
-            DType::F64 => for_each_activation!(self.activation, gradients::<f64>(self, &grad, &kept)),
-            _ => for_each_activation!(self.activation, gradients::<f32>(self, &grad, &kept)),
+            DType::F64 => for_each_activation!(self.activation, gradients::<f64>(self, grad, &kept, wanted)),
+            _ => for_each_activation!(self.activation, gradients::<f32>(self, grad, &kept, wanted)),
         }
     }
 }
@@ -230,7 +232,7 @@ impl<'a, T: Real> Rows<'a, T> {
 fn forward<T: Real, const A: u8>(op: &BatchNorm, inputs: &[FlexTensor]) -> FlexTensor {
     let shape = inputs[0].layout().shape();
     let [batch, channels, length] = [shape[0], shape[1], shape[2]];
-    let mut out = vec![T::ZERO; batch * channels * length];
+    let mut out = memory::fresh(batch * channels * length);
     let statistics: Vec<(f64, f64)> = {
         let out = Columns::new(&mut out, length);
         let given = |channel: usize| op.given.as_ref().map(|given| (given.mean[channel], given.variance[channel]));
@@ -242,6 +244,8 @@ fn forward<T: Real, const A: u8>(op: &BatchNorm, inputs: &[FlexTensor]) -> FlexT
             })
             .collect()
     };
+    // SAFETY: each channel writes all of its rows.
+    let out = unsafe { memory::written(out) };
     // Set once: each call of the public function has an operation of its own.
     let _ = op.found.set(ChannelStatistics {
         mean: statistics.iter().map(|statistics| statistics.0).collect(),
@@ -250,18 +254,20 @@ fn forward<T: Real, const A: u8>(op: &BatchNorm, inputs: &[FlexTensor]) -> FlexT
     tensor(out, &[batch, channels, length])
 }
 
+/// Gradients of all inputs, in their order. That before the activation is written over `grad`: it is the added
+/// signal's; where that wants none, the signal's own takes its place.
 fn gradients<T: Real, const A: u8>(
     op: &BatchNorm,
-    grad: &FlexTensor,
+    mut grad: FlexTensor,
     inputs: &[FlexTensor],
+    wanted: &[bool],
 ) -> Vec<Option<FlexTensor>> {
     let shape = inputs[0].layout().shape();
     let [batch, channels, length] = [shape[0], shape[1], shape[2]];
-    let mut out = vec![T::ZERO; batch * channels * length];
-    // The gradient before the activation is that of the added signal.
-    let mut inner = vec![T::ZERO; batch * channels * length];
+    let mut out = wanted.get(3).is_some_and(|wanted| *wanted).then(|| memory::fresh(batch * channels * length));
     let sums: Vec<(T, T)> = {
-        let (out, inner) = (Columns::new(&mut out, length), Columns::new(&mut inner, length));
+        let inner = Columns::new(values_mut::<T>(&mut grad), length);
+        let out = out.as_mut().map(|out| Columns::new(out, length));
         let statistics = op.given.as_ref().or(op.found.get());
         (0..channels)
             .into_par_iter()
@@ -273,29 +279,30 @@ fn gradients<T: Real, const A: u8>(
                     rows,
                     statistics: (statistics.mean[channel], statistics.variance[channel]),
                     is_fixed: op.given.is_some(),
-                    grad: values(grad),
-                    out: &out,
                     inner: &inner,
+                    out: out.as_ref(),
                 })
             })
             .collect()
     };
-    let shape = [batch, channels, length];
-    let mut all = vec![
-        Some(tensor(out, &shape)),
+    // SAFETY: each channel writes all of its rows.
+    let out = out.map(|out| tensor(unsafe { memory::written(out) }, &[batch, channels, length]));
+    let (for_signal, for_added) = match out {
+        Some(out) => (out, Some(grad)),
+        None => (grad, None),
+    };
+    vec![
+        Some(for_signal),
         Some(tensor(sums.iter().map(|sums| sums.0).collect::<Vec<T>>(), &[channels])),
         Some(tensor(sums.iter().map(|sums| sums.1).collect::<Vec<T>>(), &[channels])),
-    ];
-    if inputs.len() == 4 {
-        all.push(Some(tensor(inner, &shape)));
-    }
-    all
+        for_added,
+    ]
 }
 
 struct Forward<'a, T, const A: u8> {
     rows: Rows<'a, T>,
     given: Option<(f64, f64)>,
-    out: &'a Columns<'a, T>,
+    out: &'a Columns<'a, MaybeUninit<T>>,
 }
 
 impl<T: Real, const A: u8> Job<T> for Forward<'_, T, A> {
@@ -341,7 +348,7 @@ impl<T: Real, const A: u8> Job<T> for Forward<'_, T, A> {
                 if let Some(added) = added {
                     h = h.add(L::load_or(&added[at..], T::ZERO));
                 }
-                activate::<T, L, A>(h).store(&mut out[at..]);
+                activate::<T, L, A>(h).store_new(&mut out[at..]);
             }
         }
         (mean, variance)
@@ -352,9 +359,10 @@ struct Gradient<'a, T, const A: u8> {
     rows: Rows<'a, T>,
     statistics: (f64, f64),
     is_fixed: bool,
-    grad: &'a [T],
-    out: &'a Columns<'a, T>,
+    /// Holds the gradient for the result and gets the one before the activation.
     inner: &'a Columns<'a, T>,
+    /// For the gradient of the signal, if not to be written over `inner`.
+    out: Option<&'a Columns<'a, MaybeUninit<T>>>,
 }
 
 impl<T: Real, const A: u8> Job<T> for Gradient<'_, T, A> {
@@ -376,7 +384,7 @@ impl<T: Real, const A: u8> Job<T> for Gradient<'_, T, A> {
             // SAFETY: the rows of a channel belong to this piece of work alone.
             let inner = unsafe { self.inner.piece(row, 0, rows.length) };
             let added = rows.added.map(|added| &added[range.clone()]);
-            let (x, grad) = (&rows.x[range.clone()], &self.grad[range]);
+            let x = &rows.x[range];
             let (mut plain, mut weighted) = (L::splat(T::ZERO), L::splat(T::ZERO));
             for at in (0..rows.length).step_by(L::WIDTH) {
                 let centered = L::load_or(&x[at..], T::ZERO).sub(means);
@@ -384,7 +392,7 @@ impl<T: Real, const A: u8> Job<T> for Gradient<'_, T, A> {
                 if let Some(added) = added {
                     h = h.add(L::load_or(&added[at..], T::ZERO));
                 }
-                let g = times_slope::<T, L, A>(L::load_or(&grad[at..], T::ZERO), h);
+                let g = times_slope::<T, L, A>(L::load_or(&inner[at..], T::ZERO), h);
                 plain = plain.add(g);
                 weighted = g.mul_add(centered, weighted);
                 g.store(&mut inner[at..]);
@@ -399,12 +407,16 @@ impl<T: Real, const A: u8> Job<T> for Gradient<'_, T, A> {
         let (level, slope) = (L::splat(T::from_f64(level)), L::splat(T::from_f64(slope)));
         for (row, range) in rows.records() {
             // SAFETY: as above; both rows are pieces of different slices.
-            let (out, inner) = unsafe { (self.out.piece(row, 0, rows.length), self.inner.piece(row, 0, rows.length)) };
+            let inner = unsafe { self.inner.piece(row, 0, rows.length) };
+            let mut out = self.out.map(|out| unsafe { out.piece(row, 0, rows.length) });
             let x = &rows.x[range];
             for at in (0..rows.length).step_by(L::WIDTH) {
                 let centered = L::load_or(&x[at..], T::ZERO).sub(means);
-                let g = L::load_or(&inner[at..], T::ZERO);
-                g.mul_add(factor, centered.mul_add(slope, level)).store(&mut out[at..]);
+                let g = L::load_or(&inner[at..], T::ZERO).mul_add(factor, centered.mul_add(slope, level));
+                match &mut out {
+                    Some(out) => g.store_new(&mut out[at..]),
+                    None => g.store(&mut inner[at..]),
+                }
             }
         }
         (T::from_f64(moment), T::from_f64(sum))

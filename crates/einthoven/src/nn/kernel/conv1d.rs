@@ -66,23 +66,13 @@ impl Conv1dOptions {
 ///
 /// `x` is `[batch, channels_in, length]`, `weight` is `[channels_out, channels_in, kernel]`, `bias`
 /// is `[channels_out]`; the result is `[batch, channels_out, output_length]`. Gradients are computed
-/// for the inputs that require them and for no others.
+/// for the inputs that require them and for no others, except that weight and bias share one pass.
 ///
 /// # Panics
 ///
-/// If the shapes do not fit each other, or stride or dilation is 0.
+/// If a size is 0, the shapes do not fit each other, or stride or dilation is 0.
 pub fn conv1d(x: Tensor<3>, weight: Tensor<3>, bias: Option<Tensor<1>>, options: Conv1dOptions) -> Tensor<3> {
-    let [_, channels_in, length] = x.dims();
-    let [channels_out, weight_in, kernel] = weight.dims();
-    assert!(options.stride > 0 && options.dilation > 0, "conv1d: stride and dilation are at least 1");
-    assert_eq!(channels_in, weight_in, "conv1d: channels of the signal and of the weight");
-    if let Some(bias) = &bias {
-        assert_eq!(bias.dims(), [channels_out], "conv1d: shape of the bias");
-    }
-    assert!(
-        kernel > 0 && options.output_length(length, kernel) > 0,
-        "conv1d: a kernel of {kernel} taps does not fit a signal of {length} samples with {options:?}"
-    );
+    check(&x, &weight, bias.as_ref(), options);
     let same_type = weight.dtype() == x.dtype() && bias.as_ref().is_none_or(|bias| bias.dtype() == x.dtype());
     if !is_cpu(&x.device()) {
         return on_accelerator(x, weight, bias, options);
@@ -95,6 +85,23 @@ pub fn conv1d(x: Tensor<3>, weight: Tensor<3>, bias: Option<Tensor<1>>, options:
         Some(bias) => <Dispatch as Conv1dOps>::conv1d_biased(x, weight, bias.into_dispatch(), options),
         None => <Dispatch as Conv1dOps>::conv1d_plain(x, weight, options),
     })
+}
+
+fn check(x: &Tensor<3>, weight: &Tensor<3>, bias: Option<&Tensor<1>>, options: Conv1dOptions) {
+    let ([batch, channels_in, length], [channels_out, weight_in, kernel]) = (x.dims(), weight.dims());
+    assert!(
+        batch > 0 && channels_in > 0 && length > 0 && channels_out > 0,
+        "conv1d: found shape [{batch}, {channels_in}, {length}] to {channels_out} channels, expected no 0"
+    );
+    assert!(options.stride > 0 && options.dilation > 0, "conv1d: stride and dilation are at least 1");
+    assert_eq!(channels_in, weight_in, "conv1d: channels of the signal and of the weight");
+    if let Some(bias) = bias {
+        assert_eq!(bias.dims(), [channels_out], "conv1d: shape of the bias");
+    }
+    assert!(
+        kernel > 0 && options.output_length(length, kernel) > 0,
+        "conv1d: a kernel of {kernel} taps does not fit a signal of {length} samples with {options:?}"
+    );
 }
 
 /// Convolution of a signal whose channels are those of `x` and then those of `skip`, without joining
@@ -114,9 +121,15 @@ pub fn conv1d_joined(
 ) -> Tensor<3> {
     let ([batch, channels, length], [skip_batch, skip_channels, skip_length]) = (x.dims(), skip.dims());
     let [channels_out, weight_in, kernel] = weight.dims();
+    assert!(
+        batch > 0 && channels > 0 && skip_channels > 0 && length > 0 && channels_out > 0,
+        "conv1d_joined: found shape [{batch}, {channels} + {skip_channels}, {length}] to {channels_out} channels, \
+         expected no 0"
+    );
     assert_eq!([batch, length], [skip_batch, skip_length], "conv1d_joined: batch and length of both signals");
     assert_eq!(channels + skip_channels, weight_in, "conv1d_joined: channels of the signals and of the weight");
-    let fits = kernel > 0 && channels > 0 && skip_channels > 0 && options.output_length(length, kernel) > 0;
+    let walks = options.stride > 0 && options.dilation > 0;
+    let fits = kernel > 0 && walks && options.output_length(length, kernel) > 0;
     let same_type = [skip.dtype(), weight.dtype(), bias.dtype()].iter().all(|dtype| *dtype == DType::F32);
     if !is_cpu(&x.device()) || x.dtype() != DType::F32 || !same_type || !fits {
         return conv1d(Tensor::cat(vec![x, skip], 1), weight, Some(bias), options);
@@ -169,8 +182,7 @@ fn on_accelerator(x: Tensor<3>, weight: Tensor<3>, bias: Option<Tensor<1>>, opti
 ///
 /// As [`conv1d`].
 pub fn conv1d_matrix(x: Tensor<3>, weight: Tensor<3>, bias: Option<Tensor<1>>, options: Conv1dOptions) -> Tensor<3> {
-    assert_eq!(x.dims()[1], weight.dims()[1], "conv1d: channels of the signal and of the weight");
-    assert!(options.output_length(x.dims()[2], weight.dims()[2]) > 0, "conv1d: the kernel does not fit");
+    check(&x, &weight, bias.as_ref(), options);
     matrix::conv1d_matrix(x, weight, bias, options)
 }
 

@@ -12,7 +12,9 @@ use rayon::prelude::*;
 use super::cpu::{Real, tensor, values};
 use super::fused::{self, FusedOp};
 use super::lanes::{Job, Lanes};
-use super::tile::{LINE, Scratch};
+use super::memory;
+use super::scratch::Scratch;
+use super::tile::LINE;
 
 /// Vectors of a line that are summed together.
 const BLOCKS: usize = 4;
@@ -242,9 +244,8 @@ impl FusedOp for Sizes {
 fn forward<T: Real>(sizes: &Sizes, inputs: &[FlexTensor]) -> FlexTensor {
     let [count, count_out] = sizes.counts();
     let [x, weight, bias] = [0, 1, 2].map(|index| values::<T>(&inputs[index]));
-    let mut out = vec![T::ZERO; sizes.batch * count_out];
-    out.par_chunks_mut(count_out).zip(x.par_chunks(count)).for_each_init(Scratch::new, |scratch, (out, x)| {
-        T::run(Forward { sizes, x, weight, bias, out, scratch });
+    let out = memory::in_pieces_beside(sizes.batch * count_out, count_out, x.par_chunks(count), |_, out, x| {
+        T::run(Forward { sizes, x, weight, bias, out, scratch: &mut Scratch::new() });
     });
     tensor(out, &[sizes.batch * sizes.rows, sizes.channels, sizes.positions * sizes.multiple])
 }
@@ -257,20 +258,20 @@ fn gradients<T: Real>(
 ) -> Vec<Option<FlexTensor>> {
     let [count, count_out] = sizes.counts();
     let (grad, x, weight) = (values::<T>(grad), values::<T>(&kept[0]), values::<T>(&kept[1]));
-    let mut for_x = vec![T::ZERO; if wanted[0] { x.len() } else { 0 }];
-    let mut targets: Vec<&mut [T]> = for_x.chunks_exact_mut(count).collect();
-    targets.resize_with(sizes.batch, Default::default);
     let has_weight = wanted[1] || wanted[2];
     let size = sizes.weights() + sizes.channels;
     let mut parts = vec![T::ZERO; sizes.batch * size];
-    let records = grad.par_chunks(count_out).zip(x.par_chunks(count));
-    targets.into_par_iter().zip(parts.par_chunks_mut(size)).zip(records).for_each_init(
-        Scratch::new,
-        |scratch, ((for_x, sums), (grad, x))| {
-            let sums = has_weight.then_some(sums);
-            T::run(Backward { sizes, grad, x, weight, for_x, sums, scratch });
-        },
-    );
+    let records = parts.par_chunks_mut(size).zip(grad.par_chunks(count_out).zip(x.par_chunks(count)));
+    let backward = |for_x: &mut [T], (sums, (grad, x))| {
+        let (sums, scratch) = (has_weight.then_some(sums), &mut Scratch::new());
+        T::run(Backward { sizes, grad, x, weight, for_x, sums, scratch });
+    };
+    let for_x = if wanted[0] {
+        Some(memory::in_pieces_beside(x.len(), count, records, |_, for_x, record| backward(for_x, record)))
+    } else {
+        records.for_each(|record| backward(&mut [], record));
+        None
+    };
     let mut totals = vec![0.0; size];
     for part in parts.chunks_exact(size) {
         for (total, value) in totals.iter_mut().zip(part) {
@@ -281,7 +282,7 @@ fn gradients<T: Real>(
     let (for_weight, for_bias) = totals.split_at(sizes.weights());
     let &Sizes { batch, rows, channels, width, multiple, reach, taps, .. } = sizes;
     vec![
-        wanted[0].then(|| tensor(for_x, &[batch * rows, channels, width])),
+        for_x.map(|for_x| tensor(for_x, &[batch * rows, channels, width])),
         wanted[1].then(|| tensor(for_weight.to_vec(), &[channels, multiple, reach, taps])),
         wanted[2].then(|| tensor(for_bias.to_vec(), &[channels])),
     ]

@@ -8,8 +8,10 @@
 //! never taken apart into the spectrum of the real signal: in the packed form a convolution is
 //! `own[k] * z[k] + mirrored[k] * conj(z[m - k])`, whose two factors follow from the kernel.
 
+use std::any::Any;
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::{DType, Tensor};
 use burn_flex::FlexTensor;
@@ -19,8 +21,10 @@ use rustfft::{Fft, FftNum, FftPlanner};
 
 use super::columns::Columns;
 use super::cpu::{Real, tensor, values};
+use super::dft::Waves;
 use super::fused::{self, FusedOp};
 use super::lanes::{Job, Lanes};
+use super::memory;
 
 /// Convolution of each channel with its kernel: `y[t] = sum over j of kernel[j] * x[t - (j - origin)]`.
 ///
@@ -39,28 +43,35 @@ pub fn fft_conv(x: Tensor<3>, kernel: Tensor<2>, origin: usize) -> Tensor<3> {
     Tensor::from_dispatch(fused::run(FftConv(plan), vec![x.into_dispatch(), kernel.into_dispatch()]))
 }
 
-/// [`fft_conv`] as a product with the matrix that the kernel stands for, by the framework's own
-/// operations: the reference for tests, and what devices other than the CPU run. Its memory grows
-/// with the square of the length.
+/// [`fft_conv`] through the Fourier transform as a product with its matrix, by the framework's own operations: the
+/// reference for tests, and what devices other than the CPU run. Its memory is that of some signals and spectra and of
+/// one matrix, `[length, bins]`, for all channels.
 pub fn fft_conv_reference(x: Tensor<3>, kernel: Tensor<2>, origin: usize) -> Tensor<3> {
-    let plan = check(&x, kernel.dims(), origin);
-    let Plan { channels, length, .. } = plan;
-    // Lags from -(length - 1) to length - 1, zeros where the kernel has none.
-    let lags = 2 * length - 1;
-    let (before, after) = (origin.min(length - 1), (kernel.dims()[1] - 1 - origin).min(length - 1));
-    let kept = kernel.narrow(1, origin - before, before + after + 1);
-    let zeros = |count: usize| Tensor::<2>::zeros([channels, count], (&kept.device(), kept.dtype()));
-    let mut parts = Vec::new();
-    if before < length - 1 {
-        parts.push(zeros(length - 1 - before));
+    let Plan { channels, length, before, after, .. } = check(&x, kernel.dims(), origin);
+    // So long that no lag reaches a point from beyond an end.
+    let period = length + before.max(after);
+    let Waves { cosines, sines, shares } = Waves::new(period, length, &kernel.device(), kernel.dtype());
+    let ahead = kernel.clone().narrow(1, origin, after + 1);
+    let mut kernel_cosines = ahead.clone().matmul(cosines.clone().narrow(0, 0, after + 1));
+    let mut kernel_sines = ahead.matmul(sines.clone().narrow(0, 0, after + 1));
+    if before > 0 {
+        let behind = kernel.narrow(1, origin - before, before).flip([1]);
+        kernel_cosines = kernel_cosines + behind.clone().matmul(cosines.clone().narrow(0, 1, before));
+        kernel_sines = kernel_sines - behind.matmul(sines.clone().narrow(0, 1, before));
     }
-    // One zero more than there are lags after: a row that is that much shorter begins one lag earlier.
-    parts.extend([kept.clone(), zeros(length - after)]);
-    let rows = Tensor::cat(parts, 1).unsqueeze_dim::<3>(1).repeat_dim(1, length);
-    let rows = rows.reshape([channels, length * (lags + 1)]).narrow(1, 0, length * lags);
-    // Row `s` of the matrix holds lags `-s` to `length - 1 - s`.
-    let matrix = rows.reshape([channels, length, lags]).narrow(2, length - 1, length);
-    x.swap_dims(0, 1).matmul(matrix).swap_dims(0, 1)
+    let [kernel_cosines, kernel_sines] = [kernel_cosines, kernel_sines].map(|part| (part * shares.clone()).unsqueeze());
+    let [batch, ..] = x.dims();
+    let bins = cosines.dims()[1];
+    let x = x.reshape([batch * channels, length]);
+    let [x_cosines, x_sines] =
+        [&cosines, &sines].map(|waves| x.clone().matmul(waves.clone()).reshape([batch, channels, bins]));
+    // By the addition theorems for the cosine and the sine of a lag and a time.
+    let of_cosines = x_cosines.clone() * kernel_cosines.clone() - x_sines.clone() * kernel_sines.clone();
+    let of_sines = x_sines * kernel_cosines + x_cosines * kernel_sines;
+    let back = |amplitudes: Tensor<3>, waves: Tensor<2>| {
+        amplitudes.reshape([batch * channels, bins]).matmul(waves.transpose()).reshape([batch, channels, length])
+    };
+    back(of_cosines, cosines) + back(of_sines, sines)
 }
 
 /// Transforms of kernels, for signals of one length, without gradients.
@@ -196,7 +207,7 @@ struct Transform<T> {
 }
 
 impl<T: Real + FftNum> Transform<T> {
-    fn new((forward, back): &Pair<T>) -> Transform<T> {
+    fn new(Tables { forward, back, .. }: &Tables<T>) -> Transform<T> {
         let scratch = forward.get_inplace_scratch_len().max(back.get_inplace_scratch_len());
         Transform { forward: forward.clone(), back: back.clone(), scratch: vec![zero(); scratch] }
     }
@@ -227,11 +238,26 @@ impl<T: Real + FftNum> Transform<T> {
     }
 }
 
-type Pair<T> = (Arc<dyn Fft<T>>, Arc<dyn Fft<T>>);
+/// What a transform of one size needs.
+struct Tables<T> {
+    forward: Arc<dyn Fft<T>>,
+    back: Arc<dyn Fft<T>>,
+    /// [`turns`] of the points, and of twice as many.
+    turns: Vec<Complex<T>>,
+    half_turns: Vec<Complex<T>>,
+}
 
-fn transforms<T: Real + FftNum>(plan: &Plan) -> Pair<T> {
-    let mut planner = FftPlanner::<T>::new();
-    (planner.plan_fft_forward(plan.points), planner.plan_fft_inverse(plan.points))
+/// The tables of this number of points, made at its first use: that takes as long as transforming dozens of signals.
+fn tables<T: Real + FftNum>(points: usize) -> Arc<Tables<T>> {
+    static KNOWN: Mutex<BTreeMap<(usize, bool), Arc<dyn Any + Send + Sync>>> = Mutex::new(BTreeMap::new());
+    // A thread that panicked here left whole tables.
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let tables = known.entry((points, T::DOUBLE)).or_insert_with(|| {
+        let mut planner = FftPlanner::<T>::new();
+        let (forward, back) = (planner.plan_fft_forward(points), planner.plan_fft_inverse(points));
+        Arc::new(Tables { forward, back, turns: turns(points, points), half_turns: turns(points, 2 * points) })
+    });
+    tables.clone().downcast().expect("tables of the type that the key names")
 }
 
 fn zero<T: Real>() -> Complex<T> {
@@ -264,23 +290,22 @@ impl<T: Real + FftNum> Factors<T> {
     /// With `e` and `o` the spectra of the kernel's even and odd samples, `w = exp(-i a)` and
     /// `a = pi k / points`: `own = e - w o sin a`, `mirrored = i w o cos a`.
     fn new(plan: &Plan, kernels: &[T]) -> Factors<T> {
-        let pair = transforms::<T>(plan);
+        let tables = tables::<T>(plan.points);
         let mut own = vec![zero(); plan.channels * plan.points];
         let mut other = own.clone();
         let scale = <T as Real>::from_f64(1.0 / plan.points as f64);
-        let turns = turns::<T>(plan.points, 2 * plan.points);
         own.par_chunks_exact_mut(plan.points)
             .zip(other.par_chunks_exact_mut(plan.points))
             .zip(kernels.par_chunks_exact(plan.taps))
             .for_each_init(
-                || (Transform::new(&pair), vec![T::ZERO; 2 * plan.points], vec![zero(); plan.points]),
+                || (Transform::new(&tables), vec![T::ZERO; 2 * plan.points], vec![zero(); plan.points]),
                 |(transform, signal, points), ((own, other), kernel)| {
                     signal.fill(T::ZERO);
                     signal[..plan.after + 1].copy_from_slice(&kernel[plan.origin..plan.origin + plan.after + 1]);
                     let before = 2 * plan.points - plan.before;
                     signal[before..].copy_from_slice(&kernel[plan.origin - plan.before..plan.origin]);
                     transform.forward(signal, points);
-                    T::run(ToFactors { points, turns: &turns, scale, own, other });
+                    T::run(ToFactors { points, turns: &tables.half_turns, scale, own, other });
                 },
             );
         Factors { own, mirrored: other }
@@ -359,17 +384,19 @@ impl<T: Real + FftNum> Job<T> for Multiply<'_, T> {
 /// Convolution with the kernels of these factors, or with the kernels turned around.
 fn apply<T: Real + FftNum>(plan: &Plan, x: &FlexTensor, factors: &Factors<T>, turned: bool) -> FlexTensor {
     let x = values::<T>(x);
-    let pair = transforms::<T>(plan);
-    let mut out = vec![T::ZERO; x.len()];
+    let tables = tables::<T>(plan.points);
+    let mut out = memory::fresh(x.len());
     out.par_chunks_exact_mut(plan.length).zip(x.par_chunks_exact(plan.length)).enumerate().for_each_init(
-        || (Transform::new(&pair), vec![zero(); plan.points], vec![zero(); plan.points]),
+        || (Transform::new(&tables), vec![zero(); plan.points], vec![zero(); plan.points]),
         |(transform, points, products), (row, (out, x))| {
             transform.forward(x, points);
             let factors = factors.channel(plan, row % plan.channels);
             T::run(Multiply { points, factors, turned, out: products });
-            transform.back(products, out);
+            transform.back(products, memory::cleared(out));
         },
     );
+    // SAFETY: a signal has whole rows, and each was cleared.
+    let out = unsafe { memory::written(out) };
     tensor(out, &[x.len() / plan.channels / plan.length, plan.channels, plan.length])
 }
 
@@ -420,15 +447,14 @@ fn gradients<T: Real + FftNum>(
     }
     let factors = wanted[0].then(factors);
     let (grad, x) = (values::<T>(grad), values::<T>(&kept[0]));
-    let pair = transforms::<T>(plan);
+    let tables = tables::<T>(plan.points);
     let Plan { channels, length, points: n, .. } = *plan;
-    let mut for_signal = vec![T::ZERO; if wanted[0] { x.len() } else { 0 }];
-    let mut for_kernel = vec![T::ZERO; channels * plan.taps];
+    let mut for_signal = memory::fresh(if wanted[0] { x.len() } else { 0 });
+    let mut for_kernel = memory::fresh(channels * plan.taps);
     let rows = Columns::new(&mut for_signal, length);
-    let turns = turns::<T>(n, n);
     let scale = <T as Real>::from_f64(1.0 / n as f64);
     for_kernel.par_chunks_exact_mut(plan.taps).enumerate().for_each_init(
-        || (Transform::new(&pair), vec![T::ZERO; 2 * n], vec![zero(); 6 * n]),
+        || (Transform::new(&tables), vec![T::ZERO; 2 * n], vec![zero(); 6 * n]),
         |(transform, lags, memory), (channel, out)| {
             let mut parts = memory.chunks_exact_mut(n);
             let [signal, grads, products, even, ahead, behind]: [&mut [Complex<T>]; 6] =
@@ -446,22 +472,27 @@ fn gradients<T: Real + FftNum>(
                     let factors = factors.channel(plan, channel);
                     T::run(Multiply { points: grads, factors, turned: true, out: products });
                     // SAFETY: a row belongs to one channel, and a channel to one piece of work.
-                    transform.back(products, unsafe { rows.piece(row, 0, length) });
+                    transform.back(products, memory::cleared(unsafe { rows.piece(row, 0, length) }));
                 }
             }
             // A sample of the signal that is odd meets the next even one of the gradient.
-            for (((even, ahead), behind), turn) in even.iter_mut().zip(&*ahead).zip(&*behind).zip(&turns) {
+            for (((even, ahead), behind), turn) in even.iter_mut().zip(&*ahead).zip(&*behind).zip(&tables.turns) {
                 let odd = *ahead + turn.conj() * *behind;
                 *even = Complex::new(even.re - odd.im, even.im + odd.re) * scale;
             }
             transform.back(even, lags);
-            let kernel = &mut out[plan.origin - plan.before..plan.origin + plan.after + 1];
+            let kernel = &mut memory::cleared(out)[plan.origin - plan.before..plan.origin + plan.after + 1];
             let (negative, positive) = kernel.split_at_mut(plan.before);
             positive.copy_from_slice(&lags[..positive.len()]);
             negative.copy_from_slice(&lags[2 * n - plan.before..]);
         },
     );
     let batch = x.len() / (channels * length);
-    let for_signal = wanted[0].then(|| tensor(for_signal, &[batch, channels, length]));
-    vec![for_signal, Some(tensor(for_kernel, &[channels, plan.taps]))]
+    // SAFETY: each channel cleared its kernel and, where they are wanted, its rows of all records.
+    let (for_signal, for_kernel) =
+        unsafe { (wanted[0].then(|| memory::written(for_signal)), memory::written(for_kernel)) };
+    vec![
+        for_signal.map(|for_signal| tensor(for_signal, &[batch, channels, length])),
+        Some(tensor(for_kernel, &[channels, plan.taps])),
+    ]
 }

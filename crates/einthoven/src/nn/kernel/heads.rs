@@ -10,7 +10,8 @@ use rayon::prelude::*;
 use super::cpu::{Real, tensor, values};
 use super::fused::FusedOp;
 use super::lanes::{Job, Lanes};
-use super::tile::Scratch;
+use super::memory;
+use super::scratch::Scratch;
 
 /// Sizes of an attention.
 #[derive(Debug, Clone, Copy)]
@@ -62,15 +63,12 @@ impl Heads {
     fn forward<T: Real, W: HeadWork>(&self, qkv: &FlexTensor) -> [FlexTensor; 2] {
         let qkv = values::<T>(qkv);
         let (n_heads, n_statistics) = (self.batch * self.heads, self.statistics::<W>());
-        let mut out = vec![T::ZERO; n_heads * self.piece()];
         let mut statistics = vec![T::ZERO; n_heads * n_statistics];
-        out.par_chunks_mut(self.piece()).zip(statistics.par_chunks_mut(n_statistics)).enumerate().for_each_init(
-            Scratch::new,
-            |scratch, (index, (out, statistics))| {
-                let qkv = self.of(qkv, index);
-                T::run(OnVectors::<_, W>(Forward { heads: *self, qkv, out, statistics, scratch }, PhantomData));
-            },
-        );
+        let beside = statistics.par_chunks_mut(n_statistics);
+        let out = memory::in_pieces_beside(n_heads * self.piece(), self.piece(), beside, |index, out, statistics| {
+            let (qkv, scratch) = (self.of(qkv, index), &mut Scratch::new());
+            T::run(OnVectors::<_, W>(Forward { heads: *self, qkv, out, statistics, scratch }, PhantomData));
+        });
         let shape = [self.batch, self.heads * self.width, self.length];
         [tensor(out, &shape), tensor(statistics, &[n_heads, n_statistics])]
     }
@@ -78,7 +76,7 @@ impl Heads {
     /// Gradient of `W` for queries, keys and values, from these, its result and its statistics.
     fn backward<T: Real, W: HeadWork>(&self, kept: &[FlexTensor], grad: &FlexTensor) -> FlexTensor {
         let [qkv, result, statistics] = [0, 1, 2].map(|k| values::<T>(&kept[k]));
-        let mut out = vec![T::ZERO; qkv.len()];
+        let mut out = memory::fresh(qkv.len());
         let mut pieces = Vec::with_capacity(self.batch * self.heads);
         let part = self.heads * self.piece();
         for record in out.chunks_exact_mut(3 * part) {
@@ -93,10 +91,12 @@ impl Heads {
             .zip(result.par_chunks(self.piece()).zip(statistics.par_chunks(self.statistics::<W>())))
             .enumerate()
             .for_each_init(Scratch::new, |scratch, (index, ((out, grad), (result, statistics)))| {
-                let qkv = self.of(qkv, index);
+                let (qkv, out) = (self.of(qkv, index), out.map(memory::cleared));
                 let head = Backward { heads: *self, qkv, result, statistics, grad, out, scratch };
                 T::run(OnVectors::<_, W>(head, PhantomData));
             });
+        // SAFETY: the pieces are all of the memory, and each was cleared.
+        let out = unsafe { memory::written(out) };
         tensor(out, &[self.batch, 3 * self.heads * self.width, self.length])
     }
 

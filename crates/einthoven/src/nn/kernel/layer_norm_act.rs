@@ -10,12 +10,13 @@ use burn::tensor::{DType, Tensor};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
-use super::cpu::{Real, tensor, values};
+use super::cpu::{Real, tensor, values, values_mut};
 use super::fused::{self, FusedOp};
 use super::lanes::{Job, Lanes};
 use super::memory;
 use super::pointwise::{self, Pointwise, activate, for_each_activation, times_slope};
-use super::tile::{LINE, Scratch};
+use super::scratch::Scratch;
+use super::tile::LINE;
 
 /// Mean over the channels removed, divided by their standard deviation, times the gain and plus the
 /// bias per channel, then the activation; at each sample of each record.
@@ -80,8 +81,8 @@ impl FusedOp for LayerNorm {
 
     fn gradients(&self, grad: FlexTensor, kept: Vec<FlexTensor>, _: &[bool]) -> Vec<Option<FlexTensor>> {
         match grad.dtype() {
-            DType::F64 => for_each_activation!(self.activation, gradients::<f64>(&grad, &kept, self.eps)),
-            _ => for_each_activation!(self.activation, gradients::<f32>(&grad, &kept, self.eps)),
+            DType::F64 => for_each_activation!(self.activation, gradients::<f64>(grad, &kept, self.eps)),
+            _ => for_each_activation!(self.activation, gradients::<f32>(grad, &kept, self.eps)),
         }
     }
 }
@@ -100,19 +101,19 @@ fn forward<T: Real, const A: u8>(inputs: &[FlexTensor], eps: f64) -> FlexTensor 
     tensor(out, &[batch, channels, length])
 }
 
-fn gradients<T: Real, const A: u8>(grad: &FlexTensor, inputs: &[FlexTensor], eps: f64) -> Vec<Option<FlexTensor>> {
+/// Gradients of all inputs, in their order; that of the signal is written over `grad`.
+fn gradients<T: Real, const A: u8>(mut grad: FlexTensor, inputs: &[FlexTensor], eps: f64) -> Vec<Option<FlexTensor>> {
     let shape = inputs[0].layout().shape();
     let [batch, channels, length] = [shape[0], shape[1], shape[2]];
     let (x, gain, bias) = (values::<T>(&inputs[0]), values::<T>(&inputs[1]), values::<T>(&inputs[2]));
-    let mut out = vec![T::ZERO; x.len()];
     let mut sums = vec![0.0; batch * 2 * channels];
     let record = channels * length;
-    out.par_chunks_mut(record)
+    values_mut::<T>(&mut grad)
+        .par_chunks_mut(record)
         .zip(x.par_chunks(record))
-        .zip(values::<T>(grad).par_chunks(record))
         .zip(sums.par_chunks_mut(2 * channels))
-        .for_each_init(Scratch::new, |scratch, (((out, x), grad), sums)| {
-            T::run(Gradient::<T, A> { x, grad, out, sums, gain, bias, length, eps, scratch });
+        .for_each_init(Scratch::new, |scratch, ((grad, x), sums)| {
+            T::run(Gradient::<T, A> { x, grad, sums, gain, bias, length, eps, scratch });
         });
     // Records are added in their order.
     let mut totals = vec![0.0; 2 * channels];
@@ -123,7 +124,7 @@ fn gradients<T: Real, const A: u8>(grad: &FlexTensor, inputs: &[FlexTensor], eps
     }
     let narrow = |values: &[f64]| values.iter().map(|&value| T::from_f64(value)).collect::<Vec<T>>();
     vec![
-        Some(tensor(out, &[batch, channels, length])),
+        Some(grad),
         Some(tensor(narrow(&totals[..channels]), &[channels])),
         Some(tensor(narrow(&totals[channels..]), &[channels])),
     ]
@@ -176,8 +177,8 @@ impl<T: Real, const A: u8> Job<T> for Forward<'_, T, A> {
 
 struct Gradient<'a, T, const A: u8> {
     x: &'a [T],
-    grad: &'a [T],
-    out: &'a mut [T],
+    /// Holds the gradient for the result and gets the one for the signal.
+    grad: &'a mut [T],
     sums: &'a mut [f64],
     gain: &'a [T],
     bias: &'a [T],
@@ -193,7 +194,7 @@ impl<T: Real, const A: u8> Job<T> for Gradient<'_, T, A> {
     /// `x` is `inverse * (g * gain - mean(g * gain) - u * mean(g * gain * u))`.
     #[inline(always)]
     fn run<L: Lanes<T>>(self) {
-        let Gradient { x, grad, out, sums, gain, bias, length, eps, scratch } = self;
+        let Gradient { x, grad, sums, gain, bias, length, eps, scratch } = self;
         let channels = gain.len();
         let share = L::splat(T::from_f64(1.0 / channels as f64));
         let [for_gain, for_bias] = scratch.split([channels * LINE, channels * LINE]);
@@ -214,14 +215,14 @@ impl<T: Real, const A: u8> Job<T> for Gradient<'_, T, A> {
                 let g = g.mul(factor);
                 plain = plain.add(g);
                 weighted = g.mul_add(unit, weighted);
-                g.store(&mut out[row]);
+                g.store(&mut grad[row]);
             }
             let (plain, weighted) = (plain.mul(share), weighted.mul(share));
             for channel in 0..channels {
                 let row = channel * length + at..(channel + 1) * length;
                 let unit = L::load_or(&x[row.clone()], T::ZERO).sub(mean).mul(inverse);
-                let g = L::load_or(&out[row.clone()], T::ZERO).sub(plain);
-                g.sub(unit.mul(weighted)).mul(inverse).store(&mut out[row]);
+                let g = L::load_or(&grad[row.clone()], T::ZERO).sub(plain);
+                g.sub(unit.mul(weighted)).mul(inverse).store(&mut grad[row]);
             }
         }
         let (first, second) = sums.split_at_mut(channels);

@@ -6,11 +6,11 @@
 
 use burn::tensor::{DType, Tensor};
 use burn_flex::FlexTensor;
-use rayon::prelude::*;
 
 use super::cpu::{Real, tensor, values};
 use super::fused::{self, FusedOp};
 use super::lanes::{Job, Lanes};
+use super::memory;
 use super::tile::Turn;
 
 /// Rows of a result that share the loads of the right factor.
@@ -75,25 +75,15 @@ fn forward<T: Real>(inputs: &[FlexTensor]) -> FlexTensor {
     let ([rows, n_in], [n_out, _]) = (extents(&inputs[0]), extents(&inputs[1]));
     let [x, weight, bias] = [&inputs[0], &inputs[1], &inputs[2]].map(values::<T>);
     let turned = transposed(weight, n_in);
-    let mut out = vec![T::ZERO; rows * n_out];
-    product(&mut out, x, [n_in, 1], (&turned, n_out), Some(bias));
-    tensor(out, &[rows, n_out])
+    tensor(product(rows, x, [n_in, 1], (&turned, n_out), Some(bias)), &[rows, n_out])
 }
 
 fn gradients<T: Real>(grad: &FlexTensor, kept: &[FlexTensor], wanted: &[bool]) -> Vec<Option<FlexTensor>> {
     let ([rows, n_in], [n_out, _]) = (extents(&kept[0]), extents(&kept[1]));
     let [x, weight] = [&kept[0], &kept[1]].map(values::<T>);
     let grad = values::<T>(grad);
-    let for_x = wanted[0].then(|| {
-        let mut out = vec![T::ZERO; rows * n_in];
-        product(&mut out, grad, [n_out, 1], (weight, n_in), None);
-        tensor(out, &[rows, n_in])
-    });
-    let for_weight = wanted[1].then(|| {
-        let mut out = vec![T::ZERO; n_out * n_in];
-        product(&mut out, grad, [1, n_out], (x, n_in), None);
-        tensor(out, &[n_out, n_in])
-    });
+    let for_x = wanted[0].then(|| tensor(product(rows, grad, [n_out, 1], (weight, n_in), None), &[rows, n_in]));
+    let for_weight = wanted[1].then(|| tensor(product(n_out, grad, [1, n_out], (x, n_in), None), &[n_out, n_in]));
     let for_bias = wanted[2].then(|| {
         let mut out = vec![T::ZERO; n_out];
         for row in grad.chunks_exact(n_out) {
@@ -117,16 +107,16 @@ fn transposed<T: Real>(matrix: &[T], columns: usize) -> Vec<T> {
 /// `out[r][c] = start[c] + sum over k of left[r * strides[0] + k * strides[1]] * right[k][c]`, the
 /// rows of `out` and `right` having `columns` values.
 fn product<T: Real>(
-    out: &mut [T],
+    rows: usize,
     left: &[T],
     strides: [usize; 2],
     (right, columns): (&[T], usize),
     start: Option<&[T]>,
-) {
+) -> Vec<T> {
     let depth = right.len() / columns;
-    out.par_chunks_mut(ROWS * columns).enumerate().for_each(|(piece, out)| {
+    memory::in_pieces(rows * columns, ROWS * columns, |piece, out| {
         T::run(Product { out, left: &left[piece * ROWS * strides[0]..], strides, right, start, columns, depth });
-    });
+    })
 }
 
 struct Product<'a, T> {

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::cpu::{Real, tensor, values};
 use super::fused::{self, FusedOp};
+use super::memory;
 
 /// Rows (channels of a record) per piece of work.
 const ROWS: usize = 64;
@@ -18,8 +19,9 @@ const ROWS: usize = 64;
 ///
 /// # Panics
 ///
-/// If `width` is 0 or larger than the length.
+/// If a size is 0, or `width` is 0 or larger than the length.
 pub fn max_pool(x: Tensor<3>, width: usize) -> Tensor<3> {
+    assert!(!x.dims().contains(&0), "max_pool: found shape {:?}, expected no 0", x.dims());
     let length = x.dims()[2];
     assert!((1..=length).contains(&width), "max_pool: found a width of {width}, expected 1 to {length}");
     if !fused::runs_here(&x.device(), &[x.dtype()]) {
@@ -72,8 +74,8 @@ fn largest<T: Real + PartialOrd>(x: &FlexTensor, width: usize) -> FlexTensor {
     let (length, length_out) = (shape[2], shape[2] / width);
     let shape = [shape[0], shape[1], length_out];
     let x = values::<T>(x);
-    let mut out = vec![T::ZERO; shape.iter().product()];
-    out.par_chunks_mut(ROWS * length_out).zip(x.par_chunks(ROWS * length)).for_each(|(out, x)| {
+    let pieces = x.par_chunks(ROWS * length);
+    let out = memory::in_pieces_beside(shape.iter().product(), ROWS * length_out, pieces, |_, out: &mut [T], x| {
         for (out, x) in out.chunks_exact_mut(length_out).zip(x.chunks_exact(length)) {
             if width == 2 {
                 // With the width known, the compiler writes vectors.
@@ -95,9 +97,8 @@ fn spread<T: Real + PartialOrd>(grad: &FlexTensor, x: &FlexTensor, width: usize)
     let shape = [shape[0], shape[1], shape[2]];
     let (length, length_out) = (shape[2], shape[2] / width);
     let (grad, x) = (values::<T>(grad), values::<T>(x));
-    let mut out = vec![T::ZERO; x.len()];
     let rows = grad.par_chunks(ROWS * length_out).zip(x.par_chunks(ROWS * length));
-    out.par_chunks_mut(ROWS * length).zip(rows).for_each(|(out, (grad, x))| {
+    let out = memory::in_pieces_beside(x.len(), ROWS * length, rows, |_, out: &mut [T], (grad, x)| {
         let rows = grad.chunks_exact(length_out).zip(x.chunks_exact(length));
         for (out, (grad, x)) in out.chunks_exact_mut(length).zip(rows) {
             if width == 2 {

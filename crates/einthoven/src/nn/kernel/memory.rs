@@ -6,6 +6,11 @@
 
 use std::mem::{ManuallyDrop, MaybeUninit};
 
+use rayon::iter::repeat_n;
+use rayon::prelude::*;
+
+use super::cpu::Real;
+
 /// Memory for `count` numbers.
 pub(super) fn fresh<T>(count: usize) -> Vec<MaybeUninit<T>> {
     let mut memory = Vec::with_capacity(count);
@@ -24,6 +29,44 @@ pub(super) unsafe fn written<T>(memory: Vec<MaybeUninit<T>>) -> Vec<T> {
     let (start, length, capacity) = (memory.as_mut_ptr(), memory.len(), memory.capacity());
     // SAFETY: the parts are those of a vector of the same layout that nothing else owns; its numbers were written.
     unsafe { Vec::from_raw_parts(start.cast(), length, capacity) }
+}
+
+/// The same memory, all of its numbers zero.
+#[inline(always)]
+pub(super) fn cleared<T: Real>(memory: &mut [MaybeUninit<T>]) -> &mut [T] {
+    memory.fill(MaybeUninit::new(T::ZERO));
+    // SAFETY: all of it was written just now, and a number has the layout of memory for one.
+    unsafe { &mut *(std::ptr::from_mut(memory) as *mut [T]) }
+}
+
+/// `count` numbers that `work` computes piece by piece: it is given the index of a piece and the piece, cleared. Clearing
+/// all of them before would be a pass of one thread over memory that is in no cache.
+pub(super) fn in_pieces<T: Real>(count: usize, piece: usize, work: impl Fn(usize, &mut [T]) + Send + Sync) -> Vec<T> {
+    in_pieces_beside(count, piece, repeat_n((), count.div_ceil(piece)), |index, out, ()| work(index, out))
+}
+
+/// As [`in_pieces`], with what `beside` has for each piece.
+///
+/// # Panics
+///
+/// If `beside` has something for fewer or more pieces than there are.
+pub(super) fn in_pieces_beside<T: Real, B: IndexedParallelIterator>(
+    count: usize,
+    piece: usize,
+    beside: B,
+    work: impl Fn(usize, &mut [T], B::Item) + Send + Sync,
+) -> Vec<T> {
+    let mut memory = fresh(count);
+    let pieces = memory.par_chunks_mut(piece).zip_eq(beside);
+    pieces.enumerate().for_each(|(index, (piece, beside))| work(index, cleared(piece), beside));
+    // SAFETY: the pieces are all of the memory, and each was cleared.
+    unsafe { written(memory) }
+}
+
+/// A copy that all threads make.
+pub(super) fn copied<T: Real>(values: &[T]) -> Vec<T> {
+    const PIECE: usize = 1 << 14;
+    in_pieces_beside(values.len(), PIECE, values.par_chunks(PIECE), |_, to, from| to.copy_from_slice(from))
 }
 
 /// Tells the C library to keep freed memory for the next buffer instead of giving it back.

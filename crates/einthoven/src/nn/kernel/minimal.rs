@@ -25,6 +25,7 @@ use rayon::prelude::*;
 
 use super::cpu::Real;
 use super::lanes::{Job, Lanes};
+use super::memory;
 use super::tile::{LINE, TILE, Tiles, multiply};
 
 pub(super) use gradient::{FromPoints, add_record, room as gradient_room};
@@ -39,7 +40,7 @@ const RESULTS: usize = 4;
 pub(super) const POINTS: usize = TAPS + RESULTS - 1;
 
 /// Columns of a chunk: three vectors of the widest kind.
-pub(super) const COLUMNS: usize = 48;
+const COLUMNS: usize = 48;
 
 /// Distance between rows of results of a chunk.
 pub(super) const PITCH: usize = RESULTS * COLUMNS;
@@ -173,6 +174,7 @@ impl Chunk {
     ) {
         let plane = evaluated.len() / POINTS;
         let terms = plane / COLUMNS;
+        let mut room = [T::ZERO; PITCH];
         for (group, out) in out.chunks_mut(ROWS * PITCH).enumerate() {
             let (rows, first) = (out.len() / PITCH, group * ROWS);
             let weights = &weights[first * POINTS * terms..];
@@ -183,7 +185,7 @@ impl Chunk {
             }
             for (row, out) in out.chunks_exact_mut(PITCH).enumerate() {
                 let level = bias.map_or(T::ZERO, |bias| bias[first + row]);
-                self.interpolate::<T, L>(&products[row * COLUMNS..], level, out);
+                self.interpolate::<T, L>(&products[row * COLUMNS..], level, &mut room, out);
             }
         }
     }
@@ -211,13 +213,10 @@ fn evaluation<T: Real>() -> [[T; TAPS]; POINTS] {
 /// Evaluates a weight that is packed in tiles of [`TILE`] rows, in each the `inputs`, in each the taps: tiles, in each the
 /// points, in each the inputs.
 pub(super) fn evaluate_weight<T: Real>(packed: &[T], inputs: usize) -> Vec<T> {
-    let mut evaluated = vec![T::ZERO; packed.len() / TAPS * POINTS];
     let tiles = packed.par_chunks(TAPS * inputs * TILE);
-    evaluated
-        .par_chunks_mut(POINTS * inputs * TILE)
-        .zip(tiles)
-        .for_each(|(to, from)| T::run(EvaluateTile { from, to }));
-    evaluated
+    memory::in_pieces_beside(packed.len() / TAPS * POINTS, POINTS * inputs * TILE, tiles, |_, to, from| {
+        T::run(EvaluateTile { from, to });
+    })
 }
 
 struct EvaluateTile<'a, T> {
@@ -316,10 +315,8 @@ mod tests {
             let mut out = vec![f64::NAN; channels_out * plan.length];
             for index in 0..plan.chunks() {
                 let chunk = plan.chunk(index);
-                for (channel, signal) in signal.chunks_exact(plan.length).enumerate() {
-                    let to = &mut evaluated[channel * COLUMNS..];
-                    chunk.evaluate::<f64, L>(signal, level, to, channels_in * COLUMNS);
-                }
+                let channel = |index: usize| (&signal[index * plan.length..][..plan.length], level);
+                chunk.evaluate::<f64, L>(channels_in, channel, &mut evaluated);
                 chunk.convolve::<f64, L>(&evaluated, &weights, None, &mut products, &mut rows);
                 for (row, rows) in rows.chunks_exact(PITCH).enumerate() {
                     for Run { at, first, count } in chunk.runs() {

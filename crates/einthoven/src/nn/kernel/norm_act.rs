@@ -16,7 +16,8 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension, tensor
 use burn::tensor::{DType, Tensor, activation};
 use burn_flex::FlexTensor;
 
-use super::cpu::{Real, is_cpu, is_real};
+use super::cpu::{Real, is_cpu, is_real, tensor, values};
+use super::memory;
 pub(super) use affine::{activate, times_slope};
 
 /// The function applied at the end.
@@ -54,7 +55,7 @@ pub enum Norm {
 ///
 /// # Panics
 ///
-/// If the shapes do not fit each other or the groups do not divide the channels.
+/// If a size is 0, the shapes do not fit each other or the groups do not divide the channels.
 pub fn group_norm_act(
     x: Tensor<3>,
     groups: usize,
@@ -64,12 +65,8 @@ pub fn group_norm_act(
     activation: Activation,
     eps: f64,
 ) -> Tensor<3> {
-    check(&x, &gain, Some(&bias), scale_shift.as_ref());
-    assert!(
-        groups > 0 && x.dims()[1].is_multiple_of(groups),
-        "group_norm_act: {groups} groups do not divide {} channels",
-        x.dims()[1]
-    );
+    check("group_norm_act", &x, &gain, Some(&bias), scale_shift.as_ref());
+    check_groups("group_norm_act", &x, groups);
     if !runs_here(&x, [Some(&gain), Some(&bias)], scale_shift.as_ref()) {
         return group_norm_act_reference(x, groups, gain, bias, scale_shift, activation, eps);
     }
@@ -92,16 +89,12 @@ pub fn group_norm_act_add(
     eps: f64,
     added: Tensor<3>,
 ) -> Tensor<3> {
+    check("group_norm_act_add", &x, &gain, Some(&bias), None);
+    check_groups("group_norm_act_add", &x, groups);
     assert_eq!(added.dims(), x.dims(), "group_norm_act_add: shape of the term to add");
     if added.dtype() != x.dtype() || !runs_here(&x, [Some(&gain), Some(&bias)], None) {
         return group_norm_act(x, groups, gain, bias, None, activation, eps) + added;
     }
-    check(&x, &gain, Some(&bias), None);
-    assert!(
-        groups > 0 && x.dims()[1].is_multiple_of(groups),
-        "group_norm_act_add: {groups} groups do not divide {} channels",
-        x.dims()[1]
-    );
     run_added(x, gain, bias, added, Settings { norm: Norm::Group { groups, eps }, activation })
 }
 
@@ -134,7 +127,7 @@ pub fn group_norm_act_reference(
 ///
 /// # Panics
 ///
-/// If the shapes do not fit each other.
+/// If a size is 0 or the shapes do not fit each other.
 pub fn rms_norm(
     x: Tensor<3>,
     gain: Tensor<1>,
@@ -142,7 +135,7 @@ pub fn rms_norm(
     activation: Activation,
     eps: f64,
 ) -> Tensor<3> {
-    check(&x, &gain, None, scale_shift.as_ref());
+    check("rms_norm", &x, &gain, None, scale_shift.as_ref());
     if !runs_here(&x, [Some(&gain), None], scale_shift.as_ref()) {
         return rms_norm_reference(x, gain, scale_shift, activation, eps);
     }
@@ -158,11 +151,11 @@ pub fn rms_norm(
 ///
 /// As [`rms_norm`].
 pub fn rms_norm_add(x: Tensor<3>, gain: Tensor<1>, activation: Activation, eps: f64, added: Tensor<3>) -> Tensor<3> {
+    check("rms_norm_add", &x, &gain, None, None);
     assert_eq!(added.dims(), x.dims(), "rms_norm_add: shape of the term to add");
     if added.dtype() != x.dtype() || !runs_here(&x, [Some(&gain), None], None) {
         return rms_norm(x, gain, None, activation, eps) + added;
     }
-    check(&x, &gain, None, None);
     let bias = Tensor::zeros([x.dims()[1]], (&x.device(), x.dtype()));
     run_added(x, gain, bias, added, Settings { norm: Norm::Rms { eps }, activation })
 }
@@ -198,16 +191,29 @@ fn modulate_and_activate(
     }
 }
 
-fn check(x: &Tensor<3>, gain: &Tensor<1>, bias: Option<&Tensor<1>>, scale_shift: Option<&(Tensor<2>, Tensor<2>)>) {
+fn check(
+    op: &str,
+    x: &Tensor<3>,
+    gain: &Tensor<1>,
+    bias: Option<&Tensor<1>>,
+    scale_shift: Option<&(Tensor<2>, Tensor<2>)>,
+) {
     let [batch, channels, _] = x.dims();
-    assert_eq!(gain.dims(), [channels], "normalization: shape of the gain");
+    assert!(!x.dims().contains(&0), "{op}: found shape {:?}, expected no 0", x.dims());
+    assert_eq!(gain.dims(), [channels], "{op}: shape of the gain");
     if let Some(bias) = bias {
-        assert_eq!(bias.dims(), [channels], "normalization: shape of the bias");
+        assert_eq!(bias.dims(), [channels], "{op}: shape of the bias");
     }
     if let Some((scale, shift)) = scale_shift {
-        assert_eq!(scale.dims(), [batch, channels], "normalization: shape of the scale");
-        assert_eq!(shift.dims(), [batch, channels], "normalization: shape of the shift");
+        assert_eq!(scale.dims(), [batch, channels], "{op}: shape of the scale");
+        assert_eq!(shift.dims(), [batch, channels], "{op}: shape of the shift");
     }
+}
+
+fn check_groups(op: &str, x: &Tensor<3>, groups: usize) {
+    let channels = x.dims()[1];
+    let divides = groups > 0 && channels.is_multiple_of(groups);
+    assert!(divides, "{op}: {groups} groups do not divide {channels} channels");
 }
 
 /// Whether our loops exist for this device and these number types.
@@ -398,6 +404,16 @@ fn record<C: CheckpointStrategy, const N: usize>(
     }
 }
 
+/// The gradient for the term to add: `grad` itself is written over.
+fn copied(grad: &FlexTensor) -> FlexTensor {
+    let shape = grad.layout().shape();
+    let shape = [shape[0], shape[1], shape[2]];
+    match grad.dtype() {
+        DType::F64 => tensor(memory::copied(values::<f64>(grad)), &shape),
+        _ => tensor(memory::copied(values::<f32>(grad)), &shape),
+    }
+}
+
 /// Gradient step.
 #[derive(Debug)]
 struct NormBackward;
@@ -410,7 +426,7 @@ impl<const N: usize> Backward<Flex, N> for NormBackward {
         let (saved, statistics, settings) = ops.state;
         let inputs: Vec<FlexTensor> =
             saved.into_iter().map(|id| checkpointer.retrieve_node_output::<FlexTensor>(id).to_contiguous()).collect();
-        let for_term = (N == WITH_TERM).then(|| grad.clone());
+        let for_term = (N == WITH_TERM).then(|| copied(&grad));
         let mut all = match grad.dtype() {
             DType::F64 => gradients::<f64>(grad, &inputs, &statistics, settings),
             _ => gradients::<f32>(grad, &inputs, &statistics, settings),

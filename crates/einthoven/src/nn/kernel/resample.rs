@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::cpu::{Real, tensor, values};
 use super::fused::{self, FusedOp};
+use super::memory;
 
 /// Samples of the shorter side per piece of work.
 const PIECE: usize = 1 << 13;
@@ -16,8 +17,9 @@ const PIECE: usize = 1 << 13;
 ///
 /// # Panics
 ///
-/// If `factor` is 0.
+/// If `factor` or a size is 0.
 pub fn upsample_nearest(x: Tensor<3>, factor: usize) -> Tensor<3> {
+    assert!(!x.dims().contains(&0), "upsample_nearest: found shape {:?}, expected no 0", x.dims());
     assert!(factor > 0, "upsample_nearest: found factor 0, expected at least 1");
     if !fused::runs_here(&x.device(), &[x.dtype()]) {
         return upsample_nearest_reference(x, factor);
@@ -58,8 +60,7 @@ fn repeat<T: Real>(x: &FlexTensor, factor: usize) -> FlexTensor {
     let shape = x.layout().shape();
     let shape = [shape[0], shape[1], shape[2] * factor];
     let x = values::<T>(x);
-    let mut out = vec![T::ZERO; x.len() * factor];
-    out.par_chunks_mut(PIECE * factor).zip(x.par_chunks(PIECE)).for_each(|(out, x)| {
+    let out = memory::in_pieces_beside(x.len() * factor, PIECE * factor, x.par_chunks(PIECE), |_, out, x| {
         if factor == 2 {
             // With the factor known, the compiler writes vectors.
             for (out, value) in out.chunks_exact_mut(2).zip(x) {
@@ -80,8 +81,8 @@ fn merge<T: Real>(grad: &FlexTensor, factor: usize) -> FlexTensor {
     let shape = grad.layout().shape();
     let shape = [shape[0], shape[1], shape[2] / factor];
     let grad = values::<T>(grad);
-    let mut out = vec![T::ZERO; grad.len() / factor];
-    out.par_chunks_mut(PIECE).zip(grad.par_chunks(PIECE * factor)).for_each(|(out, grad)| {
+    let pieces = grad.par_chunks(PIECE * factor);
+    let out = memory::in_pieces_beside(grad.len() / factor, PIECE, pieces, |_, out: &mut [T], grad| {
         if factor == 2 {
             for (out, pair) in out.iter_mut().zip(grad.chunks_exact(2)) {
                 *out = pair[0];

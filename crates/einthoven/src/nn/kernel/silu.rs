@@ -1,5 +1,7 @@
 //! The activation `x * sigmoid(x)` alone, with gradient.
 
+use std::mem::MaybeUninit;
+
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
@@ -11,6 +13,7 @@ use rayon::prelude::*;
 
 use super::cpu::{Real, is_cpu, is_real, tensor, values, values_mut};
 use super::lanes::{Job, Lanes};
+use super::memory;
 use super::norm_act::{activate, times_slope};
 
 /// Values per piece of work.
@@ -82,8 +85,10 @@ impl Backward<Flex, 1> for SiluBackward {
 
 fn forward<T: Real>(x: &FlexTensor) -> FlexTensor {
     let values = values::<T>(x);
-    let mut out = vec![T::ZERO; values.len()];
+    let mut out = memory::fresh(values.len());
     out.par_chunks_mut(PIECE).zip(values.par_chunks(PIECE)).for_each(|(out, x)| T::run(Forward { x, out }));
+    // SAFETY: as many values are written as are read.
+    let out = unsafe { memory::written(out) };
     tensor(out, &dims(x))
 }
 
@@ -103,7 +108,7 @@ fn dims(x: &FlexTensor) -> Vec<usize> {
 
 struct Forward<'a, T> {
     x: &'a [T],
-    out: &'a mut [T],
+    out: &'a mut [MaybeUninit<T>],
 }
 
 impl<T: Real> Job<T> for Forward<'_, T> {
@@ -112,7 +117,7 @@ impl<T: Real> Job<T> for Forward<'_, T> {
     #[inline(always)]
     fn run<L: Lanes<T>>(self) {
         for (x, out) in self.x.chunks(L::WIDTH).zip(self.out.chunks_mut(L::WIDTH)) {
-            activate::<T, L, true>(L::load_or(x, T::ZERO)).store(out);
+            activate::<T, L, true>(L::load_or(x, T::ZERO)).store_new(out);
         }
     }
 }

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::cpu::{Real, tensor, values, values_mut};
 use super::fused::{self, FusedOp};
 use super::lanes::{Job, Lanes};
+use super::memory;
 
 /// Phases up to which [`sine`] is exact to the last places; lines beyond go number by number.
 const LARGEST: f64 = 8192.0;
@@ -64,8 +65,7 @@ impl FusedOp for Snake {
 fn forward<T: Real>(sizes: &Snake, inputs: &[FlexTensor]) -> FlexTensor {
     let (x, frequencies) = (values::<T>(&inputs[0]), values::<T>(&inputs[1]));
     let (length, record) = (sizes.length, sizes.channels * sizes.length);
-    let mut out = vec![T::ZERO; x.len()];
-    out.par_chunks_mut(record).zip(x.par_chunks(record)).for_each(|(out, x)| {
+    let out = memory::in_pieces_beside(x.len(), record, x.par_chunks(record), |_, out, x| {
         T::run(Forward { length, x, frequencies, out });
     });
     tensor(out, &[x.len() / record, sizes.channels, length])

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::cpu::{Real, View};
 use super::lanes::{Job, Lanes};
+use super::memory;
 
 /// Values to which rows are padded: the most lanes of a vector.
 pub(super) const LINE: usize = 16;
@@ -18,34 +19,6 @@ pub(super) const LINE: usize = 16;
 /// that rows spread over the cache.
 pub(super) fn pitch(count: usize) -> usize {
     (count.div_ceil(LINE) | 1) * LINE
-}
-
-/// Memory for intermediate values that starts at a cache line and is used again from piece to piece.
-pub(super) struct Scratch<T> {
-    values: Vec<T>,
-}
-
-impl<T: Real> Scratch<T> {
-    /// Nothing yet.
-    pub fn new() -> Scratch<T> {
-        Scratch { values: Vec::new() }
-    }
-
-    /// Slices of these lengths, which should be multiples of [`LINE`]; their content is arbitrary.
-    pub fn split<const N: usize>(&mut self, lengths: [usize; N]) -> [&mut [T]; N] {
-        let total: usize = lengths.iter().sum();
-        let line = 64 / size_of::<T>();
-        if self.values.len() < total + line {
-            self.values = vec![T::ZERO; total + line];
-        }
-        let start = self.values.as_ptr().align_offset(64).min(line);
-        let mut rest = &mut self.values[start..];
-        lengths.map(|length| {
-            let (part, after) = std::mem::take(&mut rest).split_at_mut(length);
-            rest = after;
-            part
-        })
-    }
 }
 
 /// Copies rows of `count` values into rows `pitch` apart, zeros at their ends.
@@ -315,11 +288,10 @@ impl<T: Real, F: Fn(usize) -> usize + Copy> Product<'_, T, F> {
 /// Packs the rows of a matrix of `terms` columns as [`Tiles::packed`] says, zeros in the place of rows
 /// that the last tile lacks.
 pub(super) fn pack_rows<T: Real>(matrix: &[T], terms: usize) -> Vec<T> {
-    let mut packed = vec![T::ZERO; (matrix.len() / terms).next_multiple_of(TILE) * terms];
-    packed.par_chunks_mut(TILE * terms).zip(matrix.par_chunks(TILE * terms)).for_each(|(to, from)| {
+    let (count, tile) = ((matrix.len() / terms).next_multiple_of(TILE) * terms, TILE * terms);
+    memory::in_pieces_beside(count, tile, matrix.par_chunks(tile), |_, to, from| {
         T::run(Turn { from, pitch: terms, length: terms, levels: &[], to, width: TILE });
-    });
-    packed
+    })
 }
 
 /// As [`pack_rows`], for a product with the inputs and outputs of a weight exchanged: rows are `step` apart in
@@ -327,8 +299,7 @@ pub(super) fn pack_rows<T: Real>(matrix: &[T], terms: usize) -> Vec<T> {
 pub(super) fn pack_turned<T: Real>(weight: &[T], pitch: usize, step: usize, outputs: usize, taps: &[usize]) -> Vec<T> {
     let inputs = weight.len().div_ceil(pitch);
     let tile = TILE * inputs * taps.len();
-    let mut packed = vec![T::ZERO; outputs.div_ceil(TILE) * tile];
-    packed.par_chunks_mut(tile.max(1)).enumerate().for_each(|(tile, packed)| {
+    memory::in_pieces(outputs.div_ceil(TILE) * tile, tile.max(1), |tile, packed: &mut [T]| {
         let lanes = TILE.min(outputs - tile * TILE);
         let terms = (0..inputs).flat_map(|input| taps.iter().map(move |tap| input * pitch + tap));
         for (packed, term) in packed.chunks_exact_mut(TILE).zip(terms) {
@@ -342,8 +313,7 @@ pub(super) fn pack_turned<T: Real>(weight: &[T], pitch: usize, step: usize, outp
                 *packed = *value;
             }
         }
-    });
-    packed
+    })
 }
 
 /// Writes the rows of `from`, `pitch` apart and of `length` values each, as columns of rows `width` apart,

@@ -7,11 +7,16 @@ use rayon::prelude::*;
 
 use super::cpu::{Real, View};
 use super::lanes::{Job, Lanes};
+use super::memory;
 use super::minimal::{self, POINTS, Plan};
-use super::tile::{self, Scratch, multiply};
+use super::scratch::Scratch;
+use super::tile::{self, multiply};
 
-/// Positions over which one task sums before the tasks' sums are added in order.
+/// Positions over which one task sums at least before the tasks' sums are added in order.
 const GROUP: usize = 512;
+
+/// Most tasks that a batch is parted into: each holds a weight of its own until all are added.
+const GROUPS: usize = 16;
 
 /// Positions after which a product goes on to the next tap.
 const POSITIONS: usize = 128;
@@ -67,7 +72,7 @@ pub(super) enum Signal<'a, T> {
 pub(super) fn weight_gradient<T: Real>(extents: &Extents, slopes: &[T], signal: &Signal<T>) -> (Vec<T>, Vec<T>) {
     let Extents { batch, rows, columns, length, taps, samples, minimal, .. } = *extents;
     let planes = extents.planes();
-    let records = (GROUP / length).max(1);
+    let records = (GROUP / length).max(batch.div_ceil(GROUPS)).max(1);
     let groups = batch.div_ceil(records);
     let share = rows.div_ceil(shares(groups)).next_multiple_of(PART);
     let shares = rows.div_ceil(share);
@@ -99,13 +104,14 @@ pub(super) fn weight_gradient<T: Real>(extents: &Extents, slopes: &[T], signal: 
         .collect();
 
     // Groups are added in their order.
-    let mut weight = vec![T::ZERO; rows * columns * taps.len()];
-    weight.par_chunks_mut(PART * columns * taps.len()).enumerate().for_each_init(Vec::new, |total, (part, weight)| {
+    let piece = PART * columns * taps.len();
+    let weight = memory::in_pieces(rows * columns * taps.len(), piece, |part, weight: &mut [T]| {
         let (share_index, first) = (part * PART / share, part * PART % share);
         let count = share.min(rows - share_index * share);
         let size = weight.len() / taps.len();
-        total.clear();
-        total.resize(planes * size, T::ZERO);
+        let mut scratch = Scratch::new();
+        let [total] = scratch.split([planes * size]);
+        total.fill(T::ZERO);
         for (plane, total) in total.chunks_exact_mut(size).enumerate() {
             for (sum, _) in parts.iter().skip(share_index).step_by(shares) {
                 for (total, value) in total.iter_mut().zip(&sum[(plane * count + first) * columns..][..size]) {

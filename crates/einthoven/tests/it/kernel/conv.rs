@@ -6,7 +6,7 @@ use einthoven::nn::kernel::{
     conv1d_joined, conv1d_matrix, conv1d_reference,
 };
 
-use super::{assert_all_near, assert_near, bits, noise, tensor, values, with_threads};
+use super::{assert_all_near, assert_near, bits, noise, pass, tensor, values, with_threads};
 
 struct Case {
     batch: usize,
@@ -151,18 +151,24 @@ fn transposed_pass(
 }
 
 #[test]
-fn convolution_in_groups_agrees_with_the_framework() {
-    let device = Device::flex();
-    for (channels, groups) in [([6, 9], 3), ([8, 8], 8), ([4, 6], 1), ([16, 4], 2)] {
-        let options = Conv1dOptions { stride: 2, padding: 3, dilation: 2 };
-        let x = tensor([3, channels[0], 37], 1, DType::F64, &device);
-        let weight = tensor([channels[1], channels[0] / groups, 5], 2, DType::F64, &device);
-        let bias = Some(tensor([channels[1]], 3, DType::F64, &device));
-        let expected = conv1d_grouped_reference(x.clone(), weight.clone(), bias.clone(), options, groups);
-        let actual = conv1d_grouped(x, weight, bias, options, groups);
-        assert_near(&format!("{channels:?} in {groups} groups"), &values(actual), &values(expected), 1e-12);
+fn convolution_in_groups_agrees_with_the_framework_in_value_and_gradient() {
+    let options = Conv1dOptions { stride: 2, padding: 3, dilation: 2 };
+    for ([channels_in, channels_out], groups) in [([6, 9], 3), ([8, 8], 8), ([4, 6], 1), ([16, 4], 2)] {
+        let shapes = (&[3, channels_in, 37], &[channels_out, channels_in / groups, 5], &[channels_out]);
+        let run = |dtype, op: Grouped| {
+            pass(shapes, dtype, |x: Tensor<3>, weight: Tensor<3>, bias: Tensor<1>| {
+                op(x, weight, Some(bias), options, groups)
+            })
+        };
+        let expected = run(DType::F64, conv1d_grouped_reference);
+        for (dtype, tolerance) in [(DType::F64, 1e-12), (DType::F32, 2e-5)] {
+            let name = format!("{dtype:?} {channels_in} to {channels_out} channels in {groups} groups");
+            assert_all_near(&name, &run(dtype, conv1d_grouped), &expected, tolerance);
+        }
     }
 }
+
+type Grouped = fn(Tensor<3>, Tensor<3>, Option<Tensor<1>>, Conv1dOptions, usize) -> Tensor<3>;
 
 #[test]
 fn conv1d_of_two_signals_is_that_of_their_channels_together() {

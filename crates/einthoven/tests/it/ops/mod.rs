@@ -3,6 +3,7 @@
 
 mod activation;
 mod depthwise;
+mod empty;
 mod fft_conv;
 mod gated;
 mod norm;

@@ -47,7 +47,7 @@ fn check_training(f: &Fixture, imported: Imported, device: &Device) {
 
     let gradients = loss.backward();
     let for_input = x.grad(&gradients).expect("the loss depends on the input");
-    let mut by_name = params.gradients(&gradients);
+    let mut by_name = params.gradients(gradients);
     by_name.insert("input".into(), host(for_input).into_iter().map(|v| v as f32).collect());
     f.compare_gradients("train.grad.", &by_name);
 

@@ -133,5 +133,5 @@ fn check_training(
     let loss = process.loss(&backbone, x0, noise, &steps);
     let loss = loss.unwrap_or_else(|error| panic!("{}: {error}", f.name)).mean();
     f.compare("output", "train.loss", &host(loss.clone()));
-    f.compare_gradients("train.grad.", &backbone.params.gradients(&loss.backward()));
+    f.compare_gradients("train.grad.", &backbone.params.gradients(loss.backward()));
 }

@@ -142,5 +142,5 @@ fn check_training(f: &Fixture, network: Diffwave, weights: &Weights, device: &De
     let predicted = backbone.predict(x, steps.tensor(&device), &Condition::none()).unwrap();
     let loss = (predicted - noise).abs().mean();
     f.compare("output", "train.loss", &host(loss.clone()));
-    f.compare_gradients("train.grad.", &backbone.params.gradients(&loss.backward()));
+    f.compare_gradients("train.grad.", &backbone.params.gradients(loss.backward()));
 }

@@ -138,7 +138,7 @@ fn check_training(f: &Fixture, params: &Params, output: Tensor<3>) {
     let target = given(f, "train.target").tensor(&output.device());
     let loss = (output - target).square().mean();
     f.compare("train", "train.loss", &host(loss.clone()));
-    f.compare_gradients("train.grad.", &params.gradients(&loss.backward()));
+    f.compare_gradients("train.grad.", &params.gradients(loss.backward()));
 }
 
 pub fn check_critic(f: &Fixture, state: Weights) {
@@ -188,7 +188,7 @@ fn check_penalty(f: &Fixture, critic: &Critic, weights: &Weights, device: &Devic
     let (real, synthetic) = (of(f, critic.forward(&p, real, &[])), of(f, critic.forward(&p, synthetic, &[])));
     let loss = critic_loss(real, synthetic, penalty);
     f.compare("gp", "gp.critic_loss", &host(loss.clone()));
-    let gradients = params.gradients(&loss.backward());
+    let gradients = params.gradients(loss.backward());
     let prefix = "gp.grad.";
     for key in f.io.keys().filter(|key| key.starts_with(prefix)) {
         let found = gradients.get(&key[prefix.len()..]);

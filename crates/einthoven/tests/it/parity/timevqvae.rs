@@ -162,7 +162,7 @@ fn check_step(f: &Fixture, imported: Imported<Vqvae>, device: &Device) {
     }
     let total = low.total() + high.total();
     f.compare("train", "train.loss.total", &host(total.clone()));
-    f.compare_gradients("train.grad.", &params.gradients(&total.backward()));
+    f.compare_gradients("train.grad.", &params.gradients(total.backward()));
     network.follow(&mut buffers, &branches, &statistics);
     for (_, name) in BANDS {
         for what in ["embed", "embed_avg", "cluster_size"] {
@@ -261,7 +261,7 @@ fn check_masked_loss(f: &Fixture, generator: &ImportedMaskGit, device: &Device) 
     f.compare("loss", "loss.h", &host(of_high.clone()));
     let total = of_low + of_high;
     f.compare("loss", "loss.total", &host(total.clone()));
-    f.compare_gradients("loss.grad.", &params.gradients(&total.backward()));
+    f.compare_gradients("loss.grad.", &params.gradients(total.backward()));
     given(f, &["x", "ratio_l", "ratio_h", "scores_l", "scores_h"].map(|name| format!("loss.{name}")));
 }
 

@@ -132,6 +132,6 @@ fn check_training(
     let loss = diffusion.objective().loss(&backbone, x0, noise, &levels, &Condition::none());
     let loss = loss.unwrap_or_else(|error| panic!("{}: {tag}: {error}", f.name)).mean();
     f.compare("output", &key("loss"), &host(loss.clone()));
-    let gradients = backbone.params.gradients(&loss.backward());
+    let gradients = backbone.params.gradients(loss.backward());
     f.compare_gradients(&key("grad."), &gradients);
 }

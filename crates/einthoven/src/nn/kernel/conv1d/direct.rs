@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use super::super::cpu::{tensor, values};
 use super::super::lanes::{Job, Lanes, Vectorized};
 use super::super::memory;
+use super::super::scratch::Scratch;
 use super::super::tile::{Tiles, Turn, multiply_new, pack_rows, pack_turned};
 use super::super::weight_gradient::{self, Extents, Signal, weight_gradient};
 use super::Conv1dOptions;
@@ -48,15 +49,13 @@ pub(super) fn forward(
 
     let count = batch * channels_out * length_out;
     let mut out = memory::fresh::<f32>(count);
-    pieces(&mut out, channels_out * length_out, share * length_out).into_par_iter().enumerate().for_each_init(
-        Vec::new,
-        |rows, (piece, out)| {
-            let (record, first) = (piece / shares, piece % shares * share);
-            let rows = x.rows(&grid, record, rows);
-            let (weights, bias) = (&weights[first * starts.len()..], bias.map(|bias| &bias[first..]));
-            f32::run(Correlate { rows, starts: &starts, weights, bias, out, count: length_out });
-        },
-    );
+    let pieces = pieces(&mut out, channels_out * length_out, share * length_out);
+    pieces.into_par_iter().enumerate().for_each_init(Scratch::new, |scratch, (piece, out)| {
+        let (record, first) = (piece / shares, piece % shares * share);
+        let rows = x.rows(&grid, record, scratch);
+        let (weights, bias) = (&weights[first * starts.len()..], bias.map(|bias| &bias[first..]));
+        f32::run(Correlate { rows, starts: &starts, weights, bias, out, count: length_out });
+    });
     // SAFETY: the pieces are all of the memory, and `Correlate` writes every value of its own.
     let out = unsafe { memory::written(out) };
     tensor(out, &[batch, channels_out, length_out])
@@ -99,8 +98,8 @@ pub(super) fn signal_gradient(
     let total = batch * channels_in * length;
     let mut out = memory::fresh::<f32>(total);
     pieces(&mut out, channels_in * length, share * length).into_par_iter().enumerate().for_each_init(
-        || (Vec::new(), Vec::new()),
-        |(buffer, part), (piece, out)| {
+        || (Scratch::new(), Vec::new()),
+        |(scratch, part), (piece, out)| {
             if stride > 1 {
                 // Phases without taps leave their samples at zero.
                 out.fill(MaybeUninit::new(0.0));
@@ -111,7 +110,7 @@ pub(super) fn signal_gradient(
                 if starts.is_empty() || *count == 0 {
                     continue;
                 }
-                let rows = grid.rows(grad, length_out, buffer);
+                let rows = grid.rows(grad, length_out, scratch);
                 let (weights, size) = (&weights[first * starts.len()..], out.len() / length * count);
                 if stride == 1 {
                     f32::run(Correlate { rows, starts, weights, bias: None, out: &mut *out, count: *count });

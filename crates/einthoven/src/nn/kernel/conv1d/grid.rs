@@ -7,26 +7,8 @@
 use burn_flex::FlexTensor;
 
 use super::super::cpu::values;
+use super::super::scratch::Scratch;
 use super::super::tile::LINE;
-
-/// A cache line of numbers, so that buffers start at the start of one.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-pub(super) struct Line([f32; LINE]);
-
-// SAFETY: sixteen `f32` of 4 bytes fill the 64 bytes of the line, and any bits are valid.
-unsafe impl bytemuck::Zeroable for Line {}
-// SAFETY: as above; the line has no padding and no pointers.
-unsafe impl bytemuck::Pod for Line {}
-
-/// The first `count` numbers of `buffer`, which grows to hold them.
-fn sized(buffer: &mut Vec<Line>, count: usize) -> &mut [f32] {
-    let lines = count.div_ceil(LINE);
-    if buffer.len() < lines {
-        buffer.resize(lines, Line([0.0; LINE]));
-    }
-    &mut bytemuck::cast_slice_mut(buffer)[..count]
-}
 
 /// Where each channel, phase and tap lies in a copied signal.
 pub(super) struct Grid {
@@ -63,11 +45,11 @@ impl Grid {
     }
 
     /// The channels of `signal` as rows, in place or copied to `buffer`.
-    pub fn rows<'a>(&self, signal: &'a [f32], length: usize, buffer: &'a mut Vec<Line>) -> &'a [f32] {
+    pub fn rows<'a>(&self, signal: &'a [f32], length: usize, buffer: &'a mut Scratch<f32>) -> &'a [f32] {
         if self.is_plain(length) {
             return signal;
         }
-        let rows = sized(buffer, signal.len() / length * self.channel());
+        let [rows] = buffer.split([signal.len() / length * self.channel()]);
         self.copy(signal, length, rows);
         rows
     }
@@ -156,7 +138,7 @@ impl<'a> Joined<'a> {
     }
 
     /// Rows of a record, in place or copied to `buffer`.
-    pub fn rows<'b>(&self, grid: &Grid, record: usize, buffer: &'b mut Vec<Line>) -> &'b [f32]
+    pub fn rows<'b>(&self, grid: &Grid, record: usize, buffer: &'b mut Scratch<f32>) -> &'b [f32]
     where
         'a: 'b,
     {
@@ -165,7 +147,8 @@ impl<'a> Joined<'a> {
         }
         let pitch = if grid.is_plain(self.length) { self.length } else { grid.channel() };
         let channels: usize = self.parts.iter().map(|(_, channels)| channels).sum();
-        let mut rest = &mut *sized(buffer, channels * pitch);
+        let [rows] = buffer.split([channels * pitch]);
+        let mut rest = &mut *rows;
         for (signal, channels) in self.parts(record) {
             let (part, after) = rest.split_at_mut(channels * pitch);
             if grid.is_plain(self.length) {
@@ -175,6 +158,6 @@ impl<'a> Joined<'a> {
             }
             rest = after;
         }
-        sized(buffer, channels * pitch)
+        rows
     }
 }

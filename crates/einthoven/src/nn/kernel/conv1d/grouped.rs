@@ -20,7 +20,11 @@ pub fn conv1d_grouped(
     options: Conv1dOptions,
     groups: usize,
 ) -> Tensor<3> {
-    let ([_, channels_in, _], [channels_out, _, _]) = (x.dims(), weight.dims());
+    let ([batch, channels_in, length], [channels_out, _, _]) = (x.dims(), weight.dims());
+    assert!(
+        batch > 0 && channels_in > 0 && length > 0 && channels_out > 0,
+        "conv1d_grouped: found shape [{batch}, {channels_in}, {length}] to {channels_out} channels, expected no 0"
+    );
     let divides = groups > 0 && channels_in.is_multiple_of(groups) && channels_out.is_multiple_of(groups);
     assert!(divides, "conv1d_grouped: found {groups} groups of {channels_in} to {channels_out} channels");
     let (inputs, outputs) = (channels_in / groups, channels_out / groups);

@@ -200,13 +200,14 @@ pub(super) fn bias_gradient<T: Real>(grad: &FlexTensor) -> FlexTensor {
     let shape = grad.layout().shape();
     let (channels, length) = (shape[1], shape[2]);
     let grad = values::<T>(grad);
-    let mut out = vec![T::ZERO; channels];
-    for record in grad.chunks_exact(channels * length) {
-        for (out, values) in out.iter_mut().zip(record.chunks_exact(length)) {
-            *out += sum(values);
+    let of_channel = |channel: usize| {
+        let mut total = T::ZERO;
+        for record in grad.chunks_exact(channels * length) {
+            total += sum(&record[channel * length..][..length]);
         }
-    }
-    tensor(out, &[channels])
+        total
+    };
+    tensor((0..channels).into_par_iter().map(of_channel).collect(), &[channels])
 }
 
 /// Sum in sixteen interleaved partial sums, which vectorizes and has one fixed order.

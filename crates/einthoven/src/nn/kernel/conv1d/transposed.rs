@@ -7,6 +7,7 @@ use std::slice;
 
 use burn::tensor::{DType, Tensor, ops::ConvTransposeOptions};
 use burn_flex::FlexTensor;
+use rayon::prelude::*;
 
 use super::product::{self, Sizes};
 use super::{Conv1dOptions, direct};
@@ -22,7 +23,7 @@ use crate::nn::kernel::fused::{self, FusedOp};
 ///
 /// # Panics
 ///
-/// If the shapes do not fit each other, the result would be empty, stride or dilation is 0, or
+/// If a size is 0, the shapes do not fit each other, the result would be empty, dilation is 0, or
 /// `extra` is not below the stride.
 pub fn conv_transpose1d(
     x: Tensor<3>,
@@ -34,7 +35,11 @@ pub fn conv_transpose1d(
     let ([batch, channels_in, length], [weight_in, channels_out, kernel]) = (x.dims(), weight.dims());
     let Conv1dOptions { stride, padding, dilation } = options;
     assert!(stride > extra && dilation > 0, "conv_transpose1d: {extra} extra samples with {options:?}");
-    assert!(batch > 0 && length > 0 && kernel > 0, "conv_transpose1d: found [{batch}, {channels_in}, {length}]");
+    assert!(
+        batch > 0 && channels_in > 0 && length > 0 && channels_out > 0 && kernel > 0,
+        "conv_transpose1d: found shape [{batch}, {channels_in}, {length}] to {channels_out} channels by {kernel} taps, \
+         expected no 0"
+    );
     assert_eq!(channels_in, weight_in, "conv_transpose1d: channels of the signal and of the weight");
     assert_eq!(bias.dims(), [channels_out], "conv_transpose1d: shape of the bias");
     let reach = (length - 1) * stride + dilation * (kernel - 1) + 1 + extra;
@@ -76,11 +81,12 @@ impl Transposed {
             direct::signal_gradient(x, weight, sizes, [0, sizes.channels_in])
         };
         let bias = values::<T>(bias);
-        for (channel, values) in values_mut::<T>(&mut out).chunks_exact_mut(self.length).enumerate() {
+        values_mut::<T>(&mut out).par_chunks_exact_mut(self.length).enumerate().for_each(|(row, values)| {
+            let bias = bias[row % bias.len()];
             for value in values {
-                *value += bias[channel % bias.len()];
+                *value += bias;
             }
-        }
+        });
         out
     }
 }

@@ -11,8 +11,9 @@ use super::super::cpu::{Real, tensor, values, values_mut};
 use super::super::kept::Values;
 use super::super::lanes::{Job, Lanes};
 use super::super::memory;
-use super::super::minimal::{self, COLUMNS};
-use super::super::tile::{LINE, Scratch, Tiles, Turn, multiply, pack_turned};
+use super::super::minimal;
+use super::super::scratch::Scratch;
+use super::super::tile::{LINE, Tiles, Turn, multiply, pack_turned};
 use super::super::weight_gradient::{self, Extents, Signal, weight_gradient};
 use super::super::window::window;
 use super::{BLOCK, Gate, Layer, Piece, Run, Sizes};
@@ -37,7 +38,7 @@ pub(super) fn run<T: Real>(
     // Gradient for the input of the gate, and the gated signal with its channels side by side.
     let width = weight_gradient::width(gated);
     let mut slopes = memory::fresh(batch * 2 * gated * length);
-    let mut gated_signal = vec![T::ZERO; batch * length * width];
+    let mut gated_signal = memory::fresh(batch * length * width);
     {
         let slopes = Columns::new(&mut slopes, length);
         let signal = Columns::new(&mut gated_signal, length * width);
@@ -48,8 +49,8 @@ pub(super) fn run<T: Real>(
             T::run(ThroughGate { sizes: &sizes, index, weight, grad, gates, slopes, signal, scratch })
         });
     }
-    // SAFETY: the pieces are all blocks, and each writes every channel of its samples.
-    let slopes = unsafe { memory::written(slopes) };
+    // SAFETY: the pieces are all blocks, and each writes every channel of its samples in both.
+    let (slopes, gated_signal) = unsafe { (memory::written(slopes), memory::written(gated_signal)) };
     drop(gates);
     let root = T::from_f64(0.5f64.sqrt());
     let (rows, columns, samples) = (state, gated, length);
@@ -62,11 +63,11 @@ pub(super) fn run<T: Real>(
     let mut all = vec![None, Some(tensor(for_out, &[state, gated, 1])), Some(tensor(for_bias, &[state]))];
 
     let Some([_, shift, signal]) = &conv else {
-        for record in values_mut::<T>(&mut for_state).chunks_exact_mut(state * length) {
+        values_mut::<T>(&mut for_state).par_chunks_exact_mut(state * length).for_each(|record| {
             for value in &mut record[..residual * length] {
                 *value = *value * root;
             }
-        }
+        });
         all[0] = Some(for_state);
         all.push(Some(tensor(slopes, &[batch, 2 * gated, length])));
         return all;
@@ -144,7 +145,7 @@ struct ThroughGate<'a, T> {
     gates: &'a Values<'a, T>,
     slopes: &'a Columns<'a, MaybeUninit<T>>,
     /// One row per record: its samples, channels side by side.
-    signal: &'a Columns<'a, T>,
+    signal: &'a Columns<'a, MaybeUninit<T>>,
     scratch: &'a mut Scratch<T>,
 }
 
@@ -192,7 +193,7 @@ impl<T: Real> Job<T> for ThroughGate<'_, T> {
         }
         let width = weight_gradient::width(gated);
         // SAFETY: record and samples belong to this piece of work alone.
-        let to = unsafe { self.signal.piece(record, first * width, count * width) };
+        let to = memory::cleared(unsafe { self.signal.piece(record, first * width, count * width) });
         Turn { from: product, pitch: BLOCK, length: count, levels: &[], to, width }.run::<L>();
     }
 }
@@ -225,10 +226,7 @@ impl<T: Real> Job<T> for ThroughConv<'_, T> {
         };
         let [panel, products, product] = self.scratch.split([room[0], room[1], residual * pitch]);
         if let Some(chunk) = chunk {
-            for channel in 0..2 * gated {
-                let to = &mut panel[channel * COLUMNS..];
-                chunk.evaluate::<T, L>(slopes(channel), T::ZERO, to, 2 * gated * COLUMNS);
-            }
+            chunk.evaluate::<T, L>(2 * gated, |channel| (slopes(channel), T::ZERO), panel);
             chunk.convolve::<T, L>(panel, self.weight, None, products, product);
         } else {
             for (row, to) in panel.chunks_exact_mut(pitch).enumerate() {

@@ -10,8 +10,9 @@ use super::super::cpu::{Real, tensor, values};
 use super::super::kept::{Kept, Rows, Unwritten};
 use super::super::lanes::{Job, Lanes};
 use super::super::memory;
-use super::super::minimal::{self, COLUMNS};
-use super::super::tile::{Scratch, Tiles, multiply, pack_rows};
+use super::super::minimal;
+use super::super::scratch::Scratch;
+use super::super::tile::{Tiles, multiply, pack_rows};
 use super::super::window::window;
 use super::{Gate, Layer, Piece, Run, Sizes};
 
@@ -127,10 +128,7 @@ impl<T: Real> Job<T> for Block<'_, T> {
             Before::Conv { shift, weight, bias, conditioner } => {
                 let level = |channel: usize| shift[record * residual + channel];
                 if let Some(chunk) = chunk {
-                    for channel in 0..residual {
-                        let to = &mut panel[channel * COLUMNS..];
-                        chunk.evaluate::<T, L>(signal(channel), level(channel), to, residual * COLUMNS);
-                    }
+                    chunk.evaluate::<T, L>(residual, |channel| (signal(channel), level(channel)), panel);
                     chunk.convolve::<T, L>(panel, weight, Some(bias), products, z);
                 } else {
                     for (row, to) in panel.chunks_exact_mut(pitch).enumerate() {

@@ -4,7 +4,7 @@
 use super::super::cpu::{Real, View};
 use super::super::lanes::{Job, Lanes};
 use super::super::tile::{LINE, multiply};
-use super::signal::at_points;
+use super::signal::{Gathered, at_points};
 use super::{COLUMNS, Chunk, POINTS, Plan, ROWS, TAPS, evaluation};
 
 /// Chunks whose columns are added up in one product.
@@ -29,6 +29,7 @@ pub(in super::super) fn add_record<T: Real, L: Lanes<T>>(
     [evaluated, spread]: [&mut [T]; 2],
 ) {
     const PITCH: usize = CHUNKS * COLUMNS;
+    let mut gathered = Gathered::new();
     for begin in (0..plan.chunks()).step_by(CHUNKS) {
         let end = plan.chunks().min(begin + CHUNKS);
         let mut terms = 0;
@@ -44,7 +45,7 @@ pub(in super::super) fn add_record<T: Real, L: Lanes<T>>(
                 let slopes = &slopes[(first + row) * plan.length..][..plan.length];
                 for index in begin..end {
                     let to = &mut spread[row * PITCH + (index - begin) * COLUMNS..];
-                    plan.chunk(index).evaluate_slopes::<T, L>(slopes, to, ROWS * PITCH);
+                    plan.chunk(index).evaluate_slopes::<T, L>(slopes, to, ROWS * PITCH, &mut gathered);
                 }
             }
             for (point, sums) in sums.chunks_exact_mut(rows * columns).enumerate() {

@@ -14,28 +14,50 @@ const REACH: usize = RESULTS * ROW;
 /// Values of a row that one sample of each column makes, with those that the last columns reach.
 const ROW: usize = COLUMNS + LINE;
 
+/// One channel of a chunk: its samples, and sample `i` of every column side by side in row `i`.
+pub(super) struct Gathered<T> {
+    samples: [T; REACH],
+    rows: [[T; ROW]; POINTS],
+}
+
+impl<T: Real> Gathered<T> {
+    /// Nothing yet; to be used for one channel after the other.
+    pub fn new() -> Gathered<T> {
+        Gathered { samples: [T::ZERO; REACH], rows: [[T::ZERO; ROW]; POINTS] }
+    }
+}
+
 impl Chunk {
-    /// Evaluates one channel of the signal, plus `level`, zeros beyond its ends: `[COLUMNS]` values for each point,
-    /// `plane` apart.
+    /// Evaluates `channels` channels, each plus its level, zeros beyond their ends: `[POINTS, channels, COLUMNS]`.
     #[inline(always)]
-    pub fn evaluate<T: Real, L: Lanes<T>>(&self, signal: &[T], level: T, to: &mut [T], plane: usize) {
-        let dilation = self.plan.dilation;
-        // A column begins one tap before its first result.
-        let rows = self.gather(signal, -(dilation as isize), level, POINTS);
-        let [a, b, c, d, e, f] = &rows;
-        // The last two samples of a woven column are the first of the next.
-        let (e, f) = if self.is_woven() { (&a[dilation..], &b[dilation..]) } else { (&e[..], &f[..]) };
-        for at in (0..self.padded()).step_by(L::WIDTH) {
-            let values = at_points::<T, L>([
-                L::load_or(&a[at..], T::ZERO),
-                L::load_or(&b[at..], T::ZERO),
-                L::load_or(&c[at..], T::ZERO),
-                L::load_or(&d[at..], T::ZERO),
-                L::load_or(&e[at..], T::ZERO),
-                L::load_or(&f[at..], T::ZERO),
-            ]);
-            for point in 0..POINTS {
-                values[point].store(&mut to[point * plane + at..][..L::WIDTH]);
+    pub fn evaluate<'a, T: Real, L: Lanes<T>>(
+        &self,
+        channels: usize,
+        channel: impl Fn(usize) -> (&'a [T], T),
+        to: &mut [T],
+    ) {
+        let (dilation, plane) = (self.plan.dilation, channels * COLUMNS);
+        let mut gathered = Gathered::new();
+        for index in 0..channels {
+            let (signal, level) = channel(index);
+            // A column begins one tap before its first result.
+            let rows = self.gather(signal, -(dilation as isize), level, POINTS, &mut gathered);
+            let [a, b, c, d, e, f] = rows;
+            // The last two samples of a woven column are the first of the next.
+            let (e, f) = if self.is_woven() { (&a[dilation..], &b[dilation..]) } else { (&e[..], &f[..]) };
+            let to = &mut to[index * COLUMNS..];
+            for at in (0..self.padded()).step_by(L::WIDTH) {
+                let values = at_points::<T, L>([
+                    L::load_or(&a[at..], T::ZERO),
+                    L::load_or(&b[at..], T::ZERO),
+                    L::load_or(&c[at..], T::ZERO),
+                    L::load_or(&d[at..], T::ZERO),
+                    L::load_or(&e[at..], T::ZERO),
+                    L::load_or(&f[at..], T::ZERO),
+                ]);
+                for point in 0..POINTS {
+                    values[point].store(&mut to[point * plane + at..][..L::WIDTH]);
+                }
             }
         }
     }
@@ -43,8 +65,14 @@ impl Chunk {
     /// Evaluates one row of slopes for the gradient of the weight, the transpose of [`Chunk::interpolate`]:
     /// `[COLUMNS]` values for each point, `plane` apart.
     #[inline(always)]
-    pub(super) fn evaluate_slopes<T: Real, L: Lanes<T>>(&self, slopes: &[T], to: &mut [T], plane: usize) {
-        let rows = self.gather(slopes, 0, T::ZERO, RESULTS);
+    pub(super) fn evaluate_slopes<T: Real, L: Lanes<T>>(
+        &self,
+        slopes: &[T],
+        to: &mut [T],
+        plane: usize,
+        gathered: &mut Gathered<T>,
+    ) {
+        let rows = self.gather(slopes, 0, T::ZERO, RESULTS, gathered);
         let (small, large) = (L::splat(T::from_f64(FRAC_1_SQRT_2)), L::splat(T::from_f64(SQRT_2)));
         let (half, two) = (L::splat(T::from_f64(0.5)), L::splat(T::from_f64(2.0)));
         for at in (0..self.padded()).step_by(L::WIDTH) {
@@ -59,12 +87,18 @@ impl Chunk {
         }
     }
 
-    /// One row of results from its products, `ROWS * COLUMNS` apart, plus `level`.
+    /// One row of results from its products, `ROWS * COLUMNS` apart, plus `level`; `rows` is room for them before they
+    /// are woven.
     #[inline(always)]
-    pub(super) fn interpolate<T: Real, L: Lanes<T>>(&self, products: &[T], level: T, out: &mut [T]) {
+    pub(super) fn interpolate<T: Real, L: Lanes<T>>(
+        &self,
+        products: &[T],
+        level: T,
+        rows: &mut [T; PITCH],
+        out: &mut [T],
+    ) {
         const PLANE: usize = ROWS * COLUMNS;
         let padded = self.padded();
-        let mut rows = [T::ZERO; PITCH];
         let is_woven = self.is_woven();
         let to = if is_woven { &mut rows[..] } else { &mut out[..] };
         let level = L::splat(level);
@@ -103,11 +137,17 @@ impl Chunk {
         }
     }
 
-    /// Sample `i` of every column side by side, one row for each of the first `n` samples that begin `shift` after the first
-    /// result; of a woven chunk [`RESULTS`] rows alone, which go on into the next column.
+    /// One row for each of the first `n` samples of every column, which begin `shift` after the first result; of a woven
+    /// chunk [`RESULTS`] rows alone, which go on into the next column.
     #[inline(always)]
-    fn gather<T: Real>(&self, signal: &[T], shift: isize, level: T, n: usize) -> [[T; ROW]; POINTS] {
-        let mut rows = [[T::ZERO; ROW]; POINTS];
+    fn gather<'a, T: Real>(
+        &self,
+        signal: &[T],
+        shift: isize,
+        level: T,
+        n: usize,
+        Gathered { samples, rows }: &'a mut Gathered<T>,
+    ) -> &'a [[T; ROW]; POINTS] {
         if !self.is_woven() {
             for (step, row) in rows.iter_mut().enumerate().take(n) {
                 for run in self.stretches(step) {
@@ -117,14 +157,13 @@ impl Chunk {
             return rows;
         }
         let dilation = self.plan.dilation;
-        let mut samples = [T::ZERO; REACH];
         let samples = &mut samples[..RESULTS * (self.padded() + if n > RESULTS { dilation } else { 0 })];
         window(signal, self.begin() as isize + shift, level, samples);
         match dilation {
-            1 => unweave::<T, 1>(samples, &mut rows),
-            2 => unweave::<T, 2>(samples, &mut rows),
-            4 => unweave::<T, 4>(samples, &mut rows),
-            _ => unweave::<T, 8>(samples, &mut rows),
+            1 => unweave::<T, 1>(samples, rows),
+            2 => unweave::<T, 2>(samples, rows),
+            4 => unweave::<T, 4>(samples, rows),
+            _ => unweave::<T, 8>(samples, rows),
         }
         rows
     }

@@ -1,10 +1,13 @@
 //! Group normalization: one piece of work is one group of one record.
 
+use std::mem::MaybeUninit;
+
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 use super::super::cpu::{Real, tensor, values, values_mut};
 use super::super::lanes::{Job, Lanes};
+use super::super::memory;
 use super::affine::{self, Affine, activate, times_slope};
 
 /// The result, and mean and reciprocal standard deviation per record and group.
@@ -22,8 +25,8 @@ pub(super) fn forward<T: Real, const SILU: bool>(
     let per_group = channels / groups;
     let piece = (per_group * length).max(1);
 
-    let mut out = vec![T::ZERO; x.len()];
     let mut statistics = vec![T::ZERO; batch * groups * 2];
+    let mut out = memory::fresh(x.len());
     out.par_chunks_mut(piece).zip(x.par_chunks(piece)).zip(statistics.par_chunks_mut(2)).enumerate().for_each(
         |(index, ((out, x), statistics))| {
             let affine = affine.of(index / groups, index % groups * per_group, per_group);
@@ -31,6 +34,8 @@ pub(super) fn forward<T: Real, const SILU: bool>(
             T::run(Forward::<T, SILU> { x, out, statistics, affine, added, length, eps });
         },
     );
+    // SAFETY: the pieces are all of the memory, and a result is written for each value that is read.
+    let out = unsafe { memory::written(out) };
     (tensor(out, &[batch, channels, length]), tensor(statistics, &[batch, groups, 2]))
 }
 
@@ -97,7 +102,7 @@ fn term<T: Real, L: Lanes<T>, const SQUARES: bool>(x: &[T], mean: T) -> L {
 
 struct Forward<'a, T, const SILU: bool> {
     x: &'a [T],
-    out: &'a mut [T],
+    out: &'a mut [MaybeUninit<T>],
     statistics: &'a mut [T],
     affine: (&'a [T], &'a [T]),
     added: Option<&'a [T]>,
@@ -128,13 +133,13 @@ impl<T: Real, const SILU: bool> Job<T> for Forward<'_, T, SILU> {
                 Some(added) => {
                     for ((x, out), added) in x.zip(added[channel * length..].chunks(L::WIDTH)) {
                         let h = L::load_or(x, T::ZERO).sub(means).mul_add(factor, offset);
-                        activate::<T, L, SILU>(h).add(L::load_or(added, T::ZERO)).store(out);
+                        activate::<T, L, SILU>(h).add(L::load_or(added, T::ZERO)).store_new(out);
                     }
                 }
                 None => {
                     for (x, out) in x {
                         let h = L::load_or(x, T::ZERO).sub(means).mul_add(factor, offset);
-                        activate::<T, L, SILU>(h).store(out);
+                        activate::<T, L, SILU>(h).store_new(out);
                     }
                 }
             }

@@ -1,10 +1,13 @@
 //! Normalization by the root mean square over channels: one piece of work is one record.
 
+use std::mem::MaybeUninit;
+
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 use super::super::cpu::{Real, tensor, values, values_mut};
 use super::super::lanes::{Job, Lanes};
+use super::super::memory;
 use super::affine::{self, Affine, activate, times_slope};
 
 /// The result, and the reciprocal norm per record and sample.
@@ -20,8 +23,8 @@ pub(super) fn forward<T: Real, const SILU: bool>(
     let affine = Affine::<T>::new(inputs, (channels as f64).sqrt());
     let piece = (channels * length).max(1);
 
-    let mut out = vec![T::ZERO; x.len()];
     let mut inverse = vec![T::ZERO; batch * length];
+    let mut out = memory::fresh(x.len());
     out.par_chunks_mut(piece).zip(x.par_chunks(piece)).zip(inverse.par_chunks_mut(length.max(1))).enumerate().for_each(
         |(record, ((out, x), inverse))| {
             let affine = affine.of(record, 0, channels);
@@ -29,6 +32,8 @@ pub(super) fn forward<T: Real, const SILU: bool>(
             T::run(Forward::<T, SILU> { x, out, inverse, affine, added, eps });
         },
     );
+    // SAFETY: the pieces are all of the memory, and a result is written for each value that is read.
+    let out = unsafe { memory::written(out) };
     (tensor(out, &[batch, channels, length]), tensor(inverse, &[batch, length]))
 }
 
@@ -73,7 +78,7 @@ pub(super) fn gradients<T: Real, const SILU: bool>(
 
 struct Forward<'a, T, const SILU: bool> {
     x: &'a [T],
-    out: &'a mut [T],
+    out: &'a mut [MaybeUninit<T>],
     inverse: &'a mut [T],
     affine: (&'a [T], &'a [T]),
     added: Option<&'a [T]>,
@@ -106,13 +111,13 @@ impl<T: Real, const SILU: bool> Job<T> for Forward<'_, T, SILU> {
                     for (((x, inverse), out), added) in x.zip(added[channel * length..].chunks(L::WIDTH)) {
                         let unit = L::load_or(x, T::ZERO).mul(L::load_or(inverse, T::ZERO));
                         let y = activate::<T, L, SILU>(unit.mul_add(factor, offset));
-                        y.add(L::load_or(added, T::ZERO)).store(out);
+                        y.add(L::load_or(added, T::ZERO)).store_new(out);
                     }
                 }
                 None => {
                     for ((x, inverse), out) in x {
                         let unit = L::load_or(x, T::ZERO).mul(L::load_or(inverse, T::ZERO));
-                        activate::<T, L, SILU>(unit.mul_add(factor, offset)).store(out);
+                        activate::<T, L, SILU>(unit.mul_add(factor, offset)).store_new(out);
                     }
                 }
             }
