@@ -63,7 +63,7 @@ pub struct SssdBackbone {
     pub network: Sssd,
     /// Its parameters.
     pub params: Params,
-    /// The kernels of its parameters for one length, where no gradient is asked for and the device is the CPU.
+    /// The kernels of its parameters for one length, where no gradient of them is asked for.
     pub cache: Option<KernelCache>,
 }
 

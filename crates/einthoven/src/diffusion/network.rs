@@ -13,6 +13,7 @@ use crate::nn::diffusion_ts::{DiffusionTs, DiffusionTsConfig};
 use crate::nn::diffwave::{Diffwave, DiffwaveConfig};
 use crate::nn::dit::{Dit, DitConfig};
 use crate::nn::kernel::CauchySum;
+use crate::nn::layer::with_normed_weights;
 use crate::nn::sssd::{Sssd, SssdConfig, StateSpace};
 use crate::nn::temporal_blocks::{TemporalBlocks, TemporalBlocksConfig};
 use crate::nn::unet1d::{Unet1d, Unet1dConfig};
@@ -275,9 +276,9 @@ impl Network {
 
     /// The network with parameters that stay as they are, prepared for signals of one length.
     pub fn prepared(&self, params: Params, sig_len: usize) -> NetworkBackbone {
-        match self.with(params) {
+        match self.with(with_normed_weights(params)) {
             NetworkBackbone::Sssd(mut backbone) => {
-                backbone.cache = backbone.network.cache(&backbone.params.root(), sig_len);
+                backbone.cache = Some(backbone.network.cache(&backbone.params.root(), sig_len));
                 NetworkBackbone::Sssd(backbone)
             }
             other => other,

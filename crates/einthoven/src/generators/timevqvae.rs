@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::{Generator, GeneratorSpec, Item, SampleRequest, Sink, model_file};
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
+use crate::nn::layer::with_normed_weights;
 use crate::nn::onnx::{self, Graph};
 use crate::nn::timevqvae::{
     Band, Decoding, Form, Prior, PriorConfig, SeededDraws, TransformerConfig, Vqvae, VqvaeConfig,
@@ -121,9 +122,9 @@ impl TimeVqvaeModel {
         let hash = sha256_hex(&model_file::bytes(&card, &state)?);
         let [stage1, stage2] = parted(&state);
         let (params, buffers) = vqvae.declared().split(stage1, "stage 1")?;
-        let vqvae = Stage { network: vqvae, params: params.on(device), buffers };
+        let vqvae = Stage { network: vqvae, params: with_normed_weights(params.on(device)), buffers };
         let (params, buffers) = prior.declared().split(stage2, "stage 2")?;
-        let prior = Stage { network: prior, params: params.on(device), buffers };
+        let prior = Stage { network: prior, params: with_normed_weights(params.on(device)), buffers };
         Ok(TimeVqvaeModel { card, state, hash, vqvae, prior, device: device.clone() })
     }
 

@@ -8,7 +8,7 @@ use super::kernel::{
     Activation, Conv1dOptions, conv1d as conv1d_op, conv1d_joined, group_norm_act, linear as linear_op,
 };
 pub use super::kernel::{attention, linear_attention, upsample_nearest};
-use super::weights::{Init, ParamSpec, View, Weights};
+use super::weights::{Init, ParamSpec, Params, View, Weights};
 
 /// Declares a weight and, where `n_bias` is its length, a bias drawn uniformly within ±1/sqrt(fan in), as PyTorch does:
 /// the fan-in is the product of all axes but the first.
@@ -114,17 +114,43 @@ pub fn start_lengths(weights: &mut Weights) {
     }
 }
 
-/// The weight of a map of direction and length: one length for each entry of the first axis.
+/// The weight of a map of direction and length: one length for each entry of the first axis. Of
+/// [`with_normed_weights`] it is known.
 ///
 /// # Reference
 /// Salimans and Kingma 2016, "Weight normalization", eq. 2.
 pub fn normed_weight<const D: usize>(p: &View) -> Tensor<D> {
-    let direction: Tensor<D> = p.get("weight_v");
+    match p.has("weight") {
+        true => p.get("weight"),
+        false => of_length(p.get("weight_v"), p.get("weight_g")),
+    }
+}
+
+fn of_length<const D: usize>(direction: Tensor<D>, length: Tensor<D>) -> Tensor<D> {
     let shape = direction.dims();
     let rows = direction.reshape([shape[0], shape[1..].iter().product()]);
     let lengths = rows.clone().square().sum_dim(1).sqrt();
-    let wanted = p.get::<D>("weight_g").reshape([shape[0], 1]);
+    let wanted = length.reshape([shape[0], 1]);
     (rows * (wanted / lengths)).reshape(shape)
+}
+
+/// Parameters in which every direction and length is the weight that they make: what a sampler computes once.
+///
+/// # Panics
+/// If a direction has no length.
+pub fn with_normed_weights(params: Params) -> Params {
+    let mut parts = params.into_parts();
+    let names: Vec<String> = parts.keys().filter_map(|name| name.strip_suffix(".weight_v")).map(String::from).collect();
+    for name in names {
+        let found = ["weight_v", "weight_g"].map(|part| parts.remove(&format!("{name}.{part}")));
+        let [Some((shape, direction)), Some((_, length))] = found else {
+            panic!("the network has a direction {name} without a length");
+        };
+        let [direction, length] = [direction, length].map(|values| values.reshape([shape[0] as i32, -1]));
+        let weight = of_length::<2>(direction, length).flatten(0, 1);
+        parts.insert(format!("{name}.weight"), (shape, weight));
+    }
+    Params::from_parts(parts)
 }
 
 /// [`conv`] of stride 1 with a weight of direction and length.

@@ -11,8 +11,8 @@ use burn::tensor::Tensor;
 use realfft::num_complex::Complex64;
 
 use super::kernel::{
-    CauchySum, DiagonalSystem, FrozenPoles, KernelSpectrum, Pointwise, fft_conv, gelu, layer_norm_act, s4_kernel,
-    s4d_kernel,
+    CauchySum, DiagonalSystem, FrozenPoles, KernelSpectrum, Pointwise, fft_conv, gelu, is_cpu, layer_norm_act,
+    s4_kernel, s4d_kernel,
 };
 use super::layer::{conv, declare_constant, declare_conv};
 use super::weights::{Init, ParamSpec, View, Weight, Weights, host};
@@ -84,6 +84,11 @@ impl FrozenS4 {
             ));
         }
         Ok(FrozenS4 { poles: Arc::new(poles) })
+    }
+
+    /// The systems.
+    pub fn poles(&self) -> &Arc<FrozenPoles> {
+        &self.poles
     }
 
     /// Longest signal without lengthening.
@@ -271,11 +276,32 @@ pub fn join_kernels(kernels: Tensor<3>, direct: Tensor<1>) -> (Tensor<2>, usize)
     (Tensor::cat(parts, 1), origin)
 }
 
-/// Kernel transforms of a trained layer for signals of one length: what a sampler computes once.
-pub fn spectrum(kernels: Tensor<3>, direct: Tensor<1>) -> KernelSpectrum {
-    let [_, features, length] = kernels.dims();
-    let (taps, origin) = join_kernels(kernels, direct);
-    KernelSpectrum::new(&host(taps), features, origin, length)
+/// The long convolution of a trained layer for signals of one length: what a sampler computes once.
+#[derive(Debug, Clone)]
+pub enum LongConv {
+    /// Kernels whose transform is known, on the CPU.
+    Transformed(KernelSpectrum),
+    /// Taps as of [`join_kernels`], on any other device.
+    Taps(Tensor<2>, usize),
+}
+
+impl LongConv {
+    /// That of kernels and direct weights as in [`join_kernels`].
+    pub fn new(kernels: Tensor<3>, direct: Tensor<1>) -> LongConv {
+        let [_, features, length] = kernels.dims();
+        let (taps, origin) = join_kernels(kernels, direct);
+        match is_cpu(&taps.device()) {
+            true => LongConv::Transformed(KernelSpectrum::new(&host(taps), features, origin, length)),
+            false => LongConv::Taps(taps, origin),
+        }
+    }
+
+    fn convolve(&self, x: Tensor<3>) -> Tensor<3> {
+        match self {
+            LongConv::Transformed(spectrum) => spectrum.convolve(x),
+            LongConv::Taps(taps, origin) => fft_conv(x, taps.clone(), *origin),
+        }
+    }
 }
 
 /// The block of the original: convolution with direct term, GELU, linear map.
@@ -290,9 +316,9 @@ pub fn s4_block(p: &View, kernels: Tensor<3>, x: Tensor<3>) -> Tensor<3> {
     mix(p, gelu(fft_conv(x, taps, origin)))
 }
 
-/// [`s4_block`] with kernels transformed before, without gradients.
-pub fn s4_block_cached(p: &View, spectrum: &KernelSpectrum, x: Tensor<3>) -> Tensor<3> {
-    mix(p, gelu(spectrum.convolve(x)))
+/// [`s4_block`] with a convolution that is known, without gradients of its kernels.
+pub fn s4_block_cached(p: &View, long: &LongConv, x: Tensor<3>) -> Tensor<3> {
+    mix(p, gelu(long.convolve(x)))
 }
 
 fn mix(p: &View, y: Tensor<3>) -> Tensor<3> {
@@ -394,9 +420,10 @@ impl S4d {
         let (taps, origin) = join_kernels(self.kernels(p, x.dims()[2]), p.get("direct"));
         conv(&p.at("mix"), gelu(fft_conv(x, taps, origin)), 1, 0)
     }
-    /// [`S4d::forward`] with kernels transformed before, without gradients.
-    pub fn forward_cached(&self, p: &View, spectrum: &KernelSpectrum, x: Tensor<3>) -> Tensor<3> {
-        conv(&p.at("mix"), gelu(spectrum.convolve(x)), 1, 0)
+
+    /// [`S4d::forward`] with a convolution that is known, without gradients of its kernels.
+    pub fn forward_cached(&self, p: &View, long: &LongConv, x: Tensor<3>) -> Tensor<3> {
+        conv(&p.at("mix"), gelu(long.convolve(x)), 1, 0)
     }
 }
 

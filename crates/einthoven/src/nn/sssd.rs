@@ -13,13 +13,13 @@ use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
 
 use super::hippo::{LegS, start_frozen};
-use super::kernel::{CauchySum, Gate, GateOut, KernelSpectrum, gated_output, is_cpu};
+use super::kernel::{CauchySum, Gate, GateOut, gated_output};
 use super::layer::{
     conv, conv_normed, declare_constant, declare_linear, declare_normed_conv, linear, normed_weight,
     sinusoidal_embedding, start_lengths,
 };
 use super::recompute::recomputed;
-use super::s4::{FrozenS4, S4d, join_kernels, residual_norm, s4_block, s4_block_cached, spectrum};
+use super::s4::{FrozenS4, LongConv, S4d, join_kernels, residual_norm, s4_block, s4_block_cached};
 use super::told::ToldTables;
 use super::weights::{Init, ParamSpec, View, Weights, host};
 use crate::dataset::condition::Told;
@@ -145,11 +145,11 @@ pub struct Sssd {
     buffers: Weights,
 }
 
-/// Kernel transforms for signals of one length, two for each block: what a sampler computes once.
+/// Long convolutions of signals of one length, two for each block: what a sampler computes once.
 #[derive(Debug, Clone)]
 pub struct KernelCache {
     length: usize,
-    spectra: Vec<KernelSpectrum>,
+    layers: Vec<LongConv>,
 }
 
 /// Names of a block's two state space layers.
@@ -327,12 +327,10 @@ impl Sssd {
         Ok((longer, weights))
     }
 
-    /// Transforms the kernels for signals of one length; `None` on devices other than the CPU.
-    pub fn cache(&self, p: &View, length: usize) -> Option<KernelCache> {
-        let transformed =
-            |(kernels, direct): (Tensor<3>, _)| is_cpu(&kernels.device()).then(|| spectrum(kernels, direct));
-        let spectra = self.layer_kernels(p, length).map(transformed).collect::<Option<_>>()?;
-        Some(KernelCache { length, spectra })
+    /// The kernels for signals of one length.
+    pub fn cache(&self, p: &View, length: usize) -> KernelCache {
+        let layers = self.layer_kernels(p, length).map(|(kernels, direct)| LongConv::new(kernels, direct)).collect();
+        KernelCache { length, layers }
     }
 
     /// Taps `[feature, tap]` of every layer's convolution of signals of one length, and which of them is lag 0.
@@ -513,11 +511,10 @@ impl Sssd {
     }
 
     fn state_space(&self, at: usize, p: &View, x: Tensor<3>, cache: Option<&KernelCache>) -> Tensor<3> {
-        let spectrum = cache.map(|cache| &cache.spectra[at]);
-        let y = match (self.config.state_space, spectrum) {
-            (StateSpace::Frozen, Some(spectrum)) => s4_block_cached(&p.at("s4_layer"), spectrum, x.clone()),
+        let y = match (self.config.state_space, cache.map(|cache| &cache.layers[at])) {
+            (StateSpace::Frozen, Some(long)) => s4_block_cached(&p.at("s4_layer"), long, x.clone()),
             (StateSpace::Frozen, None) => s4_block(&p.at("s4_layer"), self.kernels(at, p), x.clone()),
-            (StateSpace::Diagonal, Some(spectrum)) => self.diagonal().forward_cached(&p.at("s4d"), spectrum, x.clone()),
+            (StateSpace::Diagonal, Some(long)) => self.diagonal().forward_cached(&p.at("s4d"), long, x.clone()),
             (StateSpace::Diagonal, None) => self.diagonal().forward(&p.at("s4d"), x.clone()),
         };
         residual_norm(p, x, y, self.config.has_norm)

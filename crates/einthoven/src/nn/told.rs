@@ -10,6 +10,7 @@
 
 use burn::tensor::Tensor;
 
+use super::kernel::linear;
 use super::layer::declare_constant;
 use super::weights::{Init, ParamSpec, View};
 use crate::dataset::Facts;
@@ -140,14 +141,14 @@ impl ToldTables<'_> {
                 false => rows.clone().narrow(1, 0, self.n_labels),
             };
             if !self.is_paired {
-                return weights.matmul(p.get("weight"));
+                return summed(weights, p.get("weight"));
             }
             // A row of zeros says nothing, not that every label is absent.
             let said = weights.clone().sum_dim(1).greater_elem(0.0).float();
             let absent = said.clone() - weights.clone();
             let merge: Tensor<2> = p.get("merge.weight");
-            let present = (weights * merge.clone()).matmul(p.get("weight"));
-            present + (absent * merge).matmul(p.get("absent")) + said * p.get("merge.bias")
+            let present = summed(weights * merge.clone(), p.get("weight"));
+            present + summed(absent * merge, p.get("absent")) + said * p.get("merge.bias")
         });
         match (labels, self.embed_facts(p, rows)) {
             (Some(labels), Some(facts)) => Some(labels + facts),
@@ -170,7 +171,7 @@ impl ToldTables<'_> {
                 row[n] = f32::from(u8::from(said.iter().all(|&weight| weight == 0.0)));
             }
             let table: Tensor<2> = p.at(self.name).get("weight");
-            Tensor::<1>::from_floats(weights.as_slice(), &table.device()).reshape([batch, n + 1]).matmul(table)
+            summed(Tensor::<1>::from_floats(weights.as_slice(), &table.device()).reshape([batch, n + 1]), table)
         });
         let facts = (!self.told.is_empty()).then(|| {
             let table: Tensor<2> = p.get(FACT_TABLE);
@@ -185,8 +186,14 @@ impl ToldTables<'_> {
     /// The share of the facts in it.
     fn embed_facts(&self, p: &View, rows: Tensor<2>) -> Option<Tensor<2>> {
         let n = n_rows(self.told);
-        (n > 0).then(|| rows.narrow(1, self.n_labels, n).matmul(p.get(FACT_TABLE)))
+        (n > 0).then(|| summed(rows.narrow(1, self.n_labels, n), p.get(FACT_TABLE)))
     }
+}
+
+/// The rows of a table, summed as much as each counts: a linear map, whose rows have the same bits in any batch.
+fn summed(counts: Tensor<2>, table: Tensor<2>) -> Tensor<2> {
+    let zeros = Tensor::zeros([table.dims()[1]], (&table.device(), table.dtype()));
+    linear(counts, table.transpose(), zeros)
 }
 
 #[cfg(test)]
@@ -235,6 +242,39 @@ mod tests {
             }
             let ends = distance(&of(low), &of(high));
             assert_eq!(ends, if number.fact == Fact::Axis { 0.0 } else { 2.0 }, "{}", number.column);
+        }
+    }
+
+    /// A product of matrices sums tables of more than some hundred rows in another order for one item than for several.
+    #[test]
+    fn an_item_is_told_the_same_in_any_batch() {
+        use crate::nn::weights::{Weights, host};
+        use crate::seed::Seed;
+        use burn::tensor::{Device, TensorData};
+
+        let (told, device) = (told(), Device::flex());
+        for (n_labels, is_paired) in [(2, false), (71, true), (1000, false), (1000, true)] {
+            let tables = ToldTables { name: "embedding", n_labels, is_paired, told: &told };
+            let n_told = n_labels + n_rows(&told);
+            let mut specs = Vec::new();
+            tables.declare(&mut specs, 20);
+            let mut with_none = specs.clone();
+            with_none[0].shape[0] += 1;
+            let [params, with_none] =
+                [specs, with_none].map(|specs| Weights::initialize(&specs, Seed::new(4)).on(&device));
+            let embed = |of: &[f32]| {
+                let batch = of.len() / n_told;
+                let rows = Tensor::<2>::from_data(TensorData::new(of.to_vec(), [batch, n_told]), &device);
+                let plain = host(tables.embed(&params.root(), rows).expect("labels"));
+                (plain, host(tables.embed_or_none(&with_none.root(), of, batch).expect("labels")))
+            };
+            let mut stream = Seed::new(2).stream();
+            let rows: Vec<f32> = (0..17 * n_told).map(|_| stream.uniform() as f32).collect();
+            let together = embed(&rows);
+            for batch in [1, 2, 3, 8] {
+                let (plain, or_none): (Vec<_>, Vec<_>) = rows.chunks(batch * n_told).map(embed).unzip();
+                assert!((plain.concat(), or_none.concat()) == together, "{n_labels} labels in batches of {batch}");
+            }
         }
     }
 

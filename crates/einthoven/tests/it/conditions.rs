@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use einthoven::dataset::condition::{FACTS, Fact, Sex, Told};
 use einthoven::dataset::{Conditions, Dataset, Facts, Split, npz};
 use einthoven::diffusion::batches::{BatchQueue, Batches};
-use einthoven::diffusion::{Backbone, Condition, Network, NetworkConfig};
+use einthoven::diffusion::{Backbone, Condition, Network, NetworkBackbone, NetworkConfig};
 use einthoven::generators::diffusion_model::{DiffusionModel, ModelCard};
 use einthoven::generators::rhythm::RhythmModel;
 use einthoven::generators::waves::WaveModel;
@@ -27,6 +27,8 @@ fn networks(told: &Told) -> Vec<NetworkConfig> {
             "is_paired": true }),
         json!({ "kind": "sssd", "width": 4, "skip_width": 4, "blocks": 2, "step_width": [8, 8, 8], "length": 32, "state": 4,
             "is_bidirectional": true, "has_norm": true, "label_width": 4, "state_space": "diagonal" }),
+        json!({ "kind": "sssd", "width": 4, "skip_width": 4, "blocks": 1, "step_width": [8, 8, 8], "length": 32, "state": 4,
+            "is_bidirectional": true, "has_norm": true, "label_width": 4, "state_space": "frozen" }),
         json!({ "kind": "dit", "patch": 4, "width": 8, "depth": 1, "heads": 2, "hidden_times": 2, "time_width": 8 }),
         json!({ "kind": "temporal-blocks", "width": 6, "max_degree": 3, "time_width": 8, "embedding_width": 4 }),
         json!({ "kind": "diffusion-ts", "length": 32, "encoder_layers": 1, "decoder_layers": 1, "width": 8, "heads": 2,
@@ -196,6 +198,69 @@ fn a_model_draws_by_what_it_knows_and_refuses_the_rest_by_name() {
     assert_eq!(error, "age: time-diffusion does not know it; it knows label, hr, sex");
     let request = model.request(vec![Item { index: 0, conditions: Conditions::of_class(3) }]);
     assert!(matches!(model.sample(&request, Seed::new(5)), Err(Error::Config { .. })));
+}
+
+/// Seventeen items that are told different things, several each.
+fn told_items() -> Vec<Item> {
+    let item = |index: u64| {
+        let mut stream = Seed::new(8).index(index).stream();
+        let mut facts = Facts::default();
+        for fact in FACTS {
+            match fact.number() {
+                _ if stream.uniform() < 0.3 => {}
+                Some(number) => {
+                    let [low, high] = number.usual;
+                    facts.set_number(fact, Some(stream.uniform_in(low, high)));
+                }
+                None if fact == Fact::Sex => facts.sex = Some(Sex::Male),
+                None => facts.site = Some("south".into()),
+            }
+        }
+        let share = stream.uniform() as f32;
+        Item { index, conditions: Conditions { labels: vec![(0, share), (2, 1.0 - share)], facts } }
+    };
+    (0..17).map(item).collect()
+}
+
+/// Products of matrices take other paths for one row and for rows beyond a tile.
+#[test]
+fn an_item_of_every_network_is_the_same_in_any_batch() {
+    let items = told_items();
+    for config in networks(&told()) {
+        let network = Network::new(&config, Seed::new(3)).expect("a network");
+        let mut state = weights(&network);
+        state.entries.extend(network.buffers().entries.clone());
+        let model = DiffusionModel::new(card(config.clone()), state, &Device::flex()).expect("a model");
+        let draw = |items: &[Item], batch| {
+            let request = SampleRequest { batch, ..model.request(items.to_vec()) };
+            model.sample(&request, Seed::new(5)).expect("a set").ecg
+        };
+        let together = draw(&items, 17);
+        assert!(together.iter().all(|v| v.is_finite()), "{config:?}");
+        for batch in [1, 2, 3, 8] {
+            assert!(draw(&items, batch) == together, "{config:?} in batches of {batch}");
+        }
+    }
+}
+
+/// What a sampler computes once is what a network computes at every step.
+#[test]
+fn a_prepared_network_gives_the_same_bits() {
+    let (device, items) = (Device::flex(), told_items());
+    for config in networks(&told()) {
+        let network = Network::new(&config, Seed::new(3)).expect("a network");
+        let params = weights(&network).on(&device);
+        let mut noise = vec![0.0f32; items.len() * 2 * 32];
+        Seed::new(4).stream().fill_normal(&mut noise);
+        let condition = Condition::of_items(items.iter().map(|item| &item.conditions), 3).expect("labels");
+        let predict = |backbone: NetworkBackbone| {
+            let x = Tensor::<3>::from_data(TensorData::new(noise.clone(), [items.len(), 2, 32]), &device);
+            let time = Tensor::<1>::from_floats([7.0f32; 17], &device);
+            host(backbone.predict(x, time, &condition).expect("a prediction"))
+        };
+        let plain = predict(network.with(params.clone()));
+        assert!(predict(network.prepared(params, 32)) == plain, "{config:?}");
+    }
 }
 
 /// Two rhythms: steady at 75 bpm for the first label, irregular for the second.

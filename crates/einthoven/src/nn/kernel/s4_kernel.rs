@@ -7,13 +7,14 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 use realfft::RealFftPlanner;
 use realfft::num_complex::Complex64;
 
 use super::cpu::{Real, tensor, values};
+use super::dft::Waves;
 use super::fused::{self, FusedOp};
 
 /// The modes over which the sum of a frequency runs.
@@ -130,31 +131,130 @@ pub fn s4_kernel(c: Tensor<4>, poles: &Arc<FrozenPoles>) -> Tensor<3> {
     Tensor::from_dispatch(fused::run(S4Kernel(poles.clone()), vec![c.into_dispatch()]))
 }
 
-/// [`s4_kernel`] as a product with a matrix of all factors in time: the reference for tests, and what
-/// devices other than the CPU run. Its memory is `modes * 2 * length` numbers per feature.
+/// [`s4_kernel`] by the framework's own operations: the reference for tests, and what devices other than the CPU run.
+/// Its memory is some times `modes * nodes` numbers per feature.
 pub fn s4_kernel_reference(c: Tensor<4>, poles: &FrozenPoles) -> Tensor<3> {
     let [channels, features, modes, _] = c.dims();
-    let length = poles.length();
-    let mut matrix = vec![0.0f64; features * modes * 2 * length];
-    for feature in 0..features {
-        for (bin, node) in poles.nodes.iter().enumerate() {
-            let weight = if bin == 0 || 2 * bin == length { 1.0 } else { 2.0 } / length as f64;
-            poles.factors(feature, *node, |mode, first, second| {
-                let row = (feature * modes + mode) * 2 * length;
-                for sample in 0..length {
-                    let angle = std::f64::consts::TAU * (bin * sample % length) as f64 / length as f64;
-                    let turn = Complex64::from_polar(weight, angle);
-                    // C = re + i im enters as (first + second) re + i (first - second) im.
-                    matrix[row + sample] += ((first + second) * turn).re;
-                    matrix[row + length + sample] += ((first - second) * Complex64::I * turn).re;
-                }
-            });
+    let (nodes, length) = (poles.nodes.len(), poles.length());
+    let place = (&c.device(), c.dtype());
+    // Time steps go into what they multiply.
+    let scaled = |values: &[Complex64]| -> Vec<Complex64> {
+        values.iter().enumerate().map(|(at, value)| value * poles.step[at / modes]).collect()
+    };
+    let (b, p) = (scaled(&poles.b), scaled(&poles.p));
+    let of_modes = |values: Vec<Complex64>| Parts::new(values.into_iter(), [features, 1, modes], place);
+    let times_q = |values: &[Complex64]| of_modes(poles.q.iter().zip(values).map(|(q, value)| q * value).collect());
+    let (qb, qp) = (times_q(&b), times_q(&p));
+    let part = |k: usize| c.clone().narrow(3, k, 1).reshape([channels, features, modes]).swap_dims(0, 1);
+    let c = Parts { re: part(0), im: part(1) };
+    let numerators = Parts::joined(vec![c.times(&of_modes(b)), c.times(&of_modes(p)), qb, qp]);
+
+    let sums = cauchy_sums(numerators, &scaled(&poles.poles), poles);
+    let [cb, cp] = [0, channels].map(|from| sums.rows(from, channels));
+    let [qb, qp] = [2 * channels, 2 * channels + 1].map(|row| sums.rows(row, 1));
+    let half = Parts::new(poles.nodes.iter().map(|node| 0.5 * (1.0 + node)), [1, 1, nodes], place);
+    let low_rank = qp.times(&half);
+    let ratio = qb.times(&half).times(&Parts { re: low_rank.re + 1.0, im: low_rank.im }.inverse());
+    let removed = cp.times(&ratio);
+    let bins = Parts { re: cb.re - removed.re, im: cb.im - removed.im };
+
+    let waves = Waves::new(length, length, place.0, place.1);
+    let back = |part: Tensor<3>, wave: Tensor<2>| {
+        (part.reshape([features * channels, nodes]) * waves.shares.clone()).matmul(wave.transpose())
+    };
+    let kernels = back(bins.re, waves.cosines.clone()) - back(bins.im, waves.sines.clone());
+    kernels.reshape([features, channels, length]).swap_dims(0, 1)
+}
+
+/// At each node the sum over the modes of `v 2 / (g - w)` and, where both count, of its mirror image, as in
+/// [`FrozenPoles::factors`].
+///
+/// With its mirror image a mode is `(a g - b) / (g^2 - c g + d)` with real `a` to `d`, so that the sums are products of
+/// real numbers and one complex matrix.
+///
+/// # Shape
+/// `v` is `[features, row, modes]`, `poles` `[features, modes]`, already times the time step; the result is
+/// `[features, row, node]`.
+fn cauchy_sums(v: Parts, poles: &[Complex64], frozen: &FrozenPoles) -> Parts {
+    let [features, rows, modes] = v.re.dims();
+    let nodes = frozen.nodes.len();
+    let place = (&v.re.device(), v.re.dtype());
+    let of_nodes =
+        |value: fn(&Complex64) -> Complex64| Parts::new(frozen.nodes.iter().map(value), [1, 1, nodes], place);
+    let of_modes = |value: fn(&Complex64) -> f64| {
+        let values: Vec<f64> = poles.iter().map(value).collect();
+        Tensor::<1>::from_data(values.as_slice(), place).reshape([features, modes, 1])
+    };
+    // Far and near as there, both over two.
+    let far = of_nodes(|node| 1.0 - node);
+    let near = of_nodes(|node| 0.5 * (1.0 + node));
+    let (far_far, far_near, near_near) = (far.times(&far), far.times(&near), near.times(&near));
+    let (twice, square) = (of_modes(|pole| 2.0 * pole.re), of_modes(Complex64::norm_sqr));
+    let part =
+        |far_far: Tensor<3>, far_near, near_near| far_far - twice.clone() * far_near + square.clone() * near_near;
+    let inverse =
+        Parts { re: part(far_far.re, far_near.re, near_near.re), im: part(far_far.im, far_near.im, near_near.im) }
+            .inverse();
+    let matrix = Tensor::cat(vec![inverse.re, inverse.im], 2);
+
+    let v = match frozen.sum {
+        CauchySum::ConjugatePairs => v,
+        CauchySum::StoredHalf => Parts::joined(vec![v.clone(), Parts { re: -v.im, im: v.re }]),
+    };
+    let pole = Parts::new(poles.iter().copied(), [features, 1, modes], place);
+    let constant = v.re.clone() * pole.re + v.im * pole.im;
+    let pair = |values: Tensor<3>| {
+        let sums = values.matmul(matrix.clone());
+        Parts { re: sums.clone().narrow(2, 0, nodes), im: sums.narrow(2, nodes, nodes) }
+    };
+    let (linear, constant) = (pair(v.re).times(&far), pair(constant).times(&near));
+    let sums = Parts { re: linear.re - constant.re, im: linear.im - constant.im };
+    match frozen.sum {
+        CauchySum::ConjugatePairs => Parts { re: sums.re * 2.0, im: sums.im * 2.0 },
+        // Half the pairs of `v` less `i` times half those of `i v`: what is left are the modes alone.
+        CauchySum::StoredHalf => {
+            let (plain, turned) = (sums.rows(0, rows), sums.rows(rows, rows));
+            Parts { re: plain.re + turned.im, im: plain.im - turned.re }
         }
     }
-    let matrix = TensorData::new(matrix, [features, 2 * modes, length]).convert_dtype(c.dtype());
-    let matrix = Tensor::<3>::from_data(matrix, (&c.device(), c.dtype()));
-    let c = c.reshape([channels, features, 2 * modes]).swap_dims(0, 1);
-    c.matmul(matrix).swap_dims(0, 1)
+}
+
+/// Complex numbers by their parts.
+#[derive(Clone)]
+struct Parts {
+    re: Tensor<3>,
+    im: Tensor<3>,
+}
+
+impl Parts {
+    fn new(values: impl Iterator<Item = Complex64>, shape: [usize; 3], place: (&Device, DType)) -> Parts {
+        let (re, im): (Vec<f64>, Vec<f64>) = values.map(|value| (value.re, value.im)).unzip();
+        let [re, im] = [re, im].map(|part| Tensor::<1>::from_data(part.as_slice(), place).reshape(shape));
+        Parts { re, im }
+    }
+
+    fn times(&self, other: &Parts) -> Parts {
+        let product = |a: &Tensor<3>, b: &Tensor<3>| a.clone() * b.clone();
+        Parts {
+            re: product(&self.re, &other.re) - product(&self.im, &other.im),
+            im: product(&self.re, &other.im) + product(&self.im, &other.re),
+        }
+    }
+
+    fn inverse(self) -> Parts {
+        let size = self.re.clone().square() + self.im.clone().square();
+        Parts { re: self.re / size.clone(), im: -self.im / size }
+    }
+
+    /// Rows are the second axis.
+    fn rows(&self, from: usize, count: usize) -> Parts {
+        Parts { re: self.re.clone().narrow(1, from, count), im: self.im.clone().narrow(1, from, count) }
+    }
+
+    fn joined(all: Vec<Parts>) -> Parts {
+        let (re, im) = all.into_iter().map(|parts| (parts.re, parts.im)).unzip();
+        Parts { re: Tensor::cat(re, 1), im: Tensor::cat(im, 1) }
+    }
 }
 
 #[derive(Debug)]

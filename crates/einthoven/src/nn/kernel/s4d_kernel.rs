@@ -49,7 +49,7 @@ pub fn s4d_kernel(system: DiagonalSystem, length: usize) -> Tensor<3> {
 }
 
 /// [`s4d_kernel`] by the framework's own operations: the reference for tests, and what devices other
-/// than the CPU run. Its memory grows with features, modes and length.
+/// than the CPU run. Its memory grows with features, modes and the root of the length.
 pub fn s4d_kernel_reference(system: DiagonalSystem, length: usize) -> Tensor<3> {
     check(&system, length);
     let DiagonalSystem { log_step, log_decay, frequency, c } = system;
@@ -68,14 +68,24 @@ pub fn s4d_kernel_reference(system: DiagonalSystem, length: usize) -> Tensor<3> 
     let (hold_re, hold_im) = (hold_re.unsqueeze::<3>(), hold_im.unsqueeze::<3>());
     let e_re = c_re.clone() * hold_re.clone() - c_im.clone() * hold_im.clone();
     let e_im = c_re * hold_im + c_im * hold_re;
-    let times: Vec<f64> = (0..length).map(|l| l as f64).collect();
-    let times = Tensor::<1>::from_data(times.as_slice(), (&c.device(), c.dtype())).reshape([1, 1, length]);
-    let (re, im) = (re.reshape([features, modes, 1]), im.reshape([features, modes, 1]));
-    let size = (re * times.clone()).exp() * 2.0;
-    let angle = im * times;
-    let (cosine, sine) = ((size.clone() * angle.clone().cos()), size * angle.sin());
-    let [e_re, e_im] = [e_re, e_im].map(|e| e.swap_dims(0, 1));
-    (e_re.matmul(cosine) - e_im.matmul(sine)).swap_dims(0, 1)
+    // Time `count l + k` as a product of two powers: their number is that of the root of the length.
+    let count = (length - 1).isqrt() + 1;
+    let powers = |stride: usize| {
+        let times: Vec<f64> = (0..count).map(|k| (stride * k) as f64).collect();
+        let times = Tensor::<1>::from_data(times.as_slice(), (&c.device(), c.dtype())).reshape([1, 1, count]);
+        let size = (re.clone().reshape([features, modes, 1]) * times.clone()).exp();
+        let angle = im.clone().reshape([features, modes, 1]) * times;
+        (size.clone() * angle.clone().cos(), size * angle.sin())
+    };
+    let ((far_re, far_im), (near_re, near_im)) = (powers(count), powers(1));
+    let [e_re, e_im] = [e_re, e_im].map(|e| e.swap_dims(0, 1).unsqueeze_dim::<4>(2));
+    let [far_re, far_im] = [far_re, far_im].map(|far| far.swap_dims(1, 2).unsqueeze_dim::<4>(1));
+    // [features, channels, l, modes]
+    let left_re = e_re.clone() * far_re.clone() - e_im.clone() * far_im.clone();
+    let left_im = e_re * far_im + e_im * far_re;
+    let [left_re, left_im] = [left_re, left_im].map(|left| left.reshape([features, channels * count, modes]));
+    let kernel = (left_re.matmul(near_re) - left_im.matmul(near_im)) * 2.0;
+    kernel.reshape([features, channels, count * count]).narrow(2, 0, length).swap_dims(0, 1)
 }
 
 fn check(system: &DiagonalSystem, length: usize) {

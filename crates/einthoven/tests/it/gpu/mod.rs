@@ -5,6 +5,8 @@
 #[cfg(any(feature = "gpu", feature = "cuda"))]
 mod networks;
 #[cfg(any(feature = "gpu", feature = "cuda"))]
+mod state_space;
+#[cfg(any(feature = "gpu", feature = "cuda"))]
 mod views;
 
 use burn::tensor::Device;

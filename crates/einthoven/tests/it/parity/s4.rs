@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use burn::tensor::{Device, Tensor};
 use einthoven::nn::kernel::{CauchySum, Conv1dOptions, conv1d, gelu};
-use einthoven::nn::s4::{FrozenS4, s4_block, s4_block_cached, s4_layer, spectrum};
+use einthoven::nn::s4::{FrozenS4, LongConv, s4_block, s4_block_cached, s4_layer};
 use einthoven::nn::weights::Weights;
 use realfft::num_complex::Complex64;
 
@@ -55,8 +55,8 @@ pub fn check(f: &Fixture, weights: Weights) {
                 if f.io.contains_key(&block) {
                     f.compare(output, &block, &host(s4_block(&p.at("s4_layer"), kernels.clone(), x.clone())));
                     let direct = p.at("s4_layer").get::<2>("D").squeeze_dim(0);
-                    let spectrum = spectrum(kernels.clone().narrow(2, 0, time), direct);
-                    f.compare(output, &block, &host(s4_block_cached(&p.at("s4_layer"), &spectrum, x.clone())));
+                    let long = LongConv::new(kernels.clone().narrow(2, 0, time), direct);
+                    f.compare(output, &block, &host(s4_block_cached(&p.at("s4_layer"), &long, x.clone())));
                 }
                 let y = s4_layer(&p, kernels, x.clone(), has_norm);
                 f.compare(output, &format!("{case}.output{suffix}"), &host(y.permute([2, 0, 1])));
@@ -165,7 +165,7 @@ fn check_s4_gradients(f: &Fixture, prefix: &str, weights: &Weights, has_norm: bo
     f.compared.borrow_mut().insert(key("target"));
     let gradients = loss.backward();
     f.compare("grad", &key("input"), &host(x.grad(&gradients).unwrap()));
-    let gradients = params.gradients(&gradients);
+    let gradients = params.gradients(gradients);
     let start = key("param.");
     for name in f.io.keys().filter(|name| name.starts_with(&start)) {
         let found = &gradients[&format!("{prefix}.{}", &name[start.len()..])];
