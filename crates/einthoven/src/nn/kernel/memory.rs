@@ -13,11 +13,39 @@ use super::cpu::Real;
 
 /// Memory for `count` numbers.
 pub(super) fn fresh<T>(count: usize) -> Vec<MaybeUninit<T>> {
-    let mut memory = Vec::with_capacity(count);
+    let mut memory: Vec<MaybeUninit<T>> = Vec::with_capacity(count);
+    use_large_pages(memory.as_ptr().addr(), count * size_of::<T>());
     // SAFETY: that many were reserved, and a `MaybeUninit` may hold anything.
     unsafe { memory.set_len(count) };
     memory
 }
+
+/// Asks for pages of 2 MiB around a buffer that is about to be written, where the system gives these to who asks
+/// (`madvise` in `/sys/kernel/mm/transparent_hugepage/enabled`): rows of a signal lie kilobytes apart, and each page of 4 KiB is
+/// looked up on its own.
+#[cfg(target_os = "linux")]
+fn use_large_pages(start: usize, bytes: usize) {
+    use std::collections::BTreeSet;
+    use std::sync::{Mutex, PoisonError};
+
+    const PAGE: usize = 2 << 20;
+    // What was asked for: freed memory is used again, and asking takes as long as a small loop.
+    static KNOWN: Mutex<BTreeSet<usize>> = Mutex::new(BTreeSet::new());
+    // Smaller buffers lie beside such that ask for them.
+    if bytes < PAGE / 8 {
+        return;
+    }
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    for page in start / PAGE..=(start + bytes - 1) / PAGE {
+        if known.insert(page) {
+            // SAFETY: the advice changes the content of no memory, whatever lies there.
+            unsafe { libc::madvise(std::ptr::without_provenance_mut(page * PAGE), PAGE, libc::MADV_HUGEPAGE) };
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn use_large_pages(_start: usize, _bytes: usize) {}
 
 /// The numbers in a memory.
 ///
