@@ -14,12 +14,12 @@ use einthoven::nn::kernel::{
     FrozenPoles, Gate, GateConv, GateOut, Kept, KernelSpectrum, Pointwise, attention, attention_reference,
     batch_norm_act, batch_norm_act_fixed, batch_norm_act_fixed_reference, batch_norm_act_reference, conv_transpose1d,
     conv_transpose1d_reference, conv1d_grouped, conv1d_grouped_reference, conv1d_joined, conv1d_matrix,
-    conv1d_reference, cross_entropy, cross_entropy_reference, depthwise, depthwise_reference, fft_conv, gated_output,
-    gated_output_reference, gated_residual, gated_residual_reference, gelu, gelu_reference, glu, glu_reference,
-    group_norm_act_add, group_norm_act_reference, layer_norm_act, layer_norm_act_reference, linear, linear_attention,
-    linear_attention_reference, linear_reference, max_pool, max_pool_reference, rms_norm_add, rms_norm_reference,
-    s4_kernel, s4d_kernel, s4d_kernel_reference, silu, silu_reference, snake, snake_reference, upsample_nearest,
-    upsample_nearest_reference,
+    conv1d_reference, cross_entropy, cross_entropy_reference, depthwise, depthwise_reference, fft_conv,
+    fft_conv_reference, gated_output, gated_output_reference, gated_residual, gated_residual_reference, gelu,
+    gelu_reference, glu, glu_reference, group_norm_act_add, group_norm_act_reference, layer_norm_act,
+    layer_norm_act_reference, linear, linear_attention, linear_attention_reference, linear_reference, max_pool,
+    max_pool_reference, rms_norm_add, rms_norm_reference, s4_kernel, s4_kernel_reference, s4d_kernel,
+    s4d_kernel_reference, silu, silu_reference, snake, snake_reference, upsample_nearest, upsample_nearest_reference,
 };
 use einthoven::nn::s4::nodes;
 use einthoven::nn::weights::{Weight, Weights};
@@ -42,8 +42,6 @@ const RUNS: [Run; 4] = [
     Run { is_training: true, is_stock: false },
     Run { is_training: true, is_stock: true },
 ];
-/// Where the reference is a matrix of the square of the length, which nobody would run.
-const OURS: [Run; 2] = [RUNS[0], RUNS[2]];
 
 impl Display for Run {
     fn fmt(&self, f: &mut Formatter) -> fmt::Result {
@@ -142,10 +140,10 @@ fn gated_output_sssd(bencher: Bencher, run: Run) {
     });
 }
 
-#[divan::bench(args = OURS)]
+#[divan::bench(args = RUNS)]
 fn fft_conv_w3(bencher: Bencher, run: Run) {
     let (x, kernel) = (run.tensor([4, 128, 1000]), run.tensor([128, 1000]));
-    run.bench(bencher, [fft_conv; 2], |op| op(x.clone(), kernel.clone(), 0));
+    run.bench(bencher, [fft_conv, fft_conv_reference], |op| op(x.clone(), kernel.clone(), 0));
 }
 
 /// As a sampler convolves, its kernels transformed before.
@@ -156,7 +154,7 @@ fn fft_conv_fixed_w3(bencher: Bencher, run: Run) {
 }
 
 /// Kernels of 128 features with 32 modes each, in both directions.
-#[divan::bench(args = OURS)]
+#[divan::bench(args = RUNS)]
 fn s4_kernel_sssd(bencher: Bencher, run: Run) {
     let complex = |scale: f64, shift: f64| -> Vec<Complex64> {
         let pairs = noise(2 * 128 * 32);
@@ -174,7 +172,8 @@ fn s4_kernel_sssd(bencher: Bencher, run: Run) {
         sum: CauchySum::ConjugatePairs,
     };
     let (poles, c) = (Arc::new(poles), run.tensor([2, 128, 32, 2]));
-    run.bench(bencher, [s4_kernel; 2], |op| op(c.clone(), &poles));
+    let stock: fn(Tensor<4>, &Arc<FrozenPoles>) -> Tensor<3> = |c, poles| s4_kernel_reference(c, poles);
+    run.bench(bencher, [s4_kernel, stock], |op| op(c.clone(), &poles));
 }
 
 #[divan::bench(args = RUNS)]

@@ -54,13 +54,18 @@ fn frozen_kernels_and_their_gradients_agree_with_the_framework() {
     }
 }
 
+/// A layer of the published length and number of modes, with systems for twice `width` features.
+pub(crate) fn published_layer(width: usize) -> FrozenS4 {
+    let config = SssdConfig { width, blocks: 1, ..SssdConfig::published(0) };
+    let network = Sssd::new(config, Seed::new(3)).unwrap();
+    let prefix = "residual_layer.residual_blocks.0.S41.s4_layer.kernel.kernel";
+    FrozenS4::read(network.buffers(), prefix, CauchySum::ConjugatePairs).unwrap()
+}
+
 /// The published size, where poles lie close to the nodes: what a device computes in single precision.
 #[test]
 fn the_reference_keeps_its_digits_at_the_published_size() {
-    let config = SssdConfig { width: 1, blocks: 1, ..SssdConfig::published(0) };
-    let network = Sssd::new(config, Seed::new(3)).unwrap();
-    let prefix = "residual_layer.residual_blocks.0.S41.s4_layer.kernel.kernel";
-    let layer = FrozenS4::read(network.buffers(), prefix, CauchySum::ConjugatePairs).unwrap();
+    let layer = published_layer(1);
     let kernels = |dtype, op: fn(Tensor<4>, &Arc<FrozenPoles>) -> Tensor<3>| {
         values(op(tensor([2, 2, 32, 2], 9, dtype, &Device::flex()), layer.poles()))
     };

@@ -2,13 +2,12 @@
 
 use burn::tensor::{DType, Device};
 use einthoven::nn::device::device;
-use einthoven::nn::kernel::{CauchySum, DiagonalSystem, fft_conv, s4_kernel, s4d_kernel};
+use einthoven::nn::kernel::{DiagonalSystem, fft_conv, s4_kernel, s4d_kernel};
 use einthoven::nn::s4::{FrozenS4, join_kernels};
-use einthoven::nn::sssd::{Sssd, SssdConfig};
-use einthoven::seed::Seed;
 
 use super::accelerators;
 use crate::kernel::{assert_near, tensor, values};
+use crate::s4::published_layer;
 
 const LENGTH: usize = 1000;
 
@@ -41,10 +40,7 @@ fn found(layer: &FrozenS4, dtype: DType, device: &Device) -> Vec<Vec<f64>> {
 
 #[test]
 fn long_kernels_are_those_of_the_cpu() {
-    let config = SssdConfig { width: 2, blocks: 1, ..SssdConfig::published(0) };
-    let network = Sssd::new(config, Seed::new(3)).unwrap();
-    let prefix = "residual_layer.residual_blocks.0.S41.s4_layer.kernel.kernel";
-    let layer = FrozenS4::read(network.buffers(), prefix, CauchySum::ConjugatePairs).unwrap();
+    let layer = published_layer(2);
     let expected = found(&layer, DType::F64, &Device::flex());
     for name in accelerators() {
         let found = found(&layer, DType::F32, &device(name).unwrap());
